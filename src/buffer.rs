@@ -1,0 +1,159 @@
+//! 64-byte aligned, fallible buffers of plain numbers; large ones ask the kernel for huge pages.
+
+use crate::error::{Result, err};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+/// Alignment of every buffer: a cache line, and the widest vector.
+pub(crate) const ALIGN: usize = 64;
+/// From this size on a buffer is aligned to huge pages and advised to use them.
+const HUGE: usize = 2 << 20;
+
+mod sealed {
+    pub trait Plain: Copy {}
+    impl Plain for f32 {}
+    impl Plain for f64 {}
+    impl Plain for u32 {}
+    impl Plain for usize {}
+}
+/// Number types for which all-zero bytes are a value.
+pub(crate) trait Plain: sealed::Plain {}
+impl<T: sealed::Plain> Plain for T {}
+
+/// An owned, zero-initialized, aligned array. Growing keeps the old buffer until the new one exists.
+pub(crate) struct AlignedBuf<T: Plain> {
+    ptr: NonNull<T>,
+    len: usize,
+    /// Values the allocation can hold; `len` never exceeds it.
+    capacity: usize,
+}
+
+// SAFETY: the buffer owns its memory, and plain numbers may move to and be shared with any thread.
+unsafe impl<T: Plain> Send for AlignedBuf<T> {}
+// SAFETY: as above; shared access is read-only.
+unsafe impl<T: Plain> Sync for AlignedBuf<T> {}
+
+impl<T: Plain> AlignedBuf<T> {
+    pub(crate) const fn new() -> Self {
+        Self { ptr: NonNull::dangling(), len: 0, capacity: 0 }
+    }
+
+    /// `len` zeros.
+    pub(crate) fn zeroed(len: usize) -> Result<Self> {
+        if len == 0 {
+            return Ok(Self::new());
+        }
+        let layout = Self::layout(len)?;
+        // SAFETY: `layout` has a size above zero.
+        let ptr = unsafe { alloc_zeroed(layout) };
+        let Some(ptr) = NonNull::new(ptr.cast::<T>()) else {
+            return Err(err!(OutOfMemory, "could not allocate {} bytes", layout.size()));
+        };
+        advise_huge(ptr.as_ptr().cast(), layout.size());
+        Ok(Self { ptr, len, capacity: len })
+    }
+
+    /// A copy of `values`.
+    pub(crate) fn from_slice(values: &[T]) -> Result<Self> {
+        let mut buf = Self::zeroed(values.len())?;
+        buf.copy_from_slice(values);
+        Ok(buf)
+    }
+
+    /// Makes the length `len`, reusing the allocation where it is large enough. Old contents are kept only then.
+    pub(crate) fn resize(&mut self, len: usize) -> Result<()> {
+        if len > self.capacity {
+            *self = Self::zeroed(len)?;
+        }
+        self.len = len;
+        Ok(())
+    }
+
+    fn layout(len: usize) -> Result<Layout> {
+        let bytes = len.checked_mul(size_of::<T>());
+        let align = if bytes.is_some_and(|b| b >= HUGE) { HUGE } else { ALIGN };
+        bytes
+            .and_then(|b| Layout::from_size_align(b, align).ok())
+            .ok_or_else(|| err!(SizeOverflow, "a buffer of {len} values is too large"))
+    }
+}
+
+impl<T: Plain> Drop for AlignedBuf<T> {
+    fn drop(&mut self) {
+        if self.capacity > 0
+            && let Ok(layout) = Self::layout(self.capacity)
+        {
+            // SAFETY: the pointer came from `alloc_zeroed` with this very layout.
+            unsafe { dealloc(self.ptr.as_ptr().cast(), layout) }
+        }
+    }
+}
+
+impl<T: Plain> Deref for AlignedBuf<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: `ptr` holds `capacity >= len` initialized values, or is dangling with `len` 0.
+        unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Plain> DerefMut for AlignedBuf<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`, and `&mut self` makes the access unique.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
+    }
+}
+
+/// Tells the kernel that a large buffer is worth huge pages. Only advice: a failure changes nothing.
+fn advise_huge(ptr: *mut u8, bytes: usize) {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    if bytes >= HUGE {
+        // SAFETY: the range was just allocated, and MADV_HUGEPAGE alters no contents.
+        unsafe { libc::madvise(ptr.cast(), bytes & !(HUGE - 1), libc::MADV_HUGEPAGE) };
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    let _ = (ptr, bytes);
+}
+
+/// A `Vec` of `len` copies of `value`, or an error where memory is short.
+pub(crate) fn try_vec<T: Clone>(len: usize, value: T) -> Result<Vec<T>> {
+    let mut v = try_with_capacity(len)?;
+    v.resize(len, value);
+    Ok(v)
+}
+
+/// An empty `Vec` with room for `capacity` values, or an error where memory is short.
+pub(crate) fn try_with_capacity<T>(capacity: usize) -> Result<Vec<T>> {
+    let mut v = Vec::new();
+    v.try_reserve_exact(capacity)
+        .map_err(|_| err!(OutOfMemory, "could not allocate {capacity} entries of {} bytes", size_of::<T>()))?;
+    Ok(v)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn buffers_are_aligned_zeroed_and_reused() {
+        for len in [1, 7, 1000, HUGE / 4 + 5] {
+            let mut b = AlignedBuf::<f32>::zeroed(len).unwrap();
+            assert_eq!(b.as_ptr() as usize % ALIGN, 0);
+            assert!(b.iter().all(|&v| v == 0.0));
+            b[len - 1] = 1.0;
+            let p = b.as_ptr();
+            b.resize(len / 2).unwrap();
+            b.resize(len).unwrap();
+            assert_eq!(b.as_ptr(), p);
+        }
+    }
+
+    #[test]
+    fn impossible_sizes_are_errors() {
+        assert_eq!(AlignedBuf::<f32>::zeroed(usize::MAX).err().unwrap().kind(), ErrorKind::SizeOverflow);
+        assert_eq!(AlignedBuf::<f32>::zeroed(1 << 56).err().unwrap().kind(), ErrorKind::OutOfMemory);
+        assert!(try_vec(1 << 58, 0u64).is_err());
+    }
+}

@@ -1,0 +1,153 @@
+//! The one error type of the crate. Its text lives inline, so reporting a failed allocation never allocates.
+
+use std::fmt::{self, Write};
+
+/// What kind of failure happened. The numbers are those of `srnn_status` in the C header.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// An argument has a value that the call does not accept.
+    InvalidArgument = 1,
+    /// A pointer is NULL where the call needs data.
+    NullPointer = 2,
+    /// A buffer's length or a tensor's shape is not the expected one.
+    ShapeMismatch = 3,
+    /// A product of sizes does not fit in memory's address range.
+    SizeOverflow = 4,
+    /// Memory could not be allocated.
+    OutOfMemory = 5,
+    /// The call came at a time when the handle cannot serve it, such as backward before forward.
+    InvalidState = 6,
+    /// A file could not be read or written.
+    Io = 7,
+    /// A file's or a text's content is not what the format asks for.
+    InvalidData = 8,
+    /// A named thing (parameter, word, tensor) does not exist.
+    NotFound = 9,
+    /// The request is well-formed but this build or machine cannot serve it.
+    Unsupported = 10,
+    /// A bug in the library: a panic was caught at the C boundary.
+    Internal = 11,
+}
+
+/// The bytes an error's text may take, including C's closing NUL.
+pub const MESSAGE_CAPACITY: usize = 512;
+
+/// An error: its kind and a text that names what was found and what was expected.
+#[derive(Clone)]
+pub struct Error {
+    kind: ErrorKind,
+    len: u16,
+    text: [u8; MESSAGE_CAPACITY],
+}
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Builds an error from format arguments; text beyond the capacity is cut at a character boundary.
+    pub fn new(kind: ErrorKind, args: fmt::Arguments<'_>) -> Self {
+        let mut error = Self { kind, len: 0, text: [0; MESSAGE_CAPACITY] };
+        // Writing into `Error` cannot fail; a failing Display of an argument only shortens the text.
+        let _ = error.write_fmt(args);
+        error
+    }
+
+    /// The failure's kind.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The text, without a closing NUL.
+    pub fn message(&self) -> &str {
+        std::str::from_utf8(&self.text[..usize::from(self.len)]).unwrap_or("")
+    }
+
+    /// The same error with `context` and a colon put before its text.
+    pub fn context(&self, context: fmt::Arguments<'_>) -> Self {
+        Self::new(self.kind, format_args!("{context}: {}", self.message()))
+    }
+}
+
+impl Write for Error {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        let start = usize::from(self.len);
+        let mut room = (MESSAGE_CAPACITY - 1 - start).min(s.len());
+        while !s.is_char_boundary(room) {
+            room -= 1;
+        }
+        self.text[start..start + room].copy_from_slice(&s.as_bytes()[..room]);
+        self.len += room as u16;
+        Ok(())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.message())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// `err!(ShapeMismatch, "x has {} values, expected {}", a, b)` builds an [`Error`].
+macro_rules! err {
+    ($kind:ident, $($arg:tt)*) => {
+        $crate::error::Error::new($crate::error::ErrorKind::$kind, format_args!($($arg)*))
+    };
+}
+
+/// Returns early with [`err!`] unless the condition holds.
+macro_rules! ensure {
+    ($cond:expr, $kind:ident, $($arg:tt)*) => {
+        if !$cond {
+            return Err($crate::error::err!($kind, $($arg)*));
+        }
+    };
+}
+
+pub(crate) use {ensure, err};
+
+/// The product of sizes, or a `SizeOverflow` error that names `what`.
+pub(crate) fn product(what: &str, factors: &[usize]) -> Result<usize> {
+    let mut total = 1usize;
+    for &factor in factors {
+        total = match total.checked_mul(factor) {
+            Some(t) if t <= isize::MAX as usize / size_of::<f64>() => t,
+            _ => return Err(err!(SizeOverflow, "{what}: the product of {factors:?} is too large")),
+        };
+    }
+    Ok(total)
+}
+
+/// Checks a buffer's length against the expected number of values.
+pub(crate) fn check_len(what: &str, found: usize, expected: usize) -> Result<()> {
+    ensure!(found == expected, ShapeMismatch, "{what} has {found} values, expected {expected}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_at_a_character() {
+        let long = "ж".repeat(MESSAGE_CAPACITY);
+        let e = err!(Io, "{long}");
+        assert_eq!(e.message().len(), MESSAGE_CAPACITY - 2);
+        assert!(e.message().chars().all(|c| c == 'ж'));
+    }
+
+    #[test]
+    fn products_are_checked() {
+        assert_eq!(product("n", &[3, 4, 5]).unwrap(), 60);
+        assert_eq!(product("n", &[usize::MAX, 2]).unwrap_err().kind(), ErrorKind::SizeOverflow);
+        assert_eq!(product("n", &[0, usize::MAX]).unwrap(), 0);
+    }
+}

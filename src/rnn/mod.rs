@@ -1,0 +1,5 @@
+//! Recurrent layers: configuration, parameters, forward, backward, streaming, gradient flow.
+
+mod config;
+
+pub use config::{Cell, Direction, ParamSpec, RnnConfig};

@@ -1,0 +1,178 @@
+//! The operations kernels use, named plainly, on top of pulp's tokens.
+
+use super::fma;
+use pulp::Simd;
+
+/// A pulp token with the tile sizes of its kernels. Lanes are independent: no operation mixes them.
+///
+/// Every method is `#[inline(always)]`, or it would compile to a call with vectors passed through memory.
+/// The fused multiply-add has one rounding on every implementor, which pulp's scalar token does not promise.
+pub(crate) trait Ops: Simd {
+    /// f32 values in a vector.
+    const LANES: usize;
+    /// Vectors side by side in one packed panel.
+    const PANEL_VECTORS: usize;
+    /// Rows of the largest micro-tile.
+    const TILE_ROWS: usize;
+    /// Panels read together when there is one row, so that enough independent chains hide the latency.
+    const ROW_PANELS: usize;
+
+    /// f32 values in one row of a packed panel.
+    const PANEL_WIDTH: usize = Self::LANES * Self::PANEL_VECTORS;
+
+    #[inline(always)]
+    fn splat(self, v: f32) -> Self::f32s {
+        self.splat_f32s(v)
+    }
+    /// Reads `LANES` values.
+    ///
+    /// # Safety
+    /// `ptr` is valid for reading them; it needs no alignment beyond f32's.
+    #[inline(always)]
+    unsafe fn load(self, ptr: *const f32) -> Self::f32s {
+        // SAFETY: the caller's contract; vector types are plain data.
+        unsafe { ptr.cast::<Self::f32s>().read_unaligned() }
+    }
+    /// Writes `LANES` values.
+    ///
+    /// # Safety
+    /// `ptr` is valid for writing them; it needs no alignment beyond f32's.
+    #[inline(always)]
+    unsafe fn store(self, ptr: *mut f32, v: Self::f32s) {
+        // SAFETY: the caller's contract; vector types are plain data.
+        unsafe { ptr.cast::<Self::f32s>().write_unaligned(v) }
+    }
+    /// Reads the first `n <= LANES` lanes, zero in the others.
+    ///
+    /// # Safety
+    /// `ptr` is valid for reading `n` values.
+    #[inline(always)]
+    unsafe fn load_first(self, ptr: *const f32, n: usize) -> Self::f32s {
+        let mut lanes = [0f32; 16];
+        // SAFETY: `n <= LANES <= 16`, and the caller's contract.
+        unsafe {
+            std::ptr::copy_nonoverlapping(ptr, lanes.as_mut_ptr(), n);
+            self.load(lanes.as_ptr())
+        }
+    }
+    /// Writes the first `n <= LANES` lanes.
+    ///
+    /// # Safety
+    /// `ptr` is valid for writing `n` values.
+    #[inline(always)]
+    unsafe fn store_first(self, ptr: *mut f32, v: Self::f32s, n: usize) {
+        let mut lanes = [0f32; 16];
+        // SAFETY: `n <= LANES <= 16`, and the caller's contract.
+        unsafe {
+            self.store(lanes.as_mut_ptr(), v);
+            std::ptr::copy_nonoverlapping(lanes.as_ptr(), ptr, n);
+        }
+    }
+    #[inline(always)]
+    fn add(self, a: Self::f32s, b: Self::f32s) -> Self::f32s {
+        self.add_f32s(a, b)
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::f32s, b: Self::f32s) -> Self::f32s {
+        self.sub_f32s(a, b)
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::f32s, b: Self::f32s) -> Self::f32s {
+        self.mul_f32s(a, b)
+    }
+    #[inline(always)]
+    fn div(self, a: Self::f32s, b: Self::f32s) -> Self::f32s {
+        self.div_f32s(a, b)
+    }
+    /// `a * b + c`, rounded once.
+    #[inline(always)]
+    fn fma(self, a: Self::f32s, b: Self::f32s, c: Self::f32s) -> Self::f32s {
+        self.mul_add_f32s(a, b, c)
+    }
+    /// `c - a * b`, rounded once.
+    #[inline(always)]
+    fn fnma(self, a: Self::f32s, b: Self::f32s, c: Self::f32s) -> Self::f32s {
+        self.negate_mul_add_f32s(a, b, c)
+    }
+    #[inline(always)]
+    fn lt(self, a: Self::f32s, b: Self::f32s) -> Self::m32s {
+        self.less_than_f32s(a, b)
+    }
+    #[inline(always)]
+    fn select(self, mask: Self::m32s, yes: Self::f32s, no: Self::f32s) -> Self::f32s {
+        self.select_f32s(mask, yes, no)
+    }
+    #[inline(always)]
+    fn abs(self, a: Self::f32s) -> Self::f32s {
+        let magnitude = self.splat_u32s(0x7fff_ffff);
+        self.transmute_f32s_u32s(self.and_u32s(self.transmute_u32s_f32s(a), magnitude))
+    }
+    /// `-|a|`.
+    #[inline(always)]
+    fn neg_abs(self, a: Self::f32s) -> Self::f32s {
+        let sign = self.splat_u32s(0x8000_0000);
+        self.transmute_f32s_u32s(self.or_u32s(self.transmute_u32s_f32s(a), sign))
+    }
+    /// The magnitude of a value whose sign bit is clear, with the sign of `sign`.
+    #[inline(always)]
+    fn with_sign_of(self, positive: Self::f32s, sign: Self::f32s) -> Self::f32s {
+        let bit = self.and_u32s(self.transmute_u32s_f32s(sign), self.splat_u32s(0x8000_0000));
+        self.transmute_f32s_u32s(self.or_u32s(self.transmute_u32s_f32s(positive), bit))
+    }
+    /// The float whose exponent field is the low bits of `a`: the bits of `a`, 23 places higher.
+    #[inline(always)]
+    fn exponent_from_low_bits(self, a: Self::f32s) -> Self::f32s {
+        let bits = self.transmute_u32s_f32s(a);
+        self.transmute_f32s_u32s(self.wrapping_dyn_shl_u32s(bits, self.splat_u32s(23)))
+    }
+    /// Asks for the cache line at `ptr`; any address is allowed.
+    #[inline(always)]
+    fn prefetch(self, ptr: *const f32) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch reads nothing and never faults.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(ptr.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = ptr;
+    }
+}
+
+impl Ops for pulp::Scalar {
+    const LANES: usize = 1;
+    const PANEL_VECTORS: usize = 4;
+    const TILE_ROWS: usize = 2;
+    const ROW_PANELS: usize = 1;
+    #[inline(always)]
+    fn fma(self, a: f32, b: f32, c: f32) -> f32 {
+        fma::fma(a, b, c)
+    }
+    #[inline(always)]
+    fn fnma(self, a: f32, b: f32, c: f32) -> f32 {
+        fma::fma(-a, b, c)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Ops for pulp::x86::V3 {
+    const LANES: usize = 8;
+    const PANEL_VECTORS: usize = 2;
+    const TILE_ROWS: usize = 6;
+    const ROW_PANELS: usize = 4;
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Ops for pulp::x86::V4 {
+    const LANES: usize = 16;
+    const PANEL_VECTORS: usize = 2;
+    const TILE_ROWS: usize = 8;
+    const ROW_PANELS: usize = 4;
+}
+
+#[cfg(target_arch = "aarch64")]
+impl Ops for pulp::aarch64::Neon {
+    const LANES: usize = 4;
+    const PANEL_VECTORS: usize = 4;
+    const TILE_ROWS: usize = 6;
+    const ROW_PANELS: usize = 4;
+}
