@@ -3,6 +3,7 @@
 
 pub(crate) mod buffer;
 pub mod error;
+pub(crate) mod kernel;
 pub(crate) mod random;
 pub mod rnn;
 pub(crate) mod simd;

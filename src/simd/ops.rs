@@ -20,6 +20,9 @@ pub(crate) trait Ops: Simd {
     /// f32 values in one row of a packed panel.
     const PANEL_WIDTH: usize = Self::LANES * Self::PANEL_VECTORS;
 
+    /// Runs `f`, an `#[inline(always)]` closure, as a function compiled for these instructions.
+    fn enter<T>(self, f: impl FnOnce() -> T) -> T;
+
     #[inline(always)]
     fn splat(self, v: f32) -> Self::f32s {
         self.splat_f32s(v)
@@ -102,6 +105,22 @@ pub(crate) trait Ops: Simd {
     fn select(self, mask: Self::m32s, yes: Self::f32s, no: Self::f32s) -> Self::f32s {
         self.select_f32s(mask, yes, no)
     }
+    /// Values below `low` become `low`; NaN stays NaN.
+    #[inline(always)]
+    fn at_least(self, low: f32, v: Self::f32s) -> Self::f32s {
+        // x86's maximum gives its second operand where one is NaN, and NEON's gives NaN.
+        self.max_f32s(self.splat(low), v)
+    }
+    /// Values above `high` become `high`; NaN stays NaN.
+    #[inline(always)]
+    fn at_most(self, high: f32, v: Self::f32s) -> Self::f32s {
+        self.min_f32s(self.splat(high), v)
+    }
+    #[inline(always)]
+    fn neg(self, a: Self::f32s) -> Self::f32s {
+        let sign = self.splat_u32s(0x8000_0000);
+        self.transmute_f32s_u32s(self.xor_u32s(self.transmute_u32s_f32s(a), sign))
+    }
     #[inline(always)]
     fn abs(self, a: Self::f32s) -> Self::f32s {
         let magnitude = self.splat_u32s(0x7fff_ffff);
@@ -139,6 +158,10 @@ pub(crate) trait Ops: Simd {
 }
 
 impl Ops for pulp::Scalar {
+    #[inline(always)]
+    fn enter<T>(self, f: impl FnOnce() -> T) -> T {
+        f()
+    }
     const LANES: usize = 1;
     const PANEL_VECTORS: usize = 4;
     const TILE_ROWS: usize = 2;
@@ -151,10 +174,22 @@ impl Ops for pulp::Scalar {
     fn fnma(self, a: f32, b: f32, c: f32) -> f32 {
         fma::fma(-a, b, c)
     }
+    #[inline(always)]
+    fn at_least(self, low: f32, v: f32) -> f32 {
+        if v < low { low } else { v }
+    }
+    #[inline(always)]
+    fn at_most(self, high: f32, v: f32) -> f32 {
+        if v > high { high } else { v }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Ops for pulp::x86::V3 {
+    #[inline(always)]
+    fn enter<T>(self, f: impl FnOnce() -> T) -> T {
+        self.vectorize(f)
+    }
     const LANES: usize = 8;
     const PANEL_VECTORS: usize = 2;
     const TILE_ROWS: usize = 6;
@@ -163,6 +198,10 @@ impl Ops for pulp::x86::V3 {
 
 #[cfg(target_arch = "x86_64")]
 impl Ops for pulp::x86::V4 {
+    #[inline(always)]
+    fn enter<T>(self, f: impl FnOnce() -> T) -> T {
+        self.vectorize(f)
+    }
     const LANES: usize = 16;
     const PANEL_VECTORS: usize = 2;
     const TILE_ROWS: usize = 8;
@@ -171,6 +210,10 @@ impl Ops for pulp::x86::V4 {
 
 #[cfg(target_arch = "aarch64")]
 impl Ops for pulp::aarch64::Neon {
+    #[inline(always)]
+    fn enter<T>(self, f: impl FnOnce() -> T) -> T {
+        self.vectorize(f)
+    }
     const LANES: usize = 4;
     const PANEL_VECTORS: usize = 4;
     const TILE_ROWS: usize = 6;

@@ -1,0 +1,87 @@
+//! Sums of outer products, `c += a^T b` over rows: the gradient of a weight matrix. Rows are taken in the order given;
+//! each output is one chain over them that starts at what it holds, so cutting the rows into blocks changes no bit.
+
+use super::gemm::{Output, Start, gemm_view};
+use super::panel::{PanelView, pack_as_panels};
+use super::rows::{Left, Rows};
+use crate::buffer::AlignedBuf;
+use crate::error::{Result, product};
+use crate::simd::Ops;
+
+/// Memory for the packed operands, reused from block to block.
+pub(crate) struct OuterScratch {
+    left: AlignedBuf<f32>,
+    right: AlignedBuf<f32>,
+}
+
+/// The widest panel of any instruction set.
+const WIDEST: usize = 32;
+
+impl OuterScratch {
+    pub(crate) const fn new() -> Self {
+        Self { left: AlignedBuf::new(), right: AlignedBuf::new() }
+    }
+
+    /// Makes room for blocks of `rows` rows with at most `left` columns on the left and `right` on the right.
+    pub(crate) fn reserve(&mut self, rows: usize, left: usize, right: usize) -> Result<()> {
+        let room = |n: usize| product("the packed operands", &[rows, n.next_multiple_of(WIDEST)]);
+        self.left.resize(room(left)?)?;
+        self.right.resize(room(right)?)
+    }
+
+    /// Packs the left operand, of which `accumulate` uses ranges of columns.
+    pub(crate) fn pack_left<S: Ops>(&mut self, _: S, a: Rows<'_>) {
+        let (k, tile) = (a.count(), S::TILE_ROWS);
+        for i in 0..k {
+            for (t, chunk) in a.row(i).chunks(tile).enumerate() {
+                self.left[(t * k + i) * tile..][..chunk.len()].copy_from_slice(chunk);
+            }
+        }
+    }
+
+    /// Packs the right operand.
+    pub(crate) fn pack_right<S: Ops>(&mut self, _: S, b: Rows<'_>) {
+        pack_as_panels(b, S::PANEL_WIDTH, &mut self.right);
+    }
+
+    /// `c[m, n] += sum over rows of a[row, first + m] * b[row, n]` for `count` columns of the packed left operand.
+    pub(crate) fn accumulate<S: Ops>(&self, s: S, rows: usize, first: usize, count: usize, n: usize, c: &mut [f32]) {
+        let a = PackedLeft { data: &self.left, rows, tile: S::TILE_ROWS, first, count };
+        let b = PanelView { k: rows, panels: n.div_ceil(S::PANEL_WIDTH), data: &self.right, offsets: None };
+        gemm_view(s, a, b, n, Start::Output, Output::new(c, n));
+    }
+}
+
+/// Columns of a matrix as the rows of a product, packed in tiles with the inner index outermost.
+#[derive(Clone, Copy)]
+struct PackedLeft<'a> {
+    data: &'a [f32],
+    rows: usize,
+    tile: usize,
+    first: usize,
+    count: usize,
+}
+
+impl Left for PackedLeft<'_> {
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.count
+    }
+    #[inline(always)]
+    fn width(&self) -> usize {
+        self.rows
+    }
+    #[inline(always)]
+    fn step(&self) -> usize {
+        self.tile
+    }
+    #[inline(always)]
+    fn pointer(&self, i: usize) -> *const f32 {
+        assert!(i < self.count);
+        let column = self.first + i;
+        let start = column / self.tile * self.rows * self.tile + column % self.tile;
+        assert!(start + (self.rows - 1) * self.tile < self.data.len());
+        // SAFETY: the row's first and last values lie within `data`, as asserted.
+        unsafe { self.data.as_ptr().add(start) }
+    }
+}

@@ -1,0 +1,157 @@
+//! Packed weights: panels of `k` rows by a few vectors, so that a micro-tile reads them in address order.
+//!
+//! The columns of a weight matrix are grouped into vectors of LANES consecutive units of one gate. Vectors of the same
+//! units follow each other, gate by gate; consecutive vectors form a panel. Where the results of vector `v` belong in a
+//! row of the output is `offsets[v]`: gate matrices of one cell can thus leave gaps for each other's columns.
+
+use super::rows::{Left, Rows};
+use crate::buffer::{AlignedBuf, try_with_capacity};
+use crate::error::{Result, product};
+use crate::simd::{Isa, Kernel, Ops, dispatch};
+
+/// The sizes of an instruction set that packing depends on.
+#[derive(Clone, Copy)]
+pub(crate) struct Geometry {
+    pub(crate) lanes: usize,
+    pub(crate) panel_vectors: usize,
+    /// Panels that one row of a product reads together.
+    pub(crate) row_panels: usize,
+}
+
+impl Geometry {
+    pub(crate) fn of(isa: Isa) -> Self {
+        struct Read;
+        impl Kernel for Read {
+            type Output = Geometry;
+            #[inline(always)]
+            fn run<S: Ops>(self, _: S) -> Geometry {
+                Geometry { lanes: S::LANES, panel_vectors: S::PANEL_VECTORS, row_panels: S::ROW_PANELS }
+            }
+        }
+        dispatch(isa, Read)
+    }
+}
+
+/// Where the columns of a gate matrix come from and go to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GateColumns<'a> {
+    /// For each packed gate: its block of rows in the source matrix, and its slot among the output's columns.
+    pub(crate) gates: &'a [(usize, usize)],
+    /// Slots per unit in a row of the output.
+    pub(crate) slots: usize,
+    /// Units of each gate.
+    pub(crate) units: usize,
+}
+
+/// Length of an output row for gate columns: every slot's vectors and one more that takes the padding.
+pub(crate) fn padded_row(lanes: usize, units: usize, slots: usize) -> usize {
+    (units.div_ceil(lanes) * slots + 1) * lanes
+}
+
+/// A matrix packed for multiplication from the left: `k` input features by many output columns.
+pub(crate) struct Panels {
+    k: usize,
+    lanes: usize,
+    width: usize,
+    units: usize,
+    gates: Vec<(usize, usize)>,
+    /// For each vector, padding vectors included, the offset of its first column in a row of the output.
+    offsets: AlignedBuf<usize>,
+    data: AlignedBuf<f32>,
+}
+
+/// Panels as the product reads them.
+#[derive(Clone, Copy)]
+pub(crate) struct PanelView<'a> {
+    pub(crate) k: usize,
+    pub(crate) panels: usize,
+    pub(crate) data: &'a [f32],
+    /// As in [`Panels`]; absent where columns follow each other.
+    pub(crate) offsets: Option<&'a [usize]>,
+}
+
+impl Panels {
+    /// Zero panels for gate columns. Vectors that only pad the last panel go to the vector after the last slot, so a
+    /// row of the output is [`padded_row`] values long.
+    pub(crate) fn for_gates(isa: Isa, k: usize, columns: GateColumns<'_>) -> Result<Self> {
+        let Geometry { lanes, panel_vectors, .. } = Geometry::of(isa);
+        let blocks = columns.units.div_ceil(lanes);
+        let vectors = blocks * columns.gates.len();
+        let padded = vectors.next_multiple_of(panel_vectors);
+        let mut offsets = AlignedBuf::zeroed(padded)?;
+        offsets.fill(blocks * columns.slots * lanes);
+        for v in 0..vectors {
+            let (block, gate) = (v / columns.gates.len(), v % columns.gates.len());
+            offsets[v] = (block * columns.slots + columns.gates[gate].1) * lanes;
+        }
+        let data = AlignedBuf::zeroed(product("a packed matrix", &[padded, lanes, k])?)?;
+        let mut gates = try_with_capacity(columns.gates.len())?;
+        gates.extend_from_slice(columns.gates);
+        Ok(Self { k, lanes, width: lanes * panel_vectors, units: columns.units, gates, offsets, data })
+    }
+
+    /// Zero panels for a plain matrix of `n` columns.
+    pub(crate) fn plain(isa: Isa, k: usize, n: usize) -> Result<Self> {
+        Self::for_gates(isa, k, GateColumns { gates: &[(0, 0)], slots: 1, units: n })
+    }
+
+    /// Columns of a plain matrix.
+    pub(crate) fn columns(&self) -> usize {
+        self.units
+    }
+
+    pub(crate) fn is_plain(&self) -> bool {
+        self.gates.len() == 1
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.data) + size_of_val(&*self.offsets)
+    }
+
+    pub(crate) fn view(&self) -> PanelView<'_> {
+        let panels = self.offsets.len() * self.lanes / self.width;
+        PanelView { k: self.k, panels, data: &self.data, offsets: Some(&self.offsets) }
+    }
+
+    /// Packs `weight` of shape (gate rows, k), row-major as PyTorch keeps it: column j of the product is its row j.
+    pub(crate) fn pack_rows(&mut self, weight: &[f32]) {
+        let (k, lanes, width) = (self.k, self.lanes, self.width);
+        for v in 0..self.units.div_ceil(lanes) * self.gates.len() {
+            let (block, gate) = (v / self.gates.len(), v % self.gates.len());
+            let first = block * lanes;
+            let rows = lanes.min(self.units - first);
+            let source = (self.gates[gate].0 * self.units + first) * k;
+            let (panel, column) = (v * lanes / width, v * lanes % width);
+            let target = &mut self.data[panel * k * width..(panel + 1) * k * width];
+            // Eight features of each row at a time: the reads stay in whole lines and the writes in a few.
+            for start in (0..k).step_by(8) {
+                let end = (start + 8).min(k);
+                for lane in 0..rows {
+                    let row = &weight[source + lane * k + start..source + lane * k + end];
+                    for (j, &value) in row.iter().enumerate() {
+                        target[(start + j) * width + column + lane] = value;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Packs a plain matrix of shape (k, n), row-major.
+    pub(crate) fn pack_columns(&mut self, matrix: &[f32]) {
+        pack_as_panels(Rows::strided(matrix, self.k, self.units, self.units), self.width, &mut self.data);
+    }
+}
+
+/// Packs rows into panels `width` wide, the k of the product being the row: the right operand of an outer product.
+/// Columns beyond the rows' width become zero.
+pub(crate) fn pack_as_panels(rows: Rows<'_>, width: usize, data: &mut [f32]) {
+    let (k, n) = (rows.count(), rows.width());
+    for (panel, target) in data.chunks_exact_mut((k * width).max(1)).take(n.div_ceil(width)).enumerate() {
+        let first = panel * width;
+        let used = width.min(n - first);
+        for (i, slot) in target.chunks_exact_mut(width).enumerate() {
+            slot[..used].copy_from_slice(&rows.row(i)[first..first + used]);
+            slot[used..].fill(0.0);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Rows of a matrix that lie in memory at a fixed distance or wherever an index says.
+
+use std::marker::PhantomData;
+
+/// The left operand of a product: where each of its rows starts, and how far apart a row's values are.
+pub(crate) trait Left: Copy {
+    fn count(&self) -> usize;
+    /// Values per row.
+    fn width(&self) -> usize;
+    /// Distance between consecutive values of a row.
+    fn step(&self) -> usize;
+    /// Pointer to row `i`, valid for reading `width` values `step` apart. Panics if there is no such row.
+    fn pointer(&self, i: usize) -> *const f32;
+}
+
+/// A borrowed matrix seen as rows of consecutive values: row `i` starts at `offsets[i]`, or at `i * stride`.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    values: *const f32,
+    offsets: Option<&'a [usize]>,
+    stride: usize,
+    count: usize,
+    width: usize,
+    borrow: PhantomData<&'a [f32]>,
+}
+
+impl<'a> Rows<'a> {
+    /// `count` rows of `width` values, `stride` apart.
+    pub(crate) fn strided(values: &'a [f32], count: usize, stride: usize, width: usize) -> Self {
+        assert!(count == 0 || (count - 1) * stride + width <= values.len(), "rows lie within their buffer");
+        Self { values: values.as_ptr(), offsets: None, stride, count, width, borrow: PhantomData }
+    }
+
+    /// Rows of `width` values that start at `offsets`.
+    pub(crate) fn at(values: &'a [f32], offsets: &'a [usize], width: usize) -> Self {
+        // SAFETY: a slice is valid for its own length.
+        unsafe { Self::at_raw(values.as_ptr(), values.len(), offsets, width) }
+    }
+
+    /// As [`Rows::at`], for a buffer of which other rows are written meanwhile.
+    ///
+    /// # Safety
+    /// `values` is valid for reading `len` values, and nothing writes the rows while they are read through this.
+    pub(crate) unsafe fn at_raw(values: *const f32, len: usize, offsets: &'a [usize], width: usize) -> Self {
+        let fits = offsets.iter().all(|&o| o <= len && width <= len - o);
+        assert!(fits, "rows lie within their buffer");
+        Self { values, offsets: Some(offsets), stride: 0, count: offsets.len(), width, borrow: PhantomData }
+    }
+
+    /// The same rows, starting `first` values later and `width` long.
+    pub(crate) fn columns(self, first: usize, width: usize) -> Self {
+        assert!(first + width <= self.width);
+        // SAFETY: each row has `first + width` values.
+        Self { values: unsafe { self.values.add(first) }, width, ..self }
+    }
+
+    /// Row `i` as a slice.
+    #[inline(always)]
+    pub(crate) fn row(&self, i: usize) -> &'a [f32] {
+        // SAFETY: `pointer` is valid for `width` values for the borrow's life.
+        unsafe { std::slice::from_raw_parts(self.pointer(i), self.width) }
+    }
+}
+
+impl Left for Rows<'_> {
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.count
+    }
+    #[inline(always)]
+    fn width(&self) -> usize {
+        self.width
+    }
+    #[inline(always)]
+    fn step(&self) -> usize {
+        1
+    }
+    #[inline(always)]
+    fn pointer(&self, i: usize) -> *const f32 {
+        assert!(i < self.count);
+        let offset = match self.offsets {
+            Some(offsets) => offsets[i],
+            None => i * self.stride,
+        };
+        // SAFETY: the constructors checked that row `i` lies within the buffer.
+        unsafe { self.values.add(offset) }
+    }
+}
