@@ -251,6 +251,13 @@ impl ParamSpec {
         format!("{}_l{}{}", self.kind, self.layer, if self.direction == 1 { "_reverse" } else { "" })
     }
 
+    /// Whether `name` is its name, without building it.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        let rest = name.strip_prefix(self.kind).and_then(|r| r.strip_prefix("_l"));
+        let rest = rest.and_then(|r| if self.direction == 1 { r.strip_suffix("_reverse") } else { Some(r) });
+        rest.is_some_and(|digits| !digits.starts_with('+') && digits.parse() == Ok(self.layer))
+    }
+
     /// Number of values.
     pub fn len(&self) -> usize {
         self.rows * self.cols

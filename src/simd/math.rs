@@ -87,12 +87,14 @@ pub(crate) fn sigmoid<S: Ops>(s: S, x: S::f32s) -> S::f32s {
     s.fma(s.mul(residue, s.splat(1.0 / UNSHIFT)), q, q)
 }
 
-/// `(sigmoid(x), sigmoid'(x))`; the derivative is the product of the two halves, so it does not cancel.
+/// `(sigmoid(x), sigmoid(-x))`, whose product is the derivative: neither half cancels. The last bits may differ from
+/// [`sigmoid`]'s: backward does not pay for a monotone result.
 #[inline(always)]
-pub(crate) fn sigmoid_and_slope<S: Ops>(s: S, x: S::f32s) -> (S::f32s, S::f32s) {
+pub(crate) fn sigmoid_halves<S: Ops>(s: S, x: S::f32s) -> (S::f32s, S::f32s) {
     let small = small_half(s, s.neg_abs(x));
     let large = s.sub(s.splat(1.0), small);
-    (s.select(s.lt(x, s.splat(0.0)), small, large), s.mul(small, large))
+    let negative = s.lt(x, s.splat(0.0));
+    (s.select(negative, small, large), s.select(negative, large, small))
 }
 
 /// The hyperbolic tangent `(1 - e) / (1 + e)` with `e = exp(-2|x|)`; `1 - e` comes from the polynomial, which keeps tiny
@@ -120,7 +122,7 @@ pub(crate) fn tanh<S: Ops>(s: S, x: S::f32s) -> S::f32s {
 }
 
 /// `(tanh(x), tanh'(x))`; the derivative is `4 e / (1 + e)^2` with `e = exp(-2|x|)`, so it does not cancel.
-/// The value may differ from [`tanh`]'s in the last bit: one division serves both.
+/// The value may differ from [`tanh`]'s in the last bits: one division serves both.
 #[inline(always)]
 pub(crate) fn tanh_and_slope<S: Ops>(s: S, x: S::f32s) -> (S::f32s, S::f32s) {
     let (t, power) = shifted_exp_parts(s, s.neg_abs(s.add(x, x)));
@@ -163,7 +165,10 @@ mod tests {
                         Tanh => tanh(s, v),
                         Sigmoid => sigmoid(s, v),
                         TanhSlope => tanh_and_slope(s, v).1,
-                        SigmoidSlope => sigmoid_and_slope(s, v).1,
+                        SigmoidSlope => {
+                            let (a, b) = sigmoid_halves(s, v);
+                            s.mul(a, b)
+                        }
                     };
                     s.store(y.as_mut_ptr().add(i), v);
                 }

@@ -1,0 +1,229 @@
+//! GRU: `h = (1 - z) n + z h'` with `z = sigmoid(a_z)`, `r = sigmoid(a_r)` and
+//! - reset after the product (PyTorch, cuDNN): `n = tanh(a_n + r q)`, where `q` is the recurrent part with its bias;
+//! - reset before it (Cho et al. 2014): `n = tanh(a_n)`, where the recurrent part of `a_n` is taken of `r h'`.
+
+use super::{Mat, Previous, Span, flush};
+use crate::simd::Ops;
+use crate::simd::math::{sigmoid, sigmoid_halves, tanh, tanh_and_slope};
+
+/// Slots of a row of pre-activations with reset after: r, z, n's input part, q.
+pub(crate) const SLOTS_AFTER: usize = 4;
+/// Slots of a row of pre-activations with reset before: r, z, n.
+pub(crate) const SLOTS_BEFORE: usize = 3;
+
+/// `(1 - z) n + z h'`, as `n + z (h' - n)`.
+#[inline(always)]
+fn blend<S: Ops>(s: S, z: S::f32s, n: S::f32s, before: S::f32s) -> S::f32s {
+    s.fma(z, s.sub(before, n), n)
+}
+
+/// Reset after: writes `h` from the pre-activations and the previous `h`.
+///
+/// # Safety
+/// All reach to the span's last row and block; nothing that is written overlaps what is read.
+pub(crate) unsafe fn forward_after<S: Ops>(
+    s: S,
+    span: Span,
+    pre: Mat,
+    previous_h: Previous<'_>,
+    h: Mat,
+    flush_below: f32,
+) {
+    s.enter(
+        #[inline(always)]
+        || {
+            span.for_each(
+                s,
+                #[inline(always)]
+                |at| {
+                    // SAFETY: the caller's contract.
+                    unsafe {
+                        let r = sigmoid(s, at.load_slot(s, pre, SLOTS_AFTER, 0));
+                        let z = sigmoid(s, at.load_slot(s, pre, SLOTS_AFTER, 1));
+                        let a = at.load_slot(s, pre, SLOTS_AFTER, 2);
+                        let q = at.load_slot(s, pre, SLOTS_AFTER, 3);
+                        let n = tanh(s, s.fma(r, q, a));
+                        let before = s.load(previous_h.at(at.row, at.unit));
+                        s.store(h.at(at.row, at.unit), flush(s, blend(s, z, n, before), flush_below));
+                    }
+                },
+            );
+        },
+    );
+}
+
+/// Reset after: writes the gradients of r, z, n and q (four gates' worth) and the part of the previous `h`'s gradient
+/// that does not pass through the recurrent product.
+///
+/// # Safety
+/// As [`forward_after`]'s; `dh` may be where `dh_direct` is.
+pub(crate) unsafe fn backward_after<S: Ops>(
+    s: S,
+    span: Span,
+    pre: Mat,
+    previous_h: Previous<'_>,
+    dh: Mat,
+    dh_direct: Mat,
+    gradient: Mat,
+) {
+    let units = span.units;
+    s.enter(
+        #[inline(always)]
+        || {
+            span.for_each(
+                s,
+                #[inline(always)]
+                |at| {
+                    // SAFETY: the caller's contract.
+                    unsafe {
+                        let (r, not_r) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS_AFTER, 0));
+                        let (z, not_z) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS_AFTER, 1));
+                        let a = at.load_slot(s, pre, SLOTS_AFTER, 2);
+                        let q = at.load_slot(s, pre, SLOTS_AFTER, 3);
+                        let (n, n_slope) = tanh_and_slope(s, s.fma(r, q, a));
+                        let before = s.load(previous_h.at(at.row, at.unit));
+                        let dh = s.load(dh.at(at.row, at.unit));
+                        let dn = s.mul(s.mul(dh, not_z), n_slope);
+                        let dz = s.mul(s.mul(dh, s.sub(before, n)), s.mul(z, not_z));
+                        let dr = s.mul(s.mul(dn, q), s.mul(r, not_r));
+                        s.store(dh_direct.at(at.row, at.unit), s.mul(dh, z));
+                        at.store_gate(s, gradient, units, 0, dr);
+                        at.store_gate(s, gradient, units, 1, dz);
+                        at.store_gate(s, gradient, units, 2, dn);
+                        at.store_gate(s, gradient, units, 3, s.mul(dn, r));
+                    }
+                },
+            );
+        },
+    );
+}
+
+/// Reset before: writes `r h'`.
+///
+/// # Safety
+/// All reach to the span's last row and block; nothing that is written overlaps what is read.
+pub(crate) unsafe fn reset<S: Ops>(s: S, span: Span, pre: Mat, previous_h: Previous<'_>, reset_h: Mat) {
+    s.enter(
+        #[inline(always)]
+        || {
+            span.for_each(
+                s,
+                #[inline(always)]
+                |at| {
+                    // SAFETY: the caller's contract.
+                    unsafe {
+                        let r = sigmoid(s, at.load_slot(s, pre, SLOTS_BEFORE, 0));
+                        let before = s.load(previous_h.at(at.row, at.unit));
+                        s.store(reset_h.at(at.row, at.unit), s.mul(r, before));
+                    }
+                },
+            );
+        },
+    );
+}
+
+/// Reset before: writes `h` from the complete pre-activations and the previous `h`.
+///
+/// # Safety
+/// As [`reset`]'s.
+pub(crate) unsafe fn forward_before<S: Ops>(
+    s: S,
+    span: Span,
+    pre: Mat,
+    previous_h: Previous<'_>,
+    h: Mat,
+    flush_below: f32,
+) {
+    s.enter(
+        #[inline(always)]
+        || {
+            span.for_each(
+                s,
+                #[inline(always)]
+                |at| {
+                    // SAFETY: the caller's contract.
+                    unsafe {
+                        let z = sigmoid(s, at.load_slot(s, pre, SLOTS_BEFORE, 1));
+                        let n = tanh(s, at.load_slot(s, pre, SLOTS_BEFORE, 2));
+                        let before = s.load(previous_h.at(at.row, at.unit));
+                        s.store(h.at(at.row, at.unit), flush(s, blend(s, z, n, before), flush_below));
+                    }
+                },
+            );
+        },
+    );
+}
+
+/// Reset before, first part: writes the gradients of z and n and the previous `h`'s direct part.
+///
+/// # Safety
+/// As [`reset`]'s; `dh` may be where `dh_direct` is.
+pub(crate) unsafe fn backward_before<S: Ops>(
+    s: S,
+    span: Span,
+    pre: Mat,
+    previous_h: Previous<'_>,
+    dh: Mat,
+    dh_direct: Mat,
+    gradient: Mat,
+) {
+    let units = span.units;
+    s.enter(
+        #[inline(always)]
+        || {
+            span.for_each(
+                s,
+                #[inline(always)]
+                |at| {
+                    // SAFETY: the caller's contract.
+                    unsafe {
+                        let (z, not_z) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS_BEFORE, 1));
+                        let (n, n_slope) = tanh_and_slope(s, at.load_slot(s, pre, SLOTS_BEFORE, 2));
+                        let before = s.load(previous_h.at(at.row, at.unit));
+                        let dh = s.load(dh.at(at.row, at.unit));
+                        let dz = s.mul(s.mul(dh, s.sub(before, n)), s.mul(z, not_z));
+                        s.store(dh_direct.at(at.row, at.unit), s.mul(dh, z));
+                        at.store_gate(s, gradient, units, 1, dz);
+                        at.store_gate(s, gradient, units, 2, s.mul(s.mul(dh, not_z), n_slope));
+                    }
+                },
+            );
+        },
+    );
+}
+
+/// Reset before, second part: from the gradient of `r h'` writes that of r and adds to the previous `h`'s.
+///
+/// # Safety
+/// As [`reset`]'s.
+pub(crate) unsafe fn backward_reset<S: Ops>(
+    s: S,
+    span: Span,
+    pre: Mat,
+    previous_h: Previous<'_>,
+    d_reset_h: Mat,
+    dh_direct: Mat,
+    gradient: Mat,
+) {
+    let units = span.units;
+    s.enter(
+        #[inline(always)]
+        || {
+            span.for_each(
+                s,
+                #[inline(always)]
+                |at| {
+                    // SAFETY: the caller's contract.
+                    unsafe {
+                        let (r, not_r) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS_BEFORE, 0));
+                        let before = s.load(previous_h.at(at.row, at.unit));
+                        let d = s.load(d_reset_h.at(at.row, at.unit));
+                        let direct = dh_direct.at(at.row, at.unit);
+                        s.store(direct, s.fma(d, r, s.load(direct)));
+                        at.store_gate(s, gradient, units, 0, s.mul(s.mul(d, before), s.mul(r, not_r)));
+                    }
+                },
+            );
+        },
+    );
+}

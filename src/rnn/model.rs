@@ -1,0 +1,168 @@
+//! The stack of recurrent layers: its parameters, and their packed form for the instruction set in use.
+
+use super::config::{ParamSpec, RnnConfig};
+use super::init::{self, Init};
+use super::weights::{BackwardWeights, ForwardWeights, PassParams};
+use crate::buffer::{AlignedBuf, try_with_capacity};
+use crate::error::{Result, check_len, ensure, err};
+use crate::simd::Isa;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A stack of recurrent layers: configuration and weights. Forward and backward borrow it shared, from any number of
+/// threads; changing weights needs it exclusively. Parameters are torch.nn's, in one flat array of f32.
+pub struct Rnn {
+    config: RnnConfig,
+    isa: Isa,
+    specs: Vec<ParamSpec>,
+    values: AlignedBuf<f32>,
+    forward: Vec<ForwardWeights>,
+    /// Packed at the first backward, kept up to date from then on.
+    backward: OnceLock<Vec<BackwardWeights>>,
+    /// Changes with the weights, so that a tape can tell whether they are still those it was recorded with.
+    version: u64,
+}
+
+/// Versions are unique in the process, so no two models share one.
+fn next_version() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Rnn {
+    /// A stack with zero weights, for the best instruction set that is allowed ([`Isa::choose`]).
+    pub fn new(config: &RnnConfig) -> Result<Self> {
+        Self::with_isa(config, Isa::choose()?)
+    }
+
+    /// A stack with zero weights whose kernels use `isa`.
+    pub fn with_isa(config: &RnnConfig, isa: Isa) -> Result<Self> {
+        isa.check_available()?;
+        let specs = config.param_specs()?;
+        let total = specs.last().map_or(0, |s| s.range().end);
+        let values = AlignedBuf::zeroed(total)?;
+        let mut forward = try_with_capacity(config.passes())?;
+        for pass in 0..config.passes() {
+            forward.push(ForwardWeights::new(config, isa, &PassParams::of(config, &specs, pass))?);
+        }
+        let (config, backward) = (config.clone(), OnceLock::new());
+        Ok(Self { config, isa, specs, values, forward, backward, version: next_version() })
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &RnnConfig {
+        &self.config
+    }
+
+    /// The instruction set its kernels use.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Names, shapes and places of the parameters.
+    pub fn param_specs(&self) -> &[ParamSpec] {
+        &self.specs
+    }
+
+    /// Index of the parameter with torch.nn's `name`.
+    pub fn find_param(&self, name: &str) -> Result<usize> {
+        self.specs.iter().position(|s| s.has_name(name)).ok_or_else(|| {
+            err!(
+                NotFound,
+                "no parameter '{name}', the {} names start with '{}'",
+                self.specs.len(),
+                self.specs[0].name()
+            )
+        })
+    }
+
+    /// The values of parameter `index`, row-major in the shape of its spec.
+    pub fn param(&self, index: usize) -> Result<&[f32]> {
+        Ok(&self.values[self.spec(index)?.range()])
+    }
+
+    /// Replaces the values of parameter `index`.
+    pub fn set_param(&mut self, index: usize, values: &[f32]) -> Result<()> {
+        let spec = self.spec(index)?;
+        check_len(&spec.name(), values.len(), spec.len())?;
+        let range = spec.range();
+        self.update(|all| all[range].copy_from_slice(values));
+        Ok(())
+    }
+
+    /// All parameters, one after another.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Lets `change` alter the flat parameters, then packs them again.
+    pub fn update(&mut self, change: impl FnOnce(&mut [f32])) {
+        change(&mut self.values);
+        self.version = next_version();
+        for pass in 0..self.config.passes() {
+            let params = PassParams::of(&self.config, &self.specs, pass);
+            self.forward[pass].pack(&self.config, self.isa, &params, &self.values);
+            if let Some(backward) = self.backward.get_mut() {
+                backward[pass].pack(&self.config, &params, &self.values);
+            }
+        }
+    }
+
+    /// Draws new parameters; the same `seed` gives the same values on every machine.
+    pub fn init(&mut self, scheme: Init, seed: u64) -> Result<()> {
+        let mut fresh = AlignedBuf::zeroed(self.values.len())?;
+        init::fill(&self.config, &self.specs, scheme, seed, &mut fresh)?;
+        self.update(|all| all.copy_from_slice(&fresh));
+        Ok(())
+    }
+
+    /// Bytes held: parameters and their packed forms.
+    pub fn bytes(&self) -> usize {
+        let backward = self.backward.get().map_or(0, |b| b.iter().map(BackwardWeights::bytes).sum());
+        size_of_val(&*self.values) + self.forward.iter().map(ForwardWeights::bytes).sum::<usize>() + backward
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub(crate) fn forward_weights(&self, pass: usize) -> &ForwardWeights {
+        &self.forward[pass]
+    }
+
+    pub(crate) fn pass_params(&self, pass: usize) -> PassParams<'_> {
+        PassParams::of(&self.config, &self.specs, pass)
+    }
+
+    /// The weights packed for backward, by pass; made at the first call.
+    pub(crate) fn backward_weights(&self) -> Result<&[BackwardWeights]> {
+        if let Some(ready) = self.backward.get() {
+            return Ok(ready);
+        }
+        let mut packed = try_with_capacity(self.config.passes())?;
+        for pass in 0..self.config.passes() {
+            let params = self.pass_params(pass);
+            let mut weights = BackwardWeights::new(&self.config, self.isa, &params)?;
+            weights.pack(&self.config, &params, &self.values);
+            packed.push(weights);
+        }
+        // Two threads may both have packed: either result serves.
+        Ok(self.backward.get_or_init(|| packed))
+    }
+
+    fn spec(&self, index: usize) -> Result<&ParamSpec> {
+        ensure!(
+            index < self.specs.len(),
+            InvalidArgument,
+            "parameter index {index}, expected less than {}",
+            self.specs.len()
+        );
+        Ok(&self.specs[index])
+    }
+}
+
+impl std::fmt::Debug for Rnn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rnn").field("config", &self.config).field("isa", &self.isa).finish_non_exhaustive()
+    }
+}

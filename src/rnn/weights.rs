@@ -1,0 +1,202 @@
+//! The weights of one pass (a layer in one direction), packed for the kernels.
+
+use super::config::{Cell, ParamSpec, RnnConfig};
+use crate::buffer::{AlignedBuf, try_with_capacity};
+use crate::error::Result;
+use crate::kernel::gates::{elman, gru, lstm};
+use crate::kernel::panel::{GateColumns, Geometry, Panels, padded_row};
+use crate::simd::Isa;
+
+/// How a cell's gates are laid out: slots in a row of pre-activations, and which products fill which slots.
+pub(crate) struct Layout {
+    pub(crate) slots: usize,
+    /// Gates of the input product, as (gate, slot).
+    input: &'static [(usize, usize)],
+    /// The recurrent products, in the order in which they run.
+    recurrent: &'static [&'static [(usize, usize)]],
+    /// Columns of a row of gate gradients, in units of the hidden size.
+    pub(crate) gradient_gates: usize,
+    /// For each recurrent product: the first column of its gates in a row of gate gradients, in units of the hidden
+    /// size, the first gate in `weight_hh`, and how many gates there are.
+    pub(crate) recurrent_gradients: &'static [RecurrentGates],
+}
+
+/// A run of gates that belong to one recurrent product, or to one part of its gradient.
+#[derive(Clone, Copy)]
+pub(crate) struct RecurrentGates {
+    pub(crate) column: usize,
+    pub(crate) gate: usize,
+    pub(crate) gates: usize,
+}
+
+impl Layout {
+    pub(crate) fn of(cell: Cell) -> &'static Layout {
+        const fn run(column: usize, gate: usize, gates: usize) -> RecurrentGates {
+            RecurrentGates { column, gate, gates }
+        }
+        static ELMAN: Layout = Layout {
+            slots: elman::SLOTS,
+            input: &[(0, 0)],
+            recurrent: &[&[(0, 0)]],
+            gradient_gates: 1,
+            recurrent_gradients: &[run(0, 0, 1)],
+        };
+        static LSTM: Layout = Layout {
+            slots: lstm::SLOTS,
+            input: &[(0, 0), (1, 1), (2, 2), (3, 3)],
+            recurrent: &[&[(0, 0), (1, 1), (2, 2), (3, 3)]],
+            gradient_gates: 4,
+            recurrent_gradients: &[run(0, 0, 4)],
+        };
+        // n's input and recurrent parts stay apart: the reset gate scales only the second.
+        static GRU: Layout = Layout {
+            slots: gru::SLOTS_AFTER,
+            input: &[(0, 0), (1, 1), (2, 2)],
+            recurrent: &[&[(0, 0), (1, 1), (2, 3)]],
+            gradient_gates: 4,
+            recurrent_gradients: &[run(0, 0, 2), run(3, 2, 1)],
+        };
+        // The recurrent product of n needs the reset gate first.
+        static GRU_RESET_BEFORE: Layout = Layout {
+            slots: gru::SLOTS_BEFORE,
+            input: &[(0, 0), (1, 1), (2, 2)],
+            recurrent: &[&[(0, 0), (1, 1)], &[(2, 2)]],
+            gradient_gates: 3,
+            recurrent_gradients: &[run(0, 0, 2), run(2, 2, 1)],
+        };
+        match cell {
+            Cell::ElmanTanh | Cell::ElmanRelu => &ELMAN,
+            Cell::Lstm => &LSTM,
+            Cell::Gru => &GRU,
+            Cell::GruResetBefore => &GRU_RESET_BEFORE,
+        }
+    }
+}
+
+/// What forward needs of a pass.
+pub(crate) struct ForwardWeights {
+    pub(crate) input: Panels,
+    pub(crate) recurrent: Vec<Panels>,
+    /// Where the chains of a row of pre-activations start.
+    pub(crate) bias: AlignedBuf<f32>,
+    pub(crate) projection: Option<Panels>,
+}
+
+/// What backward needs of a pass: the same matrices from the other side.
+pub(crate) struct BackwardWeights {
+    pub(crate) input: Panels,
+    /// One for each of [`Layout::recurrent_gradients`].
+    pub(crate) recurrent: Vec<Panels>,
+    pub(crate) projection: Option<Panels>,
+}
+
+/// The parameters of one pass within the flat array.
+pub(crate) struct PassParams<'a> {
+    pub(crate) weight_ih: &'a ParamSpec,
+    pub(crate) weight_hh: &'a ParamSpec,
+    pub(crate) bias: Option<(&'a ParamSpec, &'a ParamSpec)>,
+    pub(crate) weight_hr: Option<&'a ParamSpec>,
+}
+
+impl<'a> PassParams<'a> {
+    /// Those of pass `pass` (layer times directions plus direction).
+    pub(crate) fn of(config: &RnnConfig, specs: &'a [ParamSpec], pass: usize) -> Self {
+        let per_pass = specs.len() / config.passes();
+        let own = &specs[pass * per_pass..(pass + 1) * per_pass];
+        Self {
+            weight_ih: &own[0],
+            weight_hh: &own[1],
+            bias: config.bias.then(|| (&own[2], &own[3])),
+            weight_hr: (config.proj_size > 0).then(|| &own[per_pass - 1]),
+        }
+    }
+}
+
+impl ForwardWeights {
+    /// Zero weights for `pass`.
+    pub(crate) fn new(config: &RnnConfig, isa: Isa, params: &PassParams<'_>) -> Result<Self> {
+        let layout = Layout::of(config.cell);
+        let columns = |gates| GateColumns { gates, slots: layout.slots, units: config.hidden_size };
+        let mut recurrent = try_with_capacity(layout.recurrent.len())?;
+        for &gates in layout.recurrent {
+            recurrent.push(Panels::for_gates(isa, params.weight_hh.cols, columns(gates))?);
+        }
+        let projection = match params.weight_hr {
+            Some(spec) => Some(Panels::plain(isa, spec.cols, spec.rows)?),
+            None => None,
+        };
+        Ok(Self {
+            input: Panels::for_gates(isa, params.weight_ih.cols, columns(layout.input))?,
+            recurrent,
+            bias: AlignedBuf::zeroed(padded_row(Geometry::of(isa).lanes, config.hidden_size, layout.slots))?,
+            projection,
+        })
+    }
+
+    /// Packs the pass's values out of the flat array.
+    pub(crate) fn pack(&mut self, config: &RnnConfig, isa: Isa, params: &PassParams<'_>, values: &[f32]) {
+        let layout = Layout::of(config.cell);
+        let (units, lanes) = (config.hidden_size, Geometry::of(isa).lanes);
+        self.input.pack_rows(&values[params.weight_ih.range()]);
+        for panels in &mut self.recurrent {
+            panels.pack_rows(&values[params.weight_hh.range()]);
+        }
+        if let (Some(panels), Some(spec)) = (&mut self.projection, params.weight_hr) {
+            panels.pack_rows(&values[spec.range()]);
+        }
+        if let Some((input, hidden)) = params.bias {
+            let (input, hidden) = (&values[input.range()], &values[hidden.range()]);
+            self.bias.fill(0.0);
+            let mut add = |gate: usize, slot: usize, bias: &[f32]| {
+                for (unit, &b) in bias[gate * units..(gate + 1) * units].iter().enumerate() {
+                    // One rounded sum of both biases, unless the slot belongs to one of them alone.
+                    self.bias[(unit / lanes * layout.slots + slot) * lanes + unit % lanes] += b;
+                }
+            };
+            for &(gate, slot) in layout.input {
+                add(gate, slot, input);
+            }
+            for &(gate, slot) in layout.recurrent.iter().copied().flatten() {
+                add(gate, slot, hidden);
+            }
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let panels = self.recurrent.iter().chain(&self.projection).map(Panels::bytes).sum::<usize>();
+        panels + self.input.bytes() + size_of_val(&*self.bias)
+    }
+}
+
+impl BackwardWeights {
+    /// Zero weights for `pass`.
+    pub(crate) fn new(config: &RnnConfig, isa: Isa, params: &PassParams<'_>) -> Result<Self> {
+        let layout = Layout::of(config.cell);
+        let mut recurrent = try_with_capacity(layout.recurrent_gradients.len())?;
+        for run in layout.recurrent_gradients {
+            recurrent.push(Panels::plain(isa, run.gates * config.hidden_size, params.weight_hh.cols)?);
+        }
+        let projection = match params.weight_hr {
+            Some(spec) => Some(Panels::plain(isa, spec.rows, spec.cols)?),
+            None => None,
+        };
+        Ok(Self { input: Panels::plain(isa, params.weight_ih.rows, params.weight_ih.cols)?, recurrent, projection })
+    }
+
+    /// Packs the pass's values out of the flat array.
+    pub(crate) fn pack(&mut self, config: &RnnConfig, params: &PassParams<'_>, values: &[f32]) {
+        let hh = &values[params.weight_hh.range()];
+        let gate = config.hidden_size * params.weight_hh.cols;
+        self.input.pack_columns(&values[params.weight_ih.range()]);
+        for (panels, run) in self.recurrent.iter_mut().zip(Layout::of(config.cell).recurrent_gradients) {
+            panels.pack_columns(&hh[run.gate * gate..(run.gate + run.gates) * gate]);
+        }
+        if let (Some(panels), Some(spec)) = (&mut self.projection, params.weight_hr) {
+            panels.pack_columns(&values[spec.range()]);
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.recurrent.iter().chain(&self.projection).map(Panels::bytes).sum::<usize>() + self.input.bytes()
+    }
+}
