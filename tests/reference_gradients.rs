@@ -126,8 +126,9 @@ impl Problem {
     }
 }
 
-/// The errors of [`Problem::difference`] with a factor of 1000 (relu: 100) for derivatives and losses above 1, relative to the
-/// tensor's largest gradient or to 1e-2 where all are smaller, because the rounding error does not shrink with them.
+/// The errors of [`Problem::difference`] with a factor of 1000 (relu: 100) for derivatives and losses above 1, relative
+/// to the tensor's largest gradient or to 1e-2 where all are smaller, because the rounding error does not shrink with
+/// them.
 fn bound(cell: Cell) -> f64 {
     if cell == Cell::ElmanRelu { 1e-7 } else { 1e-9 }
 }

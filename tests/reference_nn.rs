@@ -9,9 +9,9 @@ use simdrnn::reference::nn::*;
 /// Logits, one row with a target to ignore and one whose target's probability rounds to 1.
 const LOGITS: [f64; 12] = [1.5, -0.25, 0.75, -2.0, 3.0, 0.5, 0.0, 0.0, -1.0, 30.0, -30.0, 2.0];
 const TARGETS: [i64; 4] = [0, 2, -100, 0];
-const CLASS_WEIGHTS: [f64; 3] = [0.5, 1.0, 2.0];
+const CLASS_WEIGHTS: [f64; 3] = [0.25, 1.0, 2.0];
 
-/// What PyTorch 2's float64 says, for each class of logit in every row.
+/// What PyTorch 2's float64 says. In the last row it is itself only right to 1e-16 absolutely.
 const LOG_SOFTMAX: [f64; 12] = [
     -0.4984334547431499,
     -2.2484334547431497,
@@ -45,7 +45,7 @@ const SUM_GRADIENT: [f64; 12] = [
 fn log_softmax_is_torchs() {
     let found = log_softmax(&LOGITS, 3);
     for (a, b) in found.iter().zip(LOG_SOFTMAX) {
-        assert!((a - b).abs() <= 4.0 * f64::EPSILON * b.abs(), "{a:e}, expected {b:e}");
+        assert!((a - b).abs() <= 2e-16 * b.abs().max(1.0), "{a:e}, expected {b:e}");
     }
     for (p, log_p) in softmax(&LOGITS, 3).into_iter().zip(found) {
         assert_eq!(p, log_p.exp());
@@ -55,7 +55,7 @@ fn log_softmax_is_torchs() {
 #[test]
 fn cross_entropy_is_torchs() {
     for (weights, sum, total_weight) in
-        [(None, 3.083530701108151, 3.0), (Some(&CLASS_WEIGHTS[..]), 5.419411220100541, 3.0)]
+        [(None, 3.083530701108151, 3.0), (Some(&CLASS_WEIGHTS[..]), 5.294802856414581, 2.5)]
     {
         let gradient: Vec<f64> = SUM_GRADIENT
             .iter()
@@ -65,12 +65,9 @@ fn cross_entropy_is_torchs() {
         for (reduction, divisor) in [(Reduction::Sum, 1.0), (Reduction::Mean, total_weight)] {
             let (loss, found) = cross_entropy(&LOGITS, &TARGETS, 3, weights, Some(-100), reduction);
             assert!((loss * divisor - sum).abs() < 1e-14, "{weights:?} {reduction:?}: {loss}");
-            // Row by row: the last row's gradients are 1e-12 times the others and have to be right as well.
-            for row in 0..4 {
-                let expected: Vec<f64> = gradient[3 * row..3 * row + 3].iter().map(|g| g / divisor).collect();
-                let error = relative_error(&found[3 * row..3 * row + 3], &expected);
-                assert!(error < 1e-14, "{weights:?} {reduction:?} row {row}: {error:e}");
-            }
+            let expected: Vec<f64> = gradient.iter().map(|g| g / divisor).collect();
+            let error = relative_error(&found, &expected);
+            assert!(error < 1e-15, "{weights:?} {reduction:?}: {error:e}");
         }
     }
 }
@@ -110,6 +107,10 @@ fn bce_and_mse_are_torchs() {
 /// Where PyTorch's own formulas round to 0, the reference does not.
 #[test]
 fn saturation_does_not_cancel() {
+    let others = (-28f64).exp() + (-60f64).exp();
+    let (loss, gradient) = cross_entropy(&LOGITS[9..], &[0], 3, None, None, Reduction::Mean);
+    assert!((loss / others.ln_1p() - 1.0).abs() < 1e-14);
+    assert!((gradient[0] / (-others / (1.0 + others)) - 1.0).abs() < 1e-13);
     let (_, gradient) = bce_with_logits(&[40.0], &[1.0], Reduction::Sum);
     assert!((gradient[0] / -(-40f64).exp() - 1.0).abs() < 1e-14);
     assert!((sigmoid_derivative(40.0) / (-40f64).exp() - 1.0).abs() < 1e-14);
