@@ -5,6 +5,7 @@ pub(crate) mod buffer;
 pub mod error;
 pub(crate) mod kernel;
 pub(crate) mod random;
+pub mod reference;
 pub mod rnn;
 pub(crate) mod simd;
 
