@@ -1,0 +1,194 @@
+//! A batch of sequences, and the order in which its time steps are worked on.
+//!
+//! Inside, sequences are sorted by length, longest first, and the rows (step, sequence) of all steps are packed one
+//! after another: at step t the sequences still running are a prefix, so time follows the sum of the lengths.
+
+use super::config::RnnConfig;
+use crate::buffer::AlignedBuf;
+use crate::error::{Result, ensure, product};
+use std::cmp::Reverse;
+
+/// The extents of a batch: `batch_size` sequences in buffers of `seq_len` steps each.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// Number of sequences, at least 1.
+    pub batch_size: usize,
+    /// Time steps that the buffers have room for; may be 0.
+    pub seq_len: usize,
+    /// The length of each sequence, in any order, 0 to `seq_len`; `None` if all are `seq_len` long.
+    pub lengths: Option<&'a [usize]>,
+}
+
+impl Batch<'_> {
+    /// Sequences that are all `seq_len` long.
+    pub fn new(batch_size: usize, seq_len: usize) -> Self {
+        Self { batch_size, seq_len, lengths: None }
+    }
+}
+
+/// The packed order of a batch's rows.
+pub(crate) struct Plan {
+    pub(crate) batch: usize,
+    pub(crate) seq_len: usize,
+    /// Steps of the longest sequence.
+    pub(crate) steps: usize,
+    /// Rows of all steps: the sum of the lengths.
+    pub(crate) rows: usize,
+    /// The sequence at each sorted place.
+    pub(crate) order: AlignedBuf<usize>,
+    /// Lengths in sorted order.
+    pub(crate) lengths: AlignedBuf<usize>,
+    /// The first row of each step and the end; only where lengths differ.
+    starts: AlignedBuf<usize>,
+    uniform: bool,
+}
+
+impl Plan {
+    pub(crate) const fn new() -> Self {
+        Self {
+            batch: 0,
+            seq_len: 0,
+            steps: 0,
+            rows: 0,
+            order: AlignedBuf::new(),
+            lengths: AlignedBuf::new(),
+            starts: AlignedBuf::new(),
+            uniform: true,
+        }
+    }
+
+    /// Checks `batch` and plans it. After an error the plan is not usable.
+    pub(crate) fn set(&mut self, batch: &Batch<'_>) -> Result<()> {
+        let Batch { batch_size, seq_len, lengths } = *batch;
+        ensure!(batch_size > 0, InvalidArgument, "batch_size is 0, expected at least 1");
+        product("batch_size times seq_len", &[batch_size, seq_len])?;
+        if let Some(lengths) = lengths {
+            ensure!(
+                lengths.len() == batch_size,
+                ShapeMismatch,
+                "lengths has {} entries, expected one for each of {batch_size} sequences",
+                lengths.len()
+            );
+            for (i, &length) in lengths.iter().enumerate() {
+                ensure!(
+                    length <= seq_len,
+                    InvalidArgument,
+                    "lengths[{i}] is {length}, expected at most seq_len {seq_len}"
+                );
+            }
+        }
+        (self.batch, self.seq_len) = (batch_size, seq_len);
+        self.order.resize(batch_size)?;
+        self.lengths.resize(batch_size)?;
+        self.order.iter_mut().enumerate().for_each(|(i, o)| *o = i);
+        if let Some(lengths) = lengths {
+            // Ties keep their order; an unstable sort needs no memory.
+            self.order.sort_unstable_by_key(|&i| (Reverse(lengths[i]), i));
+        }
+        for (sorted, &i) in self.lengths.iter_mut().zip(self.order.iter()) {
+            *sorted = lengths.map_or(seq_len, |l| l[i]);
+        }
+        self.steps = self.lengths[0];
+        self.rows = self.lengths.iter().sum();
+        self.uniform = self.lengths[batch_size - 1] == self.steps;
+        if !self.uniform {
+            self.starts.resize(self.steps + 1)?;
+            let (mut row, mut active) = (0, batch_size);
+            for t in 0..self.steps {
+                while self.lengths[active - 1] <= t {
+                    active -= 1;
+                }
+                self.starts[t] = row;
+                row += active;
+            }
+            self.starts[self.steps] = row;
+        }
+        Ok(())
+    }
+
+    /// The first row of step `t`.
+    #[inline]
+    pub(crate) fn start(&self, t: usize) -> usize {
+        if self.uniform { t * self.batch } else { self.starts[t] }
+    }
+
+    /// Sequences that are running at step `t`.
+    #[inline]
+    pub(crate) fn count(&self, t: usize) -> usize {
+        if self.uniform { self.batch } else { self.starts[t + 1] - self.starts[t] }
+    }
+
+    /// Whether rows lie in memory as a time-major buffer has them.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.uniform
+    }
+
+    /// Where row (t, sorted place j) starts in a user's buffer of `features` per step.
+    #[inline]
+    pub(crate) fn user_offset(&self, config: &RnnConfig, t: usize, j: usize, features: usize) -> usize {
+        let b = self.order[j];
+        let row = if config.batch_first { b * self.seq_len + t } else { t * self.batch + b };
+        row * features
+    }
+
+    /// The end of a block of steps from `t` on that has at least `rows` rows, if there are as many.
+    pub(crate) fn block_end(&self, t: usize, rows: usize) -> usize {
+        let mut end = t + 1;
+        while end < self.steps && self.start(end) - self.start(t) < rows {
+            end += 1;
+        }
+        end
+    }
+
+    /// The start of a block of steps up to `end` that has at least `rows` rows, if there are as many.
+    pub(crate) fn block_start(&self, end: usize, rows: usize) -> usize {
+        let mut t = end - 1;
+        while t > 0 && self.start(end) - self.start(t) < rows {
+            t -= 1;
+        }
+        t
+    }
+
+    /// Calls `f(t, sorted place)` for every step past a sequence's end.
+    pub(crate) fn for_each_padding(&self, mut f: impl FnMut(usize, usize)) {
+        for (j, &length) in self.lengths.iter().enumerate() {
+            for t in length..self.seq_len {
+                f(t, j);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_follow_the_sum_of_the_lengths() {
+        let lengths = [2, 0, 5, 2, 1];
+        let mut plan = Plan::new();
+        plan.set(&Batch { batch_size: 5, seq_len: 6, lengths: Some(&lengths) }).unwrap();
+        assert_eq!(&*plan.order, &[2, 0, 3, 4, 1]);
+        assert_eq!((plan.steps, plan.rows), (5, 10));
+        let counts: Vec<_> = (0..5).map(|t| (plan.start(t), plan.count(t))).collect();
+        assert_eq!(counts, [(0, 4), (4, 3), (7, 1), (8, 1), (9, 1)]);
+        assert_eq!((plan.block_end(0, 5), plan.block_start(5, 3)), (2, 2));
+        let mut padding = 0;
+        plan.for_each_padding(|t, j| {
+            assert!(t >= plan.lengths[j]);
+            padding += 1;
+        });
+        assert_eq!(padding, 5 * 6 - 10);
+    }
+
+    #[test]
+    fn bad_batches_are_refused() {
+        let mut plan = Plan::new();
+        assert!(plan.set(&Batch::new(0, 3)).is_err());
+        assert!(plan.set(&Batch::new(usize::MAX, 3)).is_err());
+        assert!(plan.set(&Batch { batch_size: 2, seq_len: 3, lengths: Some(&[1]) }).is_err());
+        assert!(plan.set(&Batch { batch_size: 2, seq_len: 3, lengths: Some(&[1, 4]) }).is_err());
+        plan.set(&Batch::new(2, 0)).unwrap();
+        assert_eq!((plan.steps, plan.rows), (0, 0));
+    }
+}

@@ -1,0 +1,366 @@
+//! One layer in one direction over a block of steps, forward: the code that inference, training and streaming share.
+
+use super::batch::Plan;
+use super::config::{Cell, RnnConfig};
+use super::weights::{ForwardWeights, Layout};
+use crate::buffer::AlignedBuf;
+use crate::error::{Result, product};
+use crate::kernel::gates::{Mat, Previous, STATE_PADDING, Span, elman, gru, lstm};
+use crate::kernel::gemm::{Output, Start, gemm, gemm_gates};
+use crate::kernel::panel::{Geometry, padded_row};
+use crate::kernel::rows::{Left, Rows};
+use crate::simd::Ops;
+use std::ops::Range;
+
+/// Rows of the input product that are computed ahead of the recurrence: enough for full tiles, few enough that they
+/// are still in the cache when their step comes.
+pub(crate) const HOISTED_ROWS: usize = 96;
+
+/// States smaller than this become zero where the configuration asks for it.
+const FLUSH_BELOW: f32 = 7.888_609_05e-31; // 2^-100
+
+/// What a pass records about a range of steps: the initial states of all sequences, in sorted order, then one row for
+/// each (step, sequence).
+pub(crate) struct History {
+    /// Pre-activations: rows only, in packed order.
+    pub(crate) pre: AlignedBuf<f32>,
+    pub(crate) h: AlignedBuf<f32>,
+    /// Cell states, for LSTM.
+    pub(crate) c: AlignedBuf<f32>,
+    /// The packed row that is kept first.
+    pub(crate) base: usize,
+    /// The steps that are kept.
+    pub(crate) steps: Range<usize>,
+}
+
+/// The strides of the rows that a pass works on.
+#[derive(Clone, Copy)]
+pub(crate) struct Strides {
+    pub(crate) pre: usize,
+    pub(crate) h: usize,
+    pub(crate) c: usize,
+}
+
+impl Strides {
+    pub(crate) fn of(config: &RnnConfig, lanes: usize) -> Self {
+        Self {
+            pre: padded_row(lanes, config.hidden_size, Layout::of(config.cell).slots),
+            h: config.state_size().next_multiple_of(STATE_PADDING),
+            c: config.hidden_size.next_multiple_of(STATE_PADDING),
+        }
+    }
+}
+
+impl History {
+    pub(crate) const fn new() -> Self {
+        Self { pre: AlignedBuf::new(), h: AlignedBuf::new(), c: AlignedBuf::new(), base: 0, steps: 0..0 }
+    }
+
+    /// Makes room for `batch` initial states and `rows` rows.
+    pub(crate) fn reserve(&mut self, config: &RnnConfig, lanes: usize, batch: usize, rows: usize) -> Result<()> {
+        let strides = Strides::of(config, lanes);
+        self.pre.resize(product("pre-activations", &[rows, strides.pre])?)?;
+        self.h.resize(product("hidden states", &[batch + rows, strides.h])?)?;
+        if config.cell.has_cell_state() {
+            self.c.resize(product("cell states", &[batch + rows, strides.c])?)?;
+        }
+        Ok(())
+    }
+
+    /// Sets the initial states from arrays (passes, batch, features), or to zero.
+    pub(crate) fn set_initial(
+        &mut self,
+        config: &RnnConfig,
+        plan: &Plan,
+        pass: usize,
+        h0: Option<&[f32]>,
+        c0: Option<&[f32]>,
+    ) {
+        let set = |target: &mut [f32], stride: usize, features: usize, source: Option<&[f32]>| {
+            for (row, &b) in target.chunks_exact_mut(stride).zip(plan.order.iter()) {
+                row.fill(0.0);
+                if let Some(source) = source {
+                    let start = (pass * plan.batch + b) * features;
+                    row[..features].copy_from_slice(&source[start..start + features]);
+                }
+            }
+        };
+        let strides = Strides::of(config, 1);
+        set(&mut self.h[..plan.batch * strides.h], strides.h, config.state_size(), h0);
+        if config.cell.has_cell_state() {
+            set(&mut self.c[..plan.batch * strides.c], strides.c, config.hidden_size, c0);
+        }
+    }
+
+    /// Index, among the rows of `h` or `c`, of packed row `row`.
+    #[inline]
+    pub(crate) fn index(&self, plan: &Plan, row: usize) -> usize {
+        plan.batch + row - self.base
+    }
+
+    /// Index of the state that precedes row (t, j) in a pass's order of time.
+    #[inline]
+    pub(crate) fn previous_index(&self, plan: &Plan, reverse: bool, t: usize, j: usize) -> usize {
+        let before = if reverse { t + 1 } else { t.wrapping_sub(1) };
+        if self.steps.contains(&before) && j < plan.count(before) {
+            self.index(plan, plan.start(before) + j)
+        } else {
+            j
+        }
+    }
+
+    /// Index of the state of sorted place `j` after its last kept step.
+    pub(crate) fn final_index(&self, plan: &Plan, reverse: bool, j: usize) -> usize {
+        let end = plan.lengths[j].min(self.steps.end);
+        if end <= self.steps.start {
+            return j;
+        }
+        let t = if reverse { self.steps.start } else { end - 1 };
+        self.index(plan, plan.start(t) + j)
+    }
+
+    /// Makes the final states the initial ones, before the next block of steps.
+    pub(crate) fn carry(&mut self, config: &RnnConfig, plan: &Plan, reverse: bool) {
+        let strides = Strides::of(config, 1);
+        for j in 0..plan.batch {
+            let from = self.final_index(plan, reverse, j);
+            if from != j {
+                self.h.copy_within(from * strides.h..(from + 1) * strides.h, j * strides.h);
+                if config.cell.has_cell_state() {
+                    self.c.copy_within(from * strides.c..(from + 1) * strides.c, j * strides.c);
+                }
+            }
+        }
+    }
+
+    /// Copies final states into arrays (passes, batch, features).
+    pub(crate) fn write_final(
+        &self,
+        config: &RnnConfig,
+        plan: &Plan,
+        pass: usize,
+        reverse: bool,
+        hn: Option<&mut [f32]>,
+        cn: Option<&mut [f32]>,
+    ) {
+        let strides = Strides::of(config, 1);
+        let write = |target: &mut [f32], source: &[f32], stride: usize, features: usize| {
+            for (j, &b) in plan.order.iter().enumerate() {
+                let from = self.final_index(plan, reverse, j) * stride;
+                let to = (pass * plan.batch + b) * features;
+                target[to..to + features].copy_from_slice(&source[from..from + features]);
+            }
+        };
+        if let Some(hn) = hn {
+            write(hn, &self.h, strides.h, config.state_size());
+        }
+        if let (Some(cn), true) = (cn, config.cell.has_cell_state()) {
+            write(cn, &self.c, strides.c, config.hidden_size);
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.pre) + size_of_val(&*self.h) + size_of_val(&*self.c)
+    }
+}
+
+/// Memory that a pass needs for one step.
+pub(crate) struct StepScratch {
+    h_offsets: AlignedBuf<usize>,
+    c_offsets: AlignedBuf<usize>,
+    /// `r h` (GRU with reset before) or the hidden state before projection.
+    rows: AlignedBuf<f32>,
+    row_offsets: AlignedBuf<usize>,
+}
+
+impl StepScratch {
+    pub(crate) const fn new() -> Self {
+        Self {
+            h_offsets: AlignedBuf::new(),
+            c_offsets: AlignedBuf::new(),
+            rows: AlignedBuf::new(),
+            row_offsets: AlignedBuf::new(),
+        }
+    }
+
+    pub(crate) fn reserve(&mut self, config: &RnnConfig, batch: usize) -> Result<()> {
+        self.h_offsets.resize(batch)?;
+        self.c_offsets.resize(batch)?;
+        if config.cell == Cell::GruResetBefore || config.proj_size > 0 {
+            let stride = Strides::of(config, 1).c;
+            self.rows.resize(product("a step's scratch", &[batch, stride])?)?;
+            self.row_offsets.resize(batch)?;
+            self.row_offsets.iter_mut().enumerate().for_each(|(i, o)| *o = i * stride);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.rows) + 8 * (self.h_offsets.len() + self.c_offsets.len() + self.row_offsets.len())
+    }
+}
+
+/// A pass ready to run.
+pub(crate) struct Pass<'a> {
+    pub(crate) config: &'a RnnConfig,
+    pub(crate) weights: &'a ForwardWeights,
+    pub(crate) plan: &'a Plan,
+    pub(crate) reverse: bool,
+}
+
+impl Pass<'_> {
+    /// Runs the steps `block`, whose input rows in packed order are `input`, and records them in `history`.
+    pub(crate) fn run<S: Ops>(
+        &self,
+        s: S,
+        block: Range<usize>,
+        input: Rows<'_>,
+        history: &mut History,
+        scratch: &mut StepScratch,
+    ) {
+        let strides = Strides::of(self.config, S::LANES);
+        let first = self.plan.start(block.start) - history.base;
+        let rows = self.plan.start(block.end - 1) + self.plan.count(block.end - 1) - self.plan.start(block.start);
+        assert_eq!(input.count(), rows);
+        let pre = &mut history.pre[first * strides.pre..(first + rows) * strides.pre];
+        self.start_rows(s, input, pre, strides.pre);
+        let mut step = |t: usize| self.step(s, t, history, scratch, strides);
+        if self.reverse { block.rev().for_each(&mut step) } else { block.for_each(&mut step) }
+    }
+
+    /// The input product of all rows, and the recurrent bias where it has a slot of its own.
+    fn start_rows<S: Ops>(&self, s: S, input: Rows<'_>, pre: &mut [f32], stride: usize) {
+        let bias = &*self.weights.bias;
+        let panels = self.weights.input.view().panels;
+        gemm_gates(s, input, &self.weights.input, 0..panels, Start::Row(bias), Output::new(pre, stride));
+        if self.config.cell == Cell::Gru {
+            for row in pre.chunks_exact_mut(stride) {
+                for (to, from) in row.chunks_exact_mut(4 * S::LANES).zip(bias.chunks_exact(4 * S::LANES)) {
+                    to[3 * S::LANES..].copy_from_slice(&from[3 * S::LANES..]);
+                }
+            }
+        }
+    }
+
+    fn step<S: Ops>(&self, s: S, t: usize, history: &mut History, scratch: &mut StepScratch, strides: Strides) {
+        let (config, plan, weights) = (self.config, self.plan, self.weights);
+        let count = plan.count(t);
+        for j in 0..count {
+            let index = history.previous_index(plan, self.reverse, t, j);
+            scratch.h_offsets[j] = index * strides.h;
+            scratch.c_offsets[j] = index * strides.c;
+        }
+        let (h_offsets, c_offsets) = (&scratch.h_offsets[..count], &scratch.c_offsets[..count]);
+        let row = plan.start(t) - history.base;
+        let state = history.index(plan, plan.start(t));
+        let pre_len = count * strides.pre;
+        let pre = Mat::new(&mut history.pre[row * strides.pre..][..pre_len], strides.pre);
+        let h_len = history.h.len();
+        let h_all = history.h.as_mut_ptr();
+        assert!((state + count) * strides.h <= h_len);
+        let flush_below = if config.flush_small_states { FLUSH_BELOW } else { 0.0 };
+        let units = config.hidden_size;
+        let all_blocks = units.div_ceil(S::LANES);
+        let span = |blocks: Range<usize>| Span { rows: count, blocks, units };
+        // SAFETY: previous states are rows of `h` and `c` other than the step's own, which alone are written; row
+        // counts and strides are those of the buffers, as asserted here and by the products; offsets of the previous
+        // rows are checked by `at_raw`.
+        unsafe {
+            let previous = Rows::at_raw(h_all, h_len, h_offsets, config.state_size());
+            let previous_h = Previous { values: h_all, offsets: h_offsets };
+            let h = Mat { values: h_all.add(state * strides.h), stride: strides.h };
+            let product = |panels, range, left: Rows<'_>| {
+                gemm_gates(s, left, panels, range, Start::Output, Output::raw(pre.values, pre_len, strides.pre));
+            };
+            match config.cell {
+                Cell::ElmanTanh | Cell::ElmanRelu => {
+                    let panels = &weights.recurrent[0];
+                    for (blocks, range) in Groups::new::<S>(units, 1) {
+                        product(panels, range, previous);
+                        let relu = config.cell == Cell::ElmanRelu;
+                        elman::forward(s, span(blocks), relu, pre, h, flush_below);
+                    }
+                }
+                Cell::Lstm => {
+                    assert!((state + count) * strides.c <= history.c.len());
+                    assert!(c_offsets.iter().all(|o| o + strides.c <= history.c.len()));
+                    let c_all = history.c.as_mut_ptr();
+                    let previous_c = Previous { values: c_all, offsets: c_offsets };
+                    let c = Mat { values: c_all.add(state * strides.c), stride: strides.c };
+                    let projected = weights.projection.as_ref();
+                    let hidden = match projected {
+                        Some(_) => Mat::new(&mut scratch.rows[..count * strides.c], strides.c),
+                        None => h,
+                    };
+                    for (blocks, range) in Groups::new::<S>(units, 4) {
+                        product(&weights.recurrent[0], range, previous);
+                        lstm::forward(s, span(blocks), pre, previous_c, c, hidden, flush_below);
+                    }
+                    if let Some(projection) = projected {
+                        let hidden = Rows::strided(&scratch.rows, count, strides.c, units);
+                        let h_rows = Output::raw(h.values, count * strides.h, strides.h);
+                        gemm(s, hidden, projection, Start::Zero, h_rows);
+                        if config.flush_small_states {
+                            let rows = std::slice::from_raw_parts_mut(h.values, count * strides.h);
+                            rows.iter_mut().filter(|v| v.abs() < FLUSH_BELOW).for_each(|v| *v = 0.0);
+                        }
+                    }
+                }
+                Cell::Gru => {
+                    for (blocks, range) in Groups::new::<S>(units, 3) {
+                        product(&weights.recurrent[0], range, previous);
+                        gru::forward_after(s, span(blocks), pre, previous_h, h, flush_below);
+                    }
+                }
+                Cell::GruResetBefore => {
+                    let reset_h = Mat::new(&mut scratch.rows[..count * strides.c], strides.c);
+                    let panels = &weights.recurrent[0];
+                    product(panels, 0..panels.view().panels, previous);
+                    gru::reset(s, span(0..all_blocks), pre, previous_h, reset_h);
+                    let reset_rows = Rows::at(&scratch.rows, &scratch.row_offsets[..count], units);
+                    for (blocks, range) in Groups::new::<S>(units, 1) {
+                        product(&weights.recurrent[1], range, reset_rows);
+                        gru::forward_before(s, span(blocks), pre, previous_h, h, flush_below);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Cuts a layer's units into groups whose columns are whole panels, so that a group's gates can run while its
+/// pre-activations are still in the cache. Yields blocks of LANES units and the panels that hold their gates.
+struct Groups {
+    gates: usize,
+    panel_vectors: usize,
+    blocks_per_group: usize,
+    blocks: usize,
+    next: usize,
+}
+
+impl Groups {
+    fn new<S: Ops>(units: usize, gates: usize) -> Self {
+        let vectors = S::PANEL_VECTORS * S::ROW_PANELS;
+        // The fewest blocks whose vectors fill the panels that a single row reads together.
+        let blocks_per_group = (1..=vectors).find(|b| b * gates % vectors == 0).unwrap_or(vectors);
+        Self { gates, panel_vectors: S::PANEL_VECTORS, blocks_per_group, blocks: units.div_ceil(S::LANES), next: 0 }
+    }
+}
+
+impl Iterator for Groups {
+    type Item = (Range<usize>, Range<usize>);
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.blocks {
+            return None;
+        }
+        let (start, end) = (self.next, (self.next + self.blocks_per_group).min(self.blocks));
+        self.next = end;
+        let panels = start * self.gates / self.panel_vectors..(end * self.gates).div_ceil(self.panel_vectors);
+        Some((start..end, panels))
+    }
+}
+
+/// Lanes of the instruction set a model uses.
+pub(crate) fn lanes(isa: crate::simd::Isa) -> usize {
+    Geometry::of(isa).lanes
+}

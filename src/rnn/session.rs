@@ -1,0 +1,353 @@
+//! Forward without recording: scratch memory of one caller, and the loops over blocks, layers and directions.
+
+use super::batch::{Batch, Plan};
+use super::config::{Direction, RnnConfig};
+use super::model::Rnn;
+use super::pass::{HOISTED_ROWS, History, Pass, StepScratch, Strides, lanes};
+use crate::buffer::{AlignedBuf, try_with_capacity};
+use crate::error::{Result, check_len, ensure, product};
+use crate::kernel::rows::Rows;
+use crate::simd::{Kernel, Ops, dispatch};
+use std::ops::Range;
+
+/// The arrays of a forward call. Shapes, with D directions, S the state size (projected if there is a projection):
+///
+/// | array | shape |
+/// |---|---|
+/// | `x` | (seq_len, batch, input_size), or (batch, seq_len, input_size) if `batch_first` |
+/// | `y` | the same with D * S features; forward first |
+/// | `h0`, `hn` | (num_layers * D, batch, S) |
+/// | `c0`, `cn` | (num_layers * D, batch, hidden_size), LSTM only |
+#[derive(Default)]
+pub struct ForwardArgs<'a> {
+    /// Input.
+    pub x: &'a [f32],
+    /// Initial hidden states; `None` for zeros.
+    pub h0: Option<&'a [f32]>,
+    /// Initial cell states; `None` for zeros.
+    pub c0: Option<&'a [f32]>,
+    /// Outputs of the last layer, zero past a sequence's end; `None` if only final states are wanted.
+    pub y: Option<&'a mut [f32]>,
+    /// Final hidden states.
+    pub hn: Option<&'a mut [f32]>,
+    /// Final cell states.
+    pub cn: Option<&'a mut [f32]>,
+}
+
+/// One caller's scratch memory for forward and backward. It grows to what a call needs and is reused from then on:
+/// calls of a shape that fitted before allocate nothing. Not to be used by two threads at once.
+#[derive(Default)]
+pub struct Session {
+    pub(crate) scratch: Scratch,
+}
+
+pub(crate) struct Scratch {
+    pub(crate) plan: Plan,
+    pub(crate) step: StepScratch,
+    histories: Vec<History>,
+    x_offsets: AlignedBuf<usize>,
+    /// Outputs of a bidirectional layer for the next one, packed rows.
+    between: [AlignedBuf<f32>; 2],
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            plan: Plan::new(),
+            step: StepScratch::new(),
+            histories: Vec::new(),
+            x_offsets: AlignedBuf::new(),
+            between: [AlignedBuf::new(), AlignedBuf::new()],
+        }
+    }
+}
+
+impl Session {
+    /// An empty session.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes of scratch memory held. Forward of a stack in one direction needs no more for a longer sequence, except 8
+    /// bytes a step if lengths differ; a bidirectional stack also keeps two layers' outputs.
+    pub fn bytes(&self) -> usize {
+        let s = &self.scratch;
+        s.histories.iter().map(History::bytes).sum::<usize>()
+            + s.between.iter().map(|b| size_of_val(&**b)).sum::<usize>()
+            + s.step.bytes()
+            + size_of_val(&*s.x_offsets)
+    }
+}
+
+impl ForwardArgs<'_> {
+    pub(crate) fn check(&self, config: &RnnConfig, batch: &Batch<'_>) -> Result<()> {
+        let steps = product("batch_size times seq_len", &[batch.batch_size, batch.seq_len])?;
+        let states = product("the states", &[config.passes(), batch.batch_size, config.state_size()])?;
+        let cells = product("the cell states", &[config.passes(), batch.batch_size, config.hidden_size])?;
+        check_len("x", self.x.len(), product("x", &[steps, config.input_size])?)?;
+        if let Some(y) = &self.y {
+            check_len("y", y.len(), product("y", &[steps, config.output_size()])?)?;
+        }
+        for (name, len) in [("h0", self.h0.map(<[f32]>::len)), ("hn", self.hn.as_ref().map(|v| v.len()))] {
+            len.map_or(Ok(()), |len| check_len(name, len, states))?;
+        }
+        for (name, len) in [("c0", self.c0.map(<[f32]>::len)), ("cn", self.cn.as_ref().map(|v| v.len()))] {
+            if let Some(len) = len {
+                ensure!(
+                    config.cell.has_cell_state(),
+                    InvalidArgument,
+                    "{name} is given, but only an LSTM has cell states"
+                );
+                check_len(name, len, cells)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Rnn {
+    /// Runs the layers over a batch. Nothing is written unless the call succeeds.
+    ///
+    /// For finite results every sequence's outputs depend on the model, its input and its initial state alone: not on
+    /// the other sequences, the padding, the instruction set or how the sequence is cut into calls.
+    pub fn forward(&self, session: &mut Session, batch: &Batch<'_>, args: ForwardArgs<'_>) -> Result<()> {
+        let config = self.config();
+        args.check(config, batch)?;
+        let scratch = &mut session.scratch;
+        scratch.plan.set(batch)?;
+        scratch.reserve(self)?;
+        dispatch(self.isa(), Forward { rnn: self, scratch, args });
+        Ok(())
+    }
+}
+
+impl Scratch {
+    fn reserve(&mut self, rnn: &Rnn) -> Result<()> {
+        let (config, plan) = (rnn.config(), &self.plan);
+        let stacked = config.direction != Direction::Bidirectional;
+        // A block stops growing once it has HOISTED_ROWS rows; its last step may bring a whole batch.
+        let rows = plan.rows.min(HOISTED_ROWS + plan.batch);
+        let histories = if stacked { config.num_layers } else { 1 };
+        if self.histories.len() < histories {
+            let mut more = try_with_capacity(histories)?;
+            more.append(&mut self.histories);
+            more.resize_with(histories, History::new);
+            self.histories = more;
+        }
+        for history in &mut self.histories[..histories] {
+            history.reserve(config, lanes(rnn.isa()), plan.batch, rows)?;
+        }
+        self.step.reserve(config, plan.batch)?;
+        self.x_offsets.resize(rows)?;
+        if !stacked && config.num_layers > 1 {
+            for between in &mut self.between {
+                between.resize(product("layer outputs", &[plan.rows, config.output_size()])?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Forward<'a> {
+    rnn: &'a Rnn,
+    scratch: &'a mut Scratch,
+    args: ForwardArgs<'a>,
+}
+
+impl Kernel for Forward<'_> {
+    type Output = ();
+    fn run<S: Ops>(mut self, s: S) {
+        if let Some(y) = &mut self.args.y {
+            zero_padding(self.rnn.config(), &self.scratch.plan, y);
+        }
+        if self.rnn.config().direction == Direction::Bidirectional {
+            self.layer_by_layer(s)
+        } else {
+            self.block_by_block(s)
+        }
+    }
+}
+
+impl Forward<'_> {
+    /// One direction: every block of steps goes through all layers before the next block starts.
+    fn block_by_block<S: Ops>(&mut self, s: S) {
+        let config = self.rnn.config();
+        let Scratch { plan, step, histories, x_offsets, .. } = &mut *self.scratch;
+        let args = &mut self.args;
+        let reverse = config.direction == Direction::Reverse;
+        let strides = Strides::of(config, S::LANES);
+        for (layer, history) in histories[..config.num_layers].iter_mut().enumerate() {
+            history.set_initial(config, plan, layer, args.h0, args.c0);
+            history.steps = 0..0;
+        }
+        for block in Blocks::new(plan, reverse) {
+            let rows = block_rows(plan, &block);
+            for layer in 0..config.num_layers {
+                let (below, own) = histories.split_at_mut(layer);
+                let input = match below.last() {
+                    None => input_rows(config, plan, &block, args.x, x_offsets),
+                    Some(b) => Rows::strided(&b.h[plan.batch * strides.h..], rows, strides.h, config.state_size()),
+                };
+                let history = &mut own[0];
+                (history.base, history.steps) = (plan.start(block.start), block.clone());
+                let weights = self.rnn.forward_weights(layer);
+                Pass { config, weights, plan, reverse }.run(s, block.clone(), input, history, step);
+            }
+            for history in &mut histories[..config.num_layers] {
+                history.carry(config, plan, reverse);
+            }
+            if let Some(y) = &mut args.y {
+                write_outputs(config, plan, &block, &histories[config.num_layers - 1], 0, y);
+            }
+        }
+        for (layer, history) in histories[..config.num_layers].iter_mut().enumerate() {
+            history.steps = 0..0;
+            history.write_final(config, plan, layer, reverse, args.hn.as_deref_mut(), args.cn.as_deref_mut());
+        }
+    }
+
+    /// Both directions: a layer runs over all steps before the next one starts.
+    fn layer_by_layer<S: Ops>(&mut self, s: S) {
+        let config = self.rnn.config();
+        let Scratch { plan, step, histories, x_offsets, between } = &mut *self.scratch;
+        let args = &mut self.args;
+        let (history, features) = (&mut histories[0], config.output_size());
+        for layer in 0..config.num_layers {
+            let [even, odd] = &mut *between;
+            let (source, target) = if layer % 2 == 0 { (odd, even) } else { (even, odd) };
+            for direction in 0..2 {
+                let (pass, reverse) = (2 * layer + direction, direction == 1);
+                history.set_initial(config, plan, pass, args.h0, args.c0);
+                for block in Blocks::new(plan, reverse) {
+                    let first = plan.start(block.start);
+                    let input = if layer == 0 {
+                        input_rows(config, plan, &block, args.x, x_offsets)
+                    } else {
+                        Rows::strided(&source[first * features..], block_rows(plan, &block), features, features)
+                    };
+                    (history.base, history.steps) = (first, block.clone());
+                    let weights = self.rnn.forward_weights(pass);
+                    Pass { config, weights, plan, reverse }.run(s, block.clone(), input, history, step);
+                    if layer + 1 < config.num_layers {
+                        let rows = &mut target[first * features..];
+                        copy_states(config, plan, history, direction, rows.chunks_exact_mut(features));
+                    } else if let Some(y) = &mut args.y {
+                        write_outputs(config, plan, &block, history, direction, y);
+                    }
+                    history.carry(config, plan, reverse);
+                }
+                history.steps = 0..0;
+                history.write_final(config, plan, pass, reverse, args.hn.as_deref_mut(), args.cn.as_deref_mut());
+            }
+        }
+    }
+}
+
+/// Rows of a block of steps.
+pub(crate) fn block_rows(plan: &Plan, block: &Range<usize>) -> usize {
+    let last = block.end - 1;
+    plan.start(last) + plan.count(last) - plan.start(block.start)
+}
+
+/// The rows of the user's `x` for a block, in packed order.
+pub(crate) fn input_rows<'a>(
+    config: &RnnConfig,
+    plan: &Plan,
+    block: &Range<usize>,
+    x: &'a [f32],
+    offsets: &'a mut [usize],
+) -> Rows<'a> {
+    let (rows, features) = (block_rows(plan, block), config.input_size);
+    if plan.is_dense() && !config.batch_first {
+        return Rows::strided(&x[plan.start(block.start) * features..], rows, features, features);
+    }
+    let offsets = &mut offsets[..rows];
+    let first = plan.start(block.start);
+    for t in block.clone() {
+        for j in 0..plan.count(t) {
+            offsets[plan.start(t) - first + j] = plan.user_offset(config, t, j, features);
+        }
+    }
+    Rows::at(x, offsets, features)
+}
+
+/// Writes a block's hidden states into the user's `y`, as the features of `direction`.
+pub(crate) fn write_outputs(
+    config: &RnnConfig,
+    plan: &Plan,
+    block: &Range<usize>,
+    history: &History,
+    direction: usize,
+    y: &mut [f32],
+) {
+    let (size, features, stride) = (config.state_size(), config.output_size(), Strides::of(config, 1).h);
+    for t in block.clone() {
+        for j in 0..plan.count(t) {
+            let from = history.index(plan, plan.start(t) + j) * stride;
+            let to = plan.user_offset(config, t, j, features) + direction * size;
+            y[to..to + size].copy_from_slice(&history.h[from..from + size]);
+        }
+    }
+}
+
+/// Copies the hidden states of the history's steps into packed rows, as the features of `direction`.
+pub(crate) fn copy_states<'a>(
+    config: &RnnConfig,
+    plan: &Plan,
+    history: &History,
+    direction: usize,
+    rows: impl Iterator<Item = &'a mut [f32]>,
+) {
+    let (size, stride) = (config.state_size(), Strides::of(config, 1).h);
+    let states = history.h[plan.batch * stride..].chunks_exact(stride);
+    let count = if history.steps.is_empty() { 0 } else { block_rows(plan, &history.steps) };
+    for (row, state) in rows.zip(states).take(count) {
+        row[direction * size..][..size].copy_from_slice(&state[..size]);
+    }
+}
+
+/// Zeroes `y` past each sequence's end.
+pub(crate) fn zero_padding(config: &RnnConfig, plan: &Plan, y: &mut [f32]) {
+    let features = config.output_size();
+    plan.for_each_padding(|t, j| y[plan.user_offset(config, t, j, features)..][..features].fill(0.0));
+}
+
+/// The blocks of steps in a pass's order.
+pub(crate) struct Blocks<'a> {
+    plan: &'a Plan,
+    reverse: bool,
+    left: Range<usize>,
+    rows: usize,
+}
+
+impl<'a> Blocks<'a> {
+    /// Blocks of about [`HOISTED_ROWS`] rows.
+    pub(crate) fn new(plan: &'a Plan, reverse: bool) -> Self {
+        Self::of_rows(plan, reverse, HOISTED_ROWS)
+    }
+
+    /// Blocks of whole steps that have at least `rows` rows, except the last.
+    pub(crate) fn of_rows(plan: &'a Plan, reverse: bool, rows: usize) -> Self {
+        Self { plan, reverse, left: 0..plan.steps, rows }
+    }
+}
+
+impl Iterator for Blocks<'_> {
+    type Item = Range<usize>;
+    fn next(&mut self) -> Option<Range<usize>> {
+        if self.left.is_empty() {
+            return None;
+        }
+        let block = if self.reverse {
+            self.plan.block_start(self.left.end, self.rows)..self.left.end
+        } else {
+            self.left.start..self.plan.block_end(self.left.start, self.rows)
+        };
+        if self.reverse {
+            self.left.end = block.start;
+        } else {
+            self.left.start = block.end;
+        }
+        Some(block)
+    }
+}
