@@ -14,7 +14,8 @@ pub(crate) struct OuterScratch {
     right: AlignedBuf<f32>,
 }
 
-/// The widest panel of any instruction set.
+/// The tallest tile and the widest panel of any instruction set: the most that padding adds to an operand.
+const TALLEST: usize = 8;
 const WIDEST: usize = 32;
 
 impl OuterScratch {
@@ -24,9 +25,12 @@ impl OuterScratch {
 
     /// Makes room for blocks of `rows` rows with at most `left` columns on the left and `right` on the right.
     pub(crate) fn reserve(&mut self, rows: usize, left: usize, right: usize) -> Result<()> {
-        let room = |n: usize| product("the packed operands", &[rows, n.next_multiple_of(WIDEST)]);
-        self.left.resize(room(left)?)?;
-        self.right.resize(room(right)?)
+        self.left.resize(product("the packed operands", &[rows, left + TALLEST])?)?;
+        self.right.resize(product("the packed operands", &[rows, right + WIDEST])?)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.left) + size_of_val(&*self.right)
     }
 
     /// Packs the left operand, of which `accumulate` uses ranges of columns.

@@ -161,6 +161,11 @@ impl RnnConfig {
         if layer == 0 { self.input_size } else { self.output_size() }
     }
 
+    /// Whether the `direction`-th pass of a layer runs from the last step to the first.
+    pub(crate) fn is_reverse(&self, direction: usize) -> bool {
+        direction == 1 || self.direction == Direction::Reverse
+    }
+
     /// Number of one-way passes: layers times directions; the first extent of `h_0` and `h_n`.
     pub fn passes(&self) -> usize {
         self.num_layers * self.direction.count()
@@ -255,7 +260,8 @@ impl ParamSpec {
     pub(crate) fn has_name(&self, name: &str) -> bool {
         let rest = name.strip_prefix(self.kind).and_then(|r| r.strip_prefix("_l"));
         let rest = rest.and_then(|r| if self.direction == 1 { r.strip_suffix("_reverse") } else { Some(r) });
-        rest.is_some_and(|digits| !digits.starts_with('+') && digits.parse() == Ok(self.layer))
+        let canonical = |d: &str| d == "0" || d.starts_with(|c: char| ('1'..='9').contains(&c));
+        rest.is_some_and(|digits| canonical(digits) && digits.parse() == Ok(self.layer))
     }
 
     /// Number of values.

@@ -1,15 +1,25 @@
 //! Recurrent layers: configuration, parameters, forward, backward, streaming, gradient flow.
 
+mod backward;
 mod batch;
 mod config;
+mod dropout;
+mod flow;
+mod grads;
 mod init;
 mod model;
 mod pass;
 mod session;
+mod tape;
 mod weights;
 
+pub use backward::BackwardArgs;
 pub use batch::Batch;
 pub use config::{Cell, Direction, ParamSpec, RnnConfig};
+pub use dropout::DropoutPosition;
+pub use flow::{GradientFlow, Saturation};
+pub use grads::Grads;
 pub use init::Init;
 pub use model::Rnn;
 pub use session::{ForwardArgs, Session};
+pub use tape::Tape;

@@ -39,6 +39,7 @@ pub struct ForwardArgs<'a> {
 #[derive(Default)]
 pub struct Session {
     pub(crate) scratch: Scratch,
+    pub(crate) backward: super::backward::BackwardScratch,
 }
 
 pub(crate) struct Scratch {
@@ -76,6 +77,7 @@ impl Session {
             + s.between.iter().map(|b| size_of_val(&**b)).sum::<usize>()
             + s.step.bytes()
             + size_of_val(&*s.x_offsets)
+            + self.backward.bytes()
     }
 }
 

@@ -1,0 +1,198 @@
+//! Gradient flow: the numbers behind vanishing and exploding gradients (Pascanu, Mikolov and Bengio 2013).
+
+use super::config::{Cell, RnnConfig};
+use super::model::Rnn;
+use super::pass::{Strides, lanes};
+use super::tape::Tape;
+use super::weights::Layout;
+use crate::buffer::{AlignedBuf, try_vec};
+use crate::error::{Result, ensure};
+
+/// Share of a gate's activations that sit near its limits, over all steps and sequences of a tape (the shares that
+/// Karpathy, Johnson and Fei-Fei 2015 plot).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Saturation {
+    /// Below 0.1 for a sigmoid, below -0.9 for a tanh, 0 for a relu.
+    pub low: f32,
+    /// Above 0.9; always 0 for a relu.
+    pub high: f32,
+}
+
+/// What backward can tell about how gradients flow; filled by [`Rnn::backward`].
+#[derive(Default)]
+pub struct GradientFlow {
+    passes: usize,
+    steps: usize,
+    gates: usize,
+    norms: AlignedBuf<f64>,
+    singular: AlignedBuf<f64>,
+    saturation: Vec<Saturation>,
+    work: AlignedBuf<f64>,
+}
+
+impl GradientFlow {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Passes (layer times directions plus direction) that were measured.
+    pub fn passes(&self) -> usize {
+        self.passes
+    }
+
+    /// Time steps that were measured.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Gates per pass, in PyTorch's order.
+    pub fn gates(&self) -> usize {
+        self.gates
+    }
+
+    /// For each time step the Euclidean norm, over the batch and the features, of the loss's gradient with respect to
+    /// the hidden state `h_t` of `pass`: from `y`, from layers above and through time. Zero past all sequences' ends.
+    pub fn state_norms(&self, pass: usize) -> Result<&[f64]> {
+        self.check(pass, 0)?;
+        Ok(&self.norms[pass * self.steps..(pass + 1) * self.steps])
+    }
+
+    /// The largest singular value of a gate's recurrent matrix. For Elman with tanh, below 1 gradients must vanish
+    /// over time, and above 1 they can explode.
+    pub fn largest_singular_value(&self, pass: usize, gate: usize) -> Result<f64> {
+        self.check(pass, gate)?;
+        Ok(self.singular[pass * self.gates + gate])
+    }
+
+    /// How saturated a gate is.
+    pub fn saturation(&self, pass: usize, gate: usize) -> Result<Saturation> {
+        self.check(pass, gate)?;
+        Ok(self.saturation[pass * self.gates + gate])
+    }
+
+    fn check(&self, pass: usize, gate: usize) -> Result<()> {
+        ensure!(self.passes > 0, InvalidState, "nothing has been measured, expected a backward call with this first");
+        ensure!(pass < self.passes, InvalidArgument, "pass {pass}, expected less than {}", self.passes);
+        ensure!(gate < self.gates, InvalidArgument, "gate {gate}, expected less than {}", self.gates);
+        Ok(())
+    }
+
+    pub(crate) fn reserve(&mut self, config: &RnnConfig, steps: usize) -> Result<()> {
+        (self.passes, self.steps, self.gates) = (0, 0, 0);
+        let (passes, gates) = (config.passes(), config.cell.gates());
+        self.norms.resize(passes * steps)?;
+        self.singular.resize(passes * gates)?;
+        if self.saturation.len() < passes * gates {
+            self.saturation = try_vec(passes * gates, Saturation::default())?;
+        }
+        self.work.resize(config.state_size() + config.hidden_size)?;
+        self.norms.fill(0.0);
+        (self.passes, self.steps, self.gates) = (passes, steps, gates);
+        Ok(())
+    }
+
+    pub(crate) fn norms_mut(&mut self) -> &mut [f64] {
+        &mut self.norms
+    }
+
+    /// Singular values and saturation, of the weights and the tape that backward has just used.
+    pub(crate) fn measure(&mut self, rnn: &Rnn, tape: &Tape) {
+        let config = rnn.config();
+        for pass in 0..self.passes {
+            let spec = rnn.pass_params(pass).weight_hh;
+            let matrices = rnn.values()[spec.range()].chunks_exact(config.hidden_size * spec.cols);
+            for (gate, matrix) in matrices.enumerate() {
+                self.singular[pass * self.gates + gate] = largest_singular_value(matrix, spec.cols, &mut self.work);
+            }
+            for gate in 0..self.gates {
+                self.saturation[pass * self.gates + gate] = saturation(rnn, tape, pass, gate);
+            }
+        }
+    }
+}
+
+/// Power iteration on the transpose times the matrix, in f64, until the value stands still.
+fn largest_singular_value(matrix: &[f32], cols: usize, work: &mut [f64]) -> f64 {
+    let (v, u) = work.split_at_mut(cols);
+    // Unequal entries, so that the start is orthogonal to no vector that a structured matrix is likely to have.
+    v.iter_mut().enumerate().for_each(|(i, x)| *x = 1.0 + 0.5 * ((i % 7) as f64) / 7.0);
+    let normalize = |x: &mut [f64]| {
+        let norm = x.iter().fold(0.0, |s, v| s + v * v).sqrt();
+        if norm > 0.0 {
+            x.iter_mut().for_each(|v| *v /= norm);
+        }
+        norm
+    };
+    normalize(v);
+    let mut value = 0.0;
+    for _ in 0..500 {
+        for (row, out) in matrix.chunks_exact(cols).zip(u.iter_mut()) {
+            *out = row.iter().zip(v.iter()).fold(0.0, |s, (&m, x)| s + f64::from(m) * x);
+        }
+        let next = u.iter().fold(0.0, |s, x| s + x * x).sqrt();
+        v.fill(0.0);
+        for (row, scale) in matrix.chunks_exact(cols).zip(u.iter()) {
+            v.iter_mut().zip(row).for_each(|(x, &m)| *x += scale * f64::from(m));
+        }
+        if normalize(v) == 0.0 || (next - value).abs() <= 1e-12 * next {
+            return next;
+        }
+        value = next;
+    }
+    value
+}
+
+/// Counts a gate's activations near their limits, from the recorded pre-activations.
+fn saturation(rnn: &Rnn, tape: &Tape, pass: usize, gate: usize) -> Saturation {
+    let (config, plan, history) = (rnn.config(), &tape.plan, &tape.histories[pass]);
+    let lanes = lanes(rnn.isa());
+    let (slots, strides) = (Layout::of(config.cell).slots, Strides::of(config, lanes));
+    // sigmoid(a) > 0.9 is a > ln 9; tanh(a) > 0.9 is a > atanh(0.9).
+    const SIGMOID: f32 = 2.197_224_6;
+    const TANH: f32 = 1.472_219_5;
+    let tanh_gate = match config.cell {
+        Cell::ElmanTanh | Cell::ElmanRelu => true,
+        Cell::Lstm | Cell::Gru | Cell::GruResetBefore => gate == 2,
+    };
+    let limit = if tanh_gate { TANH } else { SIGMOID };
+    let (mut low, mut high) = (0usize, 0usize);
+    for row in history.pre.chunks_exact(strides.pre).take(plan.rows) {
+        for unit in 0..config.hidden_size {
+            let at = |slot: usize| row[(unit / lanes * slots + slot) * lanes + unit % lanes];
+            let a = match (config.cell, gate) {
+                (Cell::Gru, 2) => {
+                    let r = 1.0 / (1.0 + libm::exp(-f64::from(at(0))));
+                    (f64::from(at(2)) + r * f64::from(at(3))) as f32
+                }
+                _ => at(gate),
+            };
+            if config.cell == Cell::ElmanRelu {
+                low += usize::from(a <= 0.0);
+            } else {
+                low += usize::from(a < -limit);
+                high += usize::from(a > limit);
+            }
+        }
+    }
+    let total = (plan.rows * config.hidden_size).max(1) as f32;
+    Saturation { low: low as f32 / total, high: high as f32 / total }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn singular_values_of_known_matrices() {
+        let mut work = [0.0; 8];
+        // A rotation times diag(3, 1), and a matrix of rank one.
+        let (c, s) = (0.6f32, 0.8f32);
+        let m = [3.0 * c, -s, 3.0 * s, c];
+        // The entries 0.6 and 0.8 are rounded to f32.
+        assert!((largest_singular_value(&m, 2, &mut work[..4]) - 3.0).abs() < 1e-6);
+        let rank_one: Vec<f32> = [1.0f32, 2.0, 2.0].iter().flat_map(|a| [a * 2.0, a * 1.0]).collect();
+        assert!((largest_singular_value(&rank_one, 2, &mut work[..5]) - 3.0 * 5f64.sqrt()).abs() < 1e-9);
+        assert_eq!(largest_singular_value(&[0.0; 4], 2, &mut work[..4]), 0.0);
+    }
+}
