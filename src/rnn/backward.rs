@@ -65,7 +65,7 @@ pub(crate) struct BackwardScratch {
     c_offsets: AlignedBuf<usize>,
     /// A block's rows in the order of visit: where each row's operands start.
     visit: [AlignedBuf<usize>; 5],
-    outer: OuterScratch,
+    pub(crate) outer: OuterScratch,
 }
 
 impl Default for OuterScratch {

@@ -76,6 +76,7 @@ impl History {
         h0: Option<&[f32]>,
         c0: Option<&[f32]>,
     ) {
+        self.steps = 0..0;
         let set = |target: &mut [f32], stride: usize, features: usize, source: Option<&[f32]>| {
             for (row, &b) in target.chunks_exact_mut(stride).zip(plan.order.iter()) {
                 row.fill(0.0);
@@ -89,6 +90,15 @@ impl History {
         set(&mut self.h[..plan.batch * strides.h], strides.h, config.state_size(), h0);
         if config.cell.has_cell_state() {
             set(&mut self.c[..plan.batch * strides.c], strides.c, config.hidden_size, c0);
+        }
+    }
+
+    /// Zeroes the initial state of sorted place `j`.
+    pub(crate) fn zero_initial(&mut self, config: &RnnConfig, j: usize) {
+        let strides = Strides::of(config, 1);
+        self.h[j * strides.h..(j + 1) * strides.h].fill(0.0);
+        if config.cell.has_cell_state() {
+            self.c[j * strides.c..(j + 1) * strides.c].fill(0.0);
         }
     }
 

@@ -45,7 +45,7 @@ pub struct Session {
 pub(crate) struct Scratch {
     pub(crate) plan: Plan,
     pub(crate) step: StepScratch,
-    histories: Vec<History>,
+    pub(crate) histories: Vec<History>,
     x_offsets: AlignedBuf<usize>,
     /// Outputs of a bidirectional layer for the next one, packed rows.
     between: [AlignedBuf<f32>; 2],
@@ -118,17 +118,21 @@ impl Rnn {
         let scratch = &mut session.scratch;
         scratch.plan.set(batch)?;
         scratch.reserve(self)?;
-        dispatch(self.isa(), Forward { rnn: self, scratch, args });
+        dispatch(self.isa(), Forward { rnn: self, scratch, args, keep_states: false });
         Ok(())
     }
 }
 
 impl Scratch {
     fn reserve(&mut self, rnn: &Rnn) -> Result<()> {
+        // A block stops growing once it has HOISTED_ROWS rows; its last step may bring a whole batch.
+        self.reserve_rows(rnn, self.plan.rows.min(HOISTED_ROWS + self.plan.batch))
+    }
+
+    /// Makes room for blocks of `rows` rows of the planned batch.
+    pub(crate) fn reserve_rows(&mut self, rnn: &Rnn, rows: usize) -> Result<()> {
         let (config, plan) = (rnn.config(), &self.plan);
         let stacked = config.direction != Direction::Bidirectional;
-        // A block stops growing once it has HOISTED_ROWS rows; its last step may bring a whole batch.
-        let rows = plan.rows.min(HOISTED_ROWS + plan.batch);
         let histories = if stacked { config.num_layers } else { 1 };
         if self.histories.len() < histories {
             let mut more = try_with_capacity(histories)?;
@@ -150,10 +154,12 @@ impl Scratch {
     }
 }
 
-struct Forward<'a> {
-    rnn: &'a Rnn,
-    scratch: &'a mut Scratch,
-    args: ForwardArgs<'a>,
+pub(crate) struct Forward<'a> {
+    pub(crate) rnn: &'a Rnn,
+    pub(crate) scratch: &'a mut Scratch,
+    pub(crate) args: ForwardArgs<'a>,
+    /// Whether the histories' states go on from where the last call left them; for stacks in one direction.
+    pub(crate) keep_states: bool,
 }
 
 impl Kernel for Forward<'_> {
@@ -179,8 +185,9 @@ impl Forward<'_> {
         let reverse = config.direction == Direction::Reverse;
         let strides = Strides::of(config, S::LANES);
         for (layer, history) in histories[..config.num_layers].iter_mut().enumerate() {
-            history.set_initial(config, plan, layer, args.h0, args.c0);
-            history.steps = 0..0;
+            if !self.keep_states {
+                history.set_initial(config, plan, layer, args.h0, args.c0);
+            }
         }
         for block in Blocks::new(plan, reverse) {
             let rows = block_rows(plan, &block);

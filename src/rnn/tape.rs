@@ -134,8 +134,8 @@ impl Kernel for ForwardTrain<'_> {
                 let pass = layer * directions + direction;
                 let reverse = config.is_reverse(direction);
                 let history = &mut histories[pass];
-                (history.base, history.steps) = (0, 0..plan.steps);
                 history.set_initial(config, plan, pass, args.h0, args.c0);
+                (history.base, history.steps) = (0, 0..plan.steps);
                 let weights = self.rnn.forward_weights(pass);
                 for block in Blocks::new(plan, reverse) {
                     let first = plan.start(block.start);

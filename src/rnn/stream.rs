@@ -1,0 +1,111 @@
+//! Live state for step-by-step use.
+
+use super::batch::Batch;
+use super::config::{Direction, RnnConfig};
+use super::model::Rnn;
+use super::pass::HOISTED_ROWS;
+use super::session::{Forward, ForwardArgs, Scratch};
+use crate::error::{Result, check_len, ensure, product};
+use crate::simd::{Isa, dispatch};
+
+/// The states of one or more parallel sequences that go on for as long as the caller likes. The calls
+/// [`Stream::step`] and [`Stream::process`] allocate nothing, lock nothing, make no system call, and their time does
+/// not depend on the data. Results are, bit for bit, those of one long forward.
+pub struct Stream {
+    config: RnnConfig,
+    isa: Isa,
+    scratch: Scratch,
+}
+
+impl Stream {
+    /// Zero states of `lanes` sequences for models like `rnn`: stacks of forward layers. The stream does not keep
+    /// `rnn`; every call takes the model, whose weights may have changed in between.
+    pub fn new(rnn: &Rnn, lanes: usize) -> Result<Self> {
+        let config = rnn.config();
+        ensure!(
+            config.direction == Direction::Forward,
+            InvalidArgument,
+            "a stream needs forward layers: a reverse direction would have to know the future"
+        );
+        ensure!(lanes > 0, InvalidArgument, "lanes is 0, expected at least 1");
+        let mut scratch = Scratch::default();
+        scratch.plan.set(&Batch::new(lanes, 1))?;
+        scratch.reserve_rows(rnn, product("lanes", &[lanes])?.saturating_add(HOISTED_ROWS))?;
+        Ok(Self { config: config.clone(), isa: rnn.isa(), scratch })
+    }
+
+    /// Number of parallel sequences.
+    pub fn lanes(&self) -> usize {
+        self.scratch.plan.batch
+    }
+
+    /// One step of every lane: `x` is (lanes, input_size), `y` (lanes, S) with S the state size.
+    pub fn step(&mut self, rnn: &Rnn, x: &[f32], y: &mut [f32]) -> Result<()> {
+        self.process(rnn, 1, x, Some(y))
+    }
+
+    /// `steps` steps of every lane: `x` is (steps, lanes, input_size), `y` (steps, lanes, S); with `batch_first`
+    /// lanes come before steps. Without `y` only the states advance. A failed call leaves them as they were.
+    pub fn process(&mut self, rnn: &Rnn, steps: usize, x: &[f32], y: Option<&mut [f32]>) -> Result<()> {
+        ensure!(
+            *rnn.config() == self.config && rnn.isa() == self.isa,
+            InvalidState,
+            "the stream was made for a model of another configuration"
+        );
+        let batch = Batch::new(self.lanes(), steps);
+        let args = ForwardArgs { x, y, ..ForwardArgs::default() };
+        args.check(&self.config, &batch)?;
+        self.scratch.plan.set(&batch)?;
+        dispatch(self.isa, Forward { rnn, scratch: &mut self.scratch, args, keep_states: true });
+        Ok(())
+    }
+
+    /// Copies the states out: `h` is (num_layers, lanes, S), `c`, for LSTM, (num_layers, lanes, hidden_size).
+    pub fn state(&self, h: Option<&mut [f32]>, c: Option<&mut [f32]>) -> Result<()> {
+        self.check_states(h.as_deref(), c.as_deref())?;
+        let (mut h, mut c) = (h, c);
+        for (layer, history) in self.scratch.histories.iter().enumerate() {
+            history.write_final(&self.config, &self.scratch.plan, layer, false, h.as_deref_mut(), c.as_deref_mut());
+        }
+        Ok(())
+    }
+
+    /// Replaces the states, in the layout of [`Stream::state`]; what is `None` becomes zero.
+    pub fn set_state(&mut self, h: Option<&[f32]>, c: Option<&[f32]>) -> Result<()> {
+        self.check_states(h, c)?;
+        let Scratch { plan, histories, .. } = &mut self.scratch;
+        for (layer, history) in histories.iter_mut().enumerate() {
+            history.set_initial(&self.config, plan, layer, h, c);
+        }
+        Ok(())
+    }
+
+    /// Zeroes the states of all lanes.
+    pub fn reset(&mut self) {
+        let Scratch { plan, histories, .. } = &mut self.scratch;
+        for (layer, history) in histories.iter_mut().enumerate() {
+            history.set_initial(&self.config, plan, layer, None, None);
+        }
+    }
+
+    /// Zeroes the states of one lane.
+    pub fn reset_lane(&mut self, lane: usize) -> Result<()> {
+        ensure!(lane < self.lanes(), InvalidArgument, "lane {lane}, expected less than {}", self.lanes());
+        for history in &mut self.scratch.histories {
+            history.zero_initial(&self.config, lane);
+        }
+        Ok(())
+    }
+
+    fn check_states(&self, h: Option<&[f32]>, c: Option<&[f32]>) -> Result<()> {
+        let places = self.config.passes() * self.lanes();
+        if let Some(h) = h {
+            check_len("h", h.len(), places * self.config.state_size())?;
+        }
+        if let Some(c) = c {
+            ensure!(self.config.cell.has_cell_state(), InvalidArgument, "c is given, but only an LSTM has cell states");
+            check_len("c", c.len(), places * self.config.hidden_size)?;
+        }
+        Ok(())
+    }
+}
