@@ -3,6 +3,8 @@
 
 pub(crate) mod buffer;
 pub mod error;
+pub(crate) mod kernel;
+pub mod nn;
 pub(crate) mod random;
 pub mod rnn;
 pub(crate) mod simd;
