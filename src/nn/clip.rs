@@ -22,7 +22,7 @@ fn norm<'a>(grads: impl Iterator<Item = &'a [f32]>) -> f64 {
 /// they are (PyTorch would turn them into zeros and NaN): a step with them can then be skipped. An infinite `max_norm`
 /// only measures. `InvalidArgument` for a `max_norm` that is negative or NaN.
 pub fn clip_grad_norm(grads: &mut [&mut [f32]], max_norm: f64) -> Result<f64> {
-    ensure!(max_norm >= 0.0, InvalidArgument, "max_norm is {max_norm}, expected a value >= 0");
+    ensure!((0.0..).contains(&max_norm), InvalidArgument, "max_norm is {max_norm}, expected a value >= 0");
     let norm = norm(grads.iter().map(|g| &**g));
     let factor = max_norm / (norm + 1e-6);
     if norm.is_finite() && factor < 1.0 {
@@ -38,7 +38,7 @@ pub fn clip_grad_norm(grads: &mut [&mut [f32]], max_norm: f64) -> Result<f64> {
 ///
 /// `InvalidArgument` for a `clip_value` that is negative or NaN.
 pub fn clip_grad_value(grads: &mut [&mut [f32]], clip_value: f32) -> Result<()> {
-    ensure!(clip_value >= 0.0, InvalidArgument, "clip_value is {clip_value}, expected a value >= 0");
+    ensure!((0.0..).contains(&clip_value), InvalidArgument, "clip_value is {clip_value}, expected a value >= 0");
     for value in grads.iter_mut().flat_map(|g| g.iter_mut()) {
         let low = if *value < -clip_value { -clip_value } else { *value };
         *value = if low > clip_value { clip_value } else { low };

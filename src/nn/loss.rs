@@ -96,7 +96,7 @@ impl CrossEntropy<'_> {
             Reduction::Sum => 1.0,
             Reduction::Mean => {
                 ensure!(
-                    total_weight > 0.0,
+                    total_weight != 0.0,
                     InvalidArgument,
                     "the mean over {} rows has no weight: every target is ignored or weighs zero",
                     targets.len()

@@ -1,6 +1,7 @@
 //! Optimizers with PyTorch's semantics, formula by formula. See [`Optimizer`].
 
 mod config;
+mod rows;
 mod rule;
 mod state;
 
@@ -10,7 +11,8 @@ pub use state::{StateSink, StateSource, StateTensor};
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, check_len, ensure, err};
 use crate::simd::{Isa, dispatch};
-use rule::{Gradients, Rule, Update};
+use rows::{ActiveRows, Gradients, Runs};
+use rule::{Rule, Update};
 
 /// An optimizer and its state: one slot a parameter tensor, numbered by the caller.
 ///
@@ -21,8 +23,11 @@ use rule::{Gradients, Rule, Update};
 ///
 /// Arithmetic is f32 with scalars rounded from f64, as in PyTorch; the powers of Adam's betas are running products in
 /// f64. The same gradients give the same bits on every machine. A NaN or infinite gradient is not hidden: it goes into
-/// parameter and state; check [`clip_grad_norm`](crate::nn::clip_grad_norm)'s result to skip such a step. One deviation:
-/// where rounding makes centered RMSprop's variance negative it counts as 0, while PyTorch's square root gives NaN.
+/// parameter and state; check [`clip_grad_norm`](crate::nn::clip_grad_norm)'s result to skip such a step.
+///
+/// Two deviations: where rounding makes centered RMSprop's variance negative it counts as 0, while PyTorch's square root
+/// gives NaN; and running means below 2^-100, or 2^-120 for those of squares, become 0, because subnormal numbers are
+/// slow.
 pub struct Optimizer {
     config: OptimizerConfig,
     isa: Isa,
@@ -42,13 +47,14 @@ struct Slot {
     beta_powers: [f64; 2],
     /// As many as the rule names.
     tensors: [AlignedBuf<f32>; 3],
+    active: ActiveRows,
 }
 
 impl Slot {
     fn new(number: usize, len: usize, tensors: usize) -> Result<Self> {
         let tensor = |i: usize| if i < tensors { AlignedBuf::zeroed(len) } else { Ok(AlignedBuf::new()) };
         let tensors = [tensor(0)?, tensor(1)?, tensor(2)?];
-        Ok(Self { number, len, updates: 0, last_step: 0, beta_powers: [1.0; 2], tensors })
+        Ok(Self { number, len, updates: 0, last_step: 0, beta_powers: [1.0; 2], tensors, active: ActiveRows::new() })
     }
 }
 
@@ -99,7 +105,8 @@ impl Optimizer {
 
     /// The same, bit for bit, as [`update`](Self::update) with a gradient that is `grad_rows` (`rows.len()` × `row_len`)
     /// in the rows `rows` of `values` (any number of rows × `row_len`) and zero elsewhere. So rows without a gradient
-    /// move wherever the optimizer says so (momentum, weight decay, Adam); only plain SGD visits `rows` alone.
+    /// move wherever the optimizer says so. Without weight decay (and with `eps > 0`) only rows that ever had a gradient
+    /// are visited, and by plain SGD only `rows`; with it, all are.
     ///
     /// Errors, with nothing changed: those of [`update`](Self::update); `ShapeMismatch` where the lengths do not fit
     /// `row_len`; `InvalidArgument` where `rows` is not strictly ascending or names a row that `values` does not have.
@@ -152,11 +159,29 @@ impl Optimizer {
         }
         let rule = self.rule(self.slots[index].updates + 1, powers);
         let slot = &mut self.slots[index];
+        let active = match gradients {
+            Gradients::Rows { .. } if rule.rests_on_zeros() && rule.names().is_empty() => Some(&[][..]),
+            Gradients::Rows { row_len, rows, .. } if rule.rests_on_zeros() && row_len > 0 => {
+                let added = slot.active.add(row_len, rows, values.len() / row_len, &slot.tensors);
+                if let Err(error) = added {
+                    if slot.updates == 0 {
+                        self.slots.remove(index);
+                    }
+                    return Err(error);
+                }
+                Some(slot.active.bits())
+            }
+            _ => {
+                slot.active.forget();
+                None
+            }
+        };
         slot.updates += 1;
         slot.last_step = self.step;
         slot.beta_powers = powers;
         let state = slot.tensors.each_mut().map(|t| &mut t[..]);
-        dispatch(self.isa, Update { rule, values, gradients, state });
+        let runs = Runs::new(gradients, active, values.len());
+        dispatch(self.isa, Update { rule, values, runs, state });
         Ok(())
     }
 

@@ -4,10 +4,18 @@
 //! compiler may vectorize for any instruction set without changing a bit. Weight decay that is zero is skipped, not
 //! added as zero.
 
+use super::rows::Runs;
 use crate::simd::{Kernel, Ops};
 
-/// Gradients of rows that have none.
-static ZEROS: [f32; 1024] = [0.0; 1024];
+/// Running means below this become zero, squares below its like. Without gradients they would decay into subnormals,
+/// stay there for good, and make every operation many times slower; what is lost is far below a parameter's last bit.
+const TINY: f32 = 1.0 / (1u128 << 100) as f32;
+const TINY_SQUARE: f32 = 1.0 / (1u128 << 120) as f32;
+
+#[inline(always)]
+fn flush(v: f32, tiny: f32) -> f32 {
+    if v.abs() < tiny { 0.0 } else { v }
+}
 
 /// The scalars of one update. State tensors come in the order of [`Rule::names`].
 #[derive(Clone, Copy, Debug)]
@@ -45,9 +53,15 @@ impl Rule {
         }
     }
 
-    /// Whether a gradient of zero leaves parameter and state as they are.
-    pub(super) fn zero_gradient_is_no_op(&self) -> bool {
-        matches!(self, Rule::Sgd { decay: 0.0, momentum: 0.0, .. })
+    /// Whether a gradient of zero leaves a parameter whose state is zero (+0.0) as it is, and the state too.
+    pub(super) fn rests_on_zeros(&self) -> bool {
+        match *self {
+            Rule::Sgd { decay, .. } => decay == 0.0,
+            Rule::Adam { shrink, decay, step_size, eps, .. } => {
+                shrink == 1.0 && decay == 0.0 && step_size.is_finite() && eps > 0.0
+            }
+            Rule::RmsProp { decay, eps, .. } => decay == 0.0 && eps > 0.0,
+        }
     }
 
     /// Updates `p` and the state tensors with the gradients `g`, all of one length.
@@ -63,7 +77,7 @@ impl Rule {
             Rule::Sgd { lr, decay, momentum, damp, nesterov, first } => {
                 for ((p, &g), buf) in p.iter_mut().zip(g).zip(s0) {
                     let g = with_decay(g, *p, decay);
-                    *buf = if first { g } else { *buf * momentum + damp * g };
+                    *buf = flush(if first { g } else { *buf * momentum + damp * g }, TINY);
                     *p += -lr * if nesterov { g + momentum * *buf } else { *buf };
                 }
             }
@@ -71,8 +85,8 @@ impl Rule {
                 for (((p, &g), m), v) in p.iter_mut().zip(g).zip(s0).zip(s1) {
                     let shrunk = if shrink == 1.0 { *p } else { *p * shrink };
                     let g = with_decay(g, shrunk, decay);
-                    *m = lerp(*m, g, toward);
-                    *v = *v * beta2 + rest2 * g * g;
+                    *m = flush(lerp(*m, g, toward), TINY);
+                    *v = flush(*v * beta2 + rest2 * g * g, TINY_SQUARE);
                     let denom = v.sqrt() / root2 + eps;
                     *p = shrunk + -step_size * *m / denom;
                 }
@@ -80,32 +94,32 @@ impl Rule {
             Rule::RmsProp { lr, decay, alpha, rest, eps, momentum: 0.0, centered: false } => {
                 for ((p, &g), v) in p.iter_mut().zip(g).zip(s0) {
                     let g = with_decay(g, *p, decay);
-                    *v = *v * alpha + rest * g * g;
+                    *v = flush(*v * alpha + rest * g * g, TINY_SQUARE);
                     *p += -lr * g / (v.sqrt() + eps);
                 }
             }
             Rule::RmsProp { lr, decay, alpha, rest, eps, momentum, centered: false } => {
                 for (((p, &g), v), buf) in p.iter_mut().zip(g).zip(s0).zip(s1) {
                     let g = with_decay(g, *p, decay);
-                    *v = *v * alpha + rest * g * g;
-                    *buf = *buf * momentum + g / (v.sqrt() + eps);
+                    *v = flush(*v * alpha + rest * g * g, TINY_SQUARE);
+                    *buf = flush(*buf * momentum + g / (v.sqrt() + eps), TINY);
                     *p += -lr * *buf;
                 }
             }
             Rule::RmsProp { lr, decay, alpha, rest, eps, momentum: 0.0, centered: true } => {
                 for (((p, &g), v), a) in p.iter_mut().zip(g).zip(s0).zip(s1) {
                     let g = with_decay(g, *p, decay);
-                    *v = *v * alpha + rest * g * g;
-                    *a = lerp(*a, g, rest);
+                    *v = flush(*v * alpha + rest * g * g, TINY_SQUARE);
+                    *a = flush(lerp(*a, g, rest), TINY);
                     *p += -lr * g / (variance(*v, *a).sqrt() + eps);
                 }
             }
             Rule::RmsProp { lr, decay, alpha, rest, eps, momentum, centered: true } => {
                 for ((((p, &g), v), buf), a) in p.iter_mut().zip(g).zip(s0).zip(s1).zip(s2) {
                     let g = with_decay(g, *p, decay);
-                    *v = *v * alpha + rest * g * g;
-                    *a = lerp(*a, g, rest);
-                    *buf = *buf * momentum + g / (variance(*v, *a).sqrt() + eps);
+                    *v = flush(*v * alpha + rest * g * g, TINY_SQUARE);
+                    *a = flush(lerp(*a, g, rest), TINY);
+                    *buf = flush(*buf * momentum + g / (variance(*v, *a).sqrt() + eps), TINY);
                     *p += -lr * *buf;
                 }
             }
@@ -120,66 +134,21 @@ fn variance(square_avg: f32, grad_avg: f32) -> f32 {
     if v < 0.0 { 0.0 } else { v }
 }
 
-/// Where the gradients are.
-#[derive(Clone, Copy)]
-pub(super) enum Gradients<'a> {
-    Dense(&'a [f32]),
-    /// `values` holds the gradient of each of the ascending `rows`; all other rows have a zero gradient.
-    Rows {
-        row_len: usize,
-        rows: &'a [u32],
-        values: &'a [f32],
-    },
-}
-
 /// One update of one parameter tensor.
 pub(super) struct Update<'a> {
     pub(super) rule: Rule,
     pub(super) values: &'a mut [f32],
-    pub(super) gradients: Gradients<'a>,
+    pub(super) runs: Runs<'a>,
     /// As many as the rule names; the others are empty.
     pub(super) state: [&'a mut [f32]; 3],
-}
-
-/// The gradients as runs of values: each with its start, without gaps. Rows without a gradient are runs of zeros.
-struct Runs<'a> {
-    gradients: Gradients<'a>,
-    next: usize,
-    len: usize,
-    /// Whether runs of zeros are left out.
-    skip_zeros: bool,
-}
-
-impl<'a> Iterator for Runs<'a> {
-    type Item = (usize, &'a [f32]);
-    #[inline(always)]
-    fn next(&mut self) -> Option<Self::Item> {
-        let (run, start) = match &mut self.gradients {
-            Gradients::Dense(g) => (std::mem::take(g), 0),
-            Gradients::Rows { row_len, rows, values } => {
-                let gap_end = rows.first().map_or(self.len, |&row| row as usize * *row_len);
-                if self.next < gap_end && !self.skip_zeros {
-                    (&ZEROS[..(gap_end - self.next).min(ZEROS.len())], self.next)
-                } else {
-                    (_, *rows) = rows.split_first()?;
-                    let (row, rest) = values.split_at(*row_len);
-                    *values = rest;
-                    (row, gap_end)
-                }
-            }
-        };
-        self.next = start + run.len();
-        (!run.is_empty()).then_some((start, run))
-    }
 }
 
 impl Kernel for Update<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Ops>(self, _: S) {
-        let Self { rule, values, gradients, mut state } = self;
-        let skip_zeros = rule.zero_gradient_is_no_op();
-        for (start, g) in (Runs { gradients, next: 0, len: values.len(), skip_zeros }) {
+        let Self { rule, values, runs, mut state } = self;
+        for (start, g) in runs {
             let end = start + g.len();
             let [s0, s1, s2] = &mut state;
             rule.apply(&mut values[start..end], g, [part(s0, start, end), part(s1, start, end), part(s2, start, end)]);
@@ -189,6 +158,6 @@ impl Kernel for Update<'_> {
 
 /// The range of a state tensor; all of an unused, empty one.
 #[inline(always)]
-fn part<'a>(state: &'a mut [f32], start: usize, end: usize) -> &'a mut [f32] {
+fn part(state: &mut [f32], start: usize, end: usize) -> &mut [f32] {
     if state.is_empty() { state } else { &mut state[start..end] }
 }
