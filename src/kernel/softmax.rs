@@ -15,14 +15,19 @@ const _: () = assert!(BLOCK.is_multiple_of(STRIPES));
 /// The largest value, NaN ignored: the exponentials bring it back.
 #[inline(always)]
 pub(crate) fn row_max(row: &[f32]) -> f32 {
-    let mut stripes = [f32::NEG_INFINITY; STRIPES];
+    let larger = |max: f32, &v: &f32| if v > max { v } else { max };
     let (blocks, rest) = row.as_chunks::<STRIPES>();
+    let max = rest.iter().fold(f32::NEG_INFINITY, larger);
+    if blocks.is_empty() {
+        return max;
+    }
+    let mut stripes = [f32::NEG_INFINITY; STRIPES];
     for block in blocks {
         for (max, &v) in stripes.iter_mut().zip(block) {
             *max = if v > *max { v } else { *max };
         }
     }
-    stripes.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &v| if v > max { v } else { max })
+    stripes.iter().fold(max, larger)
 }
 
 /// `out = exp(row - max)`.

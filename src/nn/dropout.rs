@@ -7,14 +7,14 @@ use crate::simd::{Isa, Kernel, Ops, dispatch};
 /// The last two counter words of a mask, so that it shares no block with a random stream of the same seed.
 const DOMAIN: [u32; 2] = [0x6472_6f70, 0x6f75_7400];
 /// Random blocks computed side by side, and the values they serve.
-const WIDTH: usize = 8;
+const WIDTH: usize = 16;
 const GROUP: usize = 4 * WIDTH;
 
 /// A dropout mask over a flat sequence of values (`torch.nn.functional.dropout`, with its own random numbers).
 ///
 /// The value at `position` is dropped when its random word is below `p * 2^32`; the others are multiplied with
-/// `1 / (1 - p)`. Its word is number `position / 8 % 4` of Philox block `position / 32 * 8 + position % 8` under `seed`:
-/// eight neighbours share a word number, so that vectors of blocks give vectors of words.
+/// `1 / (1 - p)`. Its word is number `position / 16 % 4` of Philox block `position / 64 * 16 + position % 16` under `seed`:
+/// sixteen neighbours share a word number, so that vectors of blocks give vectors of words.
 #[derive(Clone, Copy, Debug)]
 pub struct Dropout {
     seed: u64,
@@ -82,7 +82,7 @@ impl Kernel for Groups<'_> {
             for (v, &word) in values.iter_mut().zip(words.as_flattened()) {
                 *v = if word > highest_dropped { *v * scale } else { 0.0 };
             }
-            group = (group + 1) % (1 << 59);
+            group = (group + 1) % (1 << 58);
         }
     }
 }
@@ -94,20 +94,20 @@ mod tests {
     #[test]
     fn the_mask_depends_on_seed_and_position_alone() {
         let d = Dropout::new(0.4, 17).unwrap();
-        let mut whole = [1f32; 103];
+        let mut whole = [1f32; 201];
         d.apply(Isa::Scalar, 1000, &mut whole);
         for (i, &v) in whole.iter().enumerate() {
             assert_eq!(v, d.keep_scale(1000 + i as u64));
         }
         for isa in Isa::available() {
-            for cut in [0, 1, 8, 23, 24, 25, 56, 60, 103] {
-                let mut pieces = [1f32; 103];
+            for cut in [0, 1, 16, 23, 24, 25, 88, 90, 201] {
+                let mut pieces = [1f32; 201];
                 d.apply(isa, 1000, &mut pieces[..cut]);
                 d.apply(isa, 1000 + cut as u64, &mut pieces[cut..]);
                 assert_eq!(pieces, whole, "{} {cut}", isa.name());
             }
         }
-        let mut other = [1f32; 103];
+        let mut other = [1f32; 201];
         Dropout::new(0.4, 18).unwrap().apply(Isa::Scalar, 1000, &mut other);
         assert_ne!(other, whole);
         let mut far = [1f32; 200];
@@ -131,13 +131,13 @@ mod tests {
 
     #[test]
     fn the_ends_and_bad_values() {
-        let mut x = [1.5; 40];
+        let mut x = [1.5; 80];
         x[1] = f32::NAN;
-        x[39] = f32::NAN;
+        x[79] = f32::NAN;
         Dropout::new(0.0, 5).unwrap().apply(Isa::Scalar, 0, &mut x);
         assert!(x[0] == 1.5 && x[1].is_nan() && x[38] == 1.5);
         Dropout::new(1.0, 5).unwrap().apply(Isa::Scalar, 0, &mut x);
-        assert_eq!(x, [0.0; 40]);
+        assert_eq!(x, [0.0; 80]);
         for bad in [-0.1, 1.1, f64::NAN] {
             assert!(Dropout::new(bad, 0).is_err());
         }
