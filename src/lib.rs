@@ -4,6 +4,7 @@
 pub(crate) mod buffer;
 pub mod error;
 pub(crate) mod kernel;
+pub mod nn;
 pub(crate) mod random;
 pub mod reference;
 pub mod rnn;

@@ -1,7 +1,10 @@
-//! Kernels: generic over the instruction set, ignorant of layers and sequences.
+//! Kernels: arithmetic on slices and packed panels, generic over the instruction set, ignorant of layers and sequences.
 
 pub(crate) mod gates;
 pub(crate) mod gemm;
 pub(crate) mod outer;
 pub(crate) mod panel;
+pub(crate) mod reduce;
 pub(crate) mod rows;
+pub(crate) mod sigmoid;
+pub(crate) mod softmax;

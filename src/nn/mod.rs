@@ -1,0 +1,19 @@
+//! The layers and training parts around the recurrent ones: embedding, losses, optimizers, gradient clipping, dropout.
+
+mod activation;
+mod clip;
+mod dense;
+mod dropout;
+mod embedding;
+mod loss;
+mod optimizer;
+
+pub use activation::{log_softmax, sigmoid, softmax};
+pub use clip::{clip_grad_norm, clip_grad_value, grad_norm};
+pub use dense::Dense;
+pub use dropout::Dropout;
+pub use embedding::{Embedding, EmbeddingGrads};
+pub use loss::{BceWithLogits, CrossEntropy, Reduction, mse_loss};
+pub use optimizer::{
+    AdamConfig, Optimizer, OptimizerConfig, RmsPropConfig, SgdConfig, StateSink, StateSource, StateTensor,
+};

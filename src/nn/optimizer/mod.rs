@@ -1,0 +1,247 @@
+//! Optimizers with PyTorch's semantics, formula by formula. See [`Optimizer`].
+
+mod config;
+mod rows;
+mod rule;
+mod state;
+
+pub use config::{AdamConfig, OptimizerConfig, RmsPropConfig, SgdConfig};
+pub use state::{StateSink, StateSource, StateTensor};
+
+use crate::buffer::AlignedBuf;
+use crate::error::{Result, check_len, ensure, err};
+use crate::simd::{Isa, dispatch};
+use rows::{ActiveRows, Gradients, Runs};
+use rule::{Rule, Update};
+
+/// An optimizer and its state: one slot a parameter tensor, numbered by the caller.
+///
+/// A training step is [`begin_step`](Self::begin_step), then one [`update`](Self::update) (or
+/// [`update_rows`](Self::update_rows)) for every parameter. A slot's state is created on its first update and has that
+/// length from then on. As in PyTorch, every slot counts its own updates, so a parameter that joins late gets the bias
+/// correction of its own age.
+///
+/// Arithmetic is f32 with scalars rounded from f64, as in PyTorch; the powers of Adam's betas are running products in
+/// f64. The same gradients give the same bits on every machine. A NaN or infinite gradient is not hidden: it goes into
+/// parameter and state; check [`clip_grad_norm`](crate::nn::clip_grad_norm)'s result to skip such a step.
+///
+/// Two deviations: where rounding makes centered RMSprop's variance negative it counts as 0, while PyTorch's square root
+/// gives NaN; and running means below 2^-100, or 2^-120 for those of squares, become 0, because subnormal numbers are
+/// slow.
+pub struct Optimizer {
+    config: OptimizerConfig,
+    isa: Isa,
+    step: u64,
+    /// In ascending order of their numbers.
+    slots: Vec<Slot>,
+}
+
+struct Slot {
+    number: usize,
+    /// Values in the parameter.
+    len: usize,
+    /// Updates so far, and the step of the last one.
+    updates: u64,
+    last_step: u64,
+    /// The betas to the power `updates`.
+    beta_powers: [f64; 2],
+    /// As many as the rule names.
+    tensors: [AlignedBuf<f32>; 3],
+    active: ActiveRows,
+}
+
+impl Slot {
+    fn new(number: usize, len: usize, tensors: usize) -> Result<Self> {
+        let tensor = |i: usize| if i < tensors { AlignedBuf::zeroed(len) } else { Ok(AlignedBuf::new()) };
+        let tensors = [tensor(0)?, tensor(1)?, tensor(2)?];
+        Ok(Self { number, len, updates: 0, last_step: 0, beta_powers: [1.0; 2], tensors, active: ActiveRows::new() })
+    }
+}
+
+impl Optimizer {
+    /// An optimizer without slots, at step 0. Errors are those of [`OptimizerConfig::check`] and [`Isa::choose`].
+    pub fn new(config: &OptimizerConfig) -> Result<Self> {
+        config.check()?;
+        Ok(Self { config: *config, isa: Isa::choose()?, step: 0, slots: Vec::new() })
+    }
+
+    /// The hyperparameters, with the present learning rate.
+    pub fn config(&self) -> &OptimizerConfig {
+        &self.config
+    }
+
+    /// The learning rate.
+    pub fn lr(&self) -> f64 {
+        self.config.lr()
+    }
+
+    /// Sets the learning rate from the next update on. `InvalidArgument` where it is negative or not finite.
+    pub fn set_lr(&mut self, lr: f64) -> Result<()> {
+        let mut config = self.config;
+        *config.lr_mut() = lr;
+        config.check()?;
+        self.config = config;
+        Ok(())
+    }
+
+    /// Steps begun so far.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Begins the next step: every slot may be updated once more.
+    pub fn begin_step(&mut self) {
+        self.step = self.step.saturating_add(1);
+    }
+
+    /// Updates the parameter `values` of slot `slot` with its gradient `grads` (the same length).
+    ///
+    /// Errors, with nothing changed: `InvalidState` before the first [`begin_step`](Self::begin_step) and for a slot that
+    /// this step already updated; `ShapeMismatch` where `grads` or the slot's state has another length; `OutOfMemory`.
+    pub fn update(&mut self, slot: usize, values: &mut [f32], grads: &[f32]) -> Result<()> {
+        check_len("grads", grads.len(), values.len()).map_err(|e| e.context(format_args!("optimizer slot {slot}")))?;
+        self.run(slot, values, Gradients::Dense(grads))
+    }
+
+    /// The same, bit for bit, as [`update`](Self::update) with a gradient that is `grad_rows` (`rows.len()` × `row_len`)
+    /// in the rows `rows` of `values` (any number of rows × `row_len`) and zero elsewhere. So rows without a gradient
+    /// move wherever the optimizer says so. Without weight decay (and with `eps > 0`) only rows that ever had a gradient
+    /// are visited, and by plain SGD only `rows`; with it, all are.
+    ///
+    /// Errors, with nothing changed: those of [`update`](Self::update); `ShapeMismatch` where the lengths do not fit
+    /// `row_len`; `InvalidArgument` where `rows` is not strictly ascending or names a row that `values` does not have.
+    pub fn update_rows(
+        &mut self,
+        slot: usize,
+        values: &mut [f32],
+        row_len: usize,
+        rows: &[u32],
+        grad_rows: &[f32],
+    ) -> Result<()> {
+        check_rows(values.len(), row_len, rows, grad_rows.len())
+            .map_err(|e| e.context(format_args!("optimizer slot {slot}")))?;
+        self.run(slot, values, Gradients::Rows { row_len, rows, values: grad_rows })
+    }
+
+    fn run(&mut self, number: usize, values: &mut [f32], gradients: Gradients) -> Result<()> {
+        ensure!(self.step > 0, InvalidState, "optimizer slot {number} is updated before the first begin_step");
+        let tensors = self.rule(1, [1.0; 2]).names().len();
+        let index = match self.slots.binary_search_by_key(&number, |s| s.number) {
+            Ok(index) => {
+                let slot = &self.slots[index];
+                ensure!(
+                    slot.len == values.len(),
+                    ShapeMismatch,
+                    "optimizer slot {number} was created for {} values, found {}",
+                    slot.len,
+                    values.len()
+                );
+                ensure!(
+                    slot.last_step != self.step,
+                    InvalidState,
+                    "optimizer slot {number} was already updated in step {}",
+                    self.step
+                );
+                index
+            }
+            Err(index) => {
+                let slot = Slot::new(number, values.len(), tensors)?;
+                self.slots
+                    .try_reserve(1)
+                    .map_err(|_| err!(OutOfMemory, "could not allocate optimizer slot {number}"))?;
+                self.slots.insert(index, slot);
+                index
+            }
+        };
+        let mut powers = self.slots[index].beta_powers;
+        if let OptimizerConfig::Adam(c) = &self.config {
+            powers = [powers[0] * c.betas[0], powers[1] * c.betas[1]];
+        }
+        let rule = self.rule(self.slots[index].updates + 1, powers);
+        let slot = &mut self.slots[index];
+        let active = match gradients {
+            Gradients::Rows { .. } if rule.rests_on_zeros() && rule.names().is_empty() => Some(&[][..]),
+            Gradients::Rows { row_len, rows, .. } if rule.rests_on_zeros() && row_len > 0 => {
+                let added = slot.active.add(row_len, rows, values.len() / row_len, &slot.tensors);
+                if let Err(error) = added {
+                    if slot.updates == 0 {
+                        self.slots.remove(index);
+                    }
+                    return Err(error);
+                }
+                Some(slot.active.bits())
+            }
+            _ => {
+                slot.active.forget();
+                None
+            }
+        };
+        slot.updates += 1;
+        slot.last_step = self.step;
+        slot.beta_powers = powers;
+        let state = slot.tensors.each_mut().map(|t| &mut t[..]);
+        let runs = Runs::new(gradients, active, values.len());
+        dispatch(self.isa, Update { rule, values, runs, state });
+        Ok(())
+    }
+
+    /// The scalars of a slot's update number `update` (from 1), with the betas' powers.
+    fn rule(&self, update: u64, beta_powers: [f64; 2]) -> Rule {
+        match &self.config {
+            OptimizerConfig::Sgd(c) => Rule::Sgd {
+                lr: c.lr as f32,
+                decay: c.weight_decay as f32,
+                momentum: c.momentum as f32,
+                damp: (1.0 - c.dampening) as f32,
+                nesterov: c.nesterov,
+                first: update == 1,
+            },
+            OptimizerConfig::Adam(c) => Rule::Adam {
+                shrink: if c.decoupled_weight_decay { (1.0 - c.lr * c.weight_decay) as f32 } else { 1.0 },
+                decay: if c.decoupled_weight_decay { 0.0 } else { c.weight_decay as f32 },
+                toward: (1.0 - c.betas[0]) as f32,
+                beta2: c.betas[1] as f32,
+                rest2: (1.0 - c.betas[1]) as f32,
+                step_size: (c.lr / (1.0 - beta_powers[0])) as f32,
+                root2: (1.0 - beta_powers[1]).sqrt() as f32,
+                eps: c.eps as f32,
+            },
+            OptimizerConfig::RmsProp(c) => Rule::RmsProp {
+                lr: c.lr as f32,
+                decay: c.weight_decay as f32,
+                alpha: c.alpha as f32,
+                rest: (1.0 - c.alpha) as f32,
+                eps: c.eps as f32,
+                momentum: c.momentum as f32,
+                centered: c.centered,
+            },
+        }
+    }
+}
+
+fn check_rows(len: usize, row_len: usize, rows: &[u32], grad_len: usize) -> Result<()> {
+    ensure!(
+        len == 0 || (row_len > 0 && len.is_multiple_of(row_len)),
+        ShapeMismatch,
+        "values has {len} values, expected a multiple of the row length {row_len}"
+    );
+    ensure!(
+        rows.len().checked_mul(row_len) == Some(grad_len),
+        ShapeMismatch,
+        "grad_rows has {grad_len} values, expected {} rows of {row_len}",
+        rows.len()
+    );
+    let count = len.checked_div(row_len).unwrap_or(0);
+    let mut next = 0;
+    for (i, &row) in rows.iter().enumerate() {
+        let row = row as usize;
+        ensure!(row < count, InvalidArgument, "rows[{i}] is {row}, expected less than the {count} rows");
+        ensure!(row >= next, InvalidArgument, "rows[{i}] is {row} after {}, expected ascending rows", next - 1);
+        next = row + 1;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
