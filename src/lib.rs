@@ -5,10 +5,12 @@ pub(crate) mod buffer;
 pub mod error;
 pub(crate) mod kernel;
 pub mod nn;
+pub(crate) mod parallel;
 pub(crate) mod random;
 pub mod reference;
 pub mod rnn;
 pub(crate) mod simd;
 
 pub use error::{Error, ErrorKind, Result};
+pub use parallel::Pool;
 pub use simd::Isa;

@@ -7,6 +7,7 @@ use super::pass::{HOISTED_ROWS, History, Pass, StepScratch, Strides, lanes};
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::{Result, check_len, ensure, product};
 use crate::kernel::rows::Rows;
+use crate::parallel::Pool;
 use crate::simd::{Kernel, Ops, dispatch};
 use std::ops::Range;
 
@@ -38,6 +39,7 @@ pub struct ForwardArgs<'a> {
 /// calls of a shape that fitted before allocate nothing. Not to be used by two threads at once.
 #[derive(Default)]
 pub struct Session {
+    pub(crate) pool: Option<Pool>,
     pub(crate) scratch: Scratch,
     pub(crate) backward: super::backward::BackwardScratch,
 }
@@ -64,9 +66,14 @@ impl Default for Scratch {
 }
 
 impl Session {
-    /// An empty session.
+    /// An empty session that works on the caller's thread.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty session that spreads its work over the threads of `pool`.
+    pub fn with_pool(pool: &Pool) -> Self {
+        Self { pool: Some(pool.clone()), ..Self::default() }
     }
 
     /// Bytes of scratch memory held. Forward of a stack in one direction needs no more for a longer sequence, except 8
