@@ -311,6 +311,11 @@ fn what_is_refused() {
         bptt.reset();
         let e = error(bptt.backward(&rnn, &mut session, &p.dy, None, &mut grads));
         assert_eq!(e.kind(), ErrorKind::InvalidState, "backward after a reset");
+        // Tapes of two instruction sets would not fit together.
+        for other in Isa::available().filter(|&other| other != isa) {
+            let e = error(bptt.forward(&p.model(other), &mut session, 4, &p.x, None, SEED));
+            assert_eq!(e.kind(), ErrorKind::InvalidState, "forward of a model for {}", other.name());
+        }
     }
 }
 
