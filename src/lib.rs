@@ -3,9 +3,11 @@
 
 pub(crate) mod buffer;
 pub mod error;
+pub mod io;
 pub(crate) mod random;
 pub mod rnn;
 pub(crate) mod simd;
+pub mod text;
 
 pub use error::{Error, ErrorKind, Result};
 pub use simd::Isa;
