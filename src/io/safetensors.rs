@@ -435,7 +435,7 @@ impl<'a> TensorWriter<'a> {
         }
         out.write_all(if separator == "{" { b"{}" } else { b"}" })?;
         // Spaces up to a multiple of 8 keep the tensors aligned for readers that map the file.
-        while out.0.len() % 8 != 0 {
+        while !out.0.len().is_multiple_of(8) {
             out.write_all(b" ")?;
         }
         Ok(out.0)
