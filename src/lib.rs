@@ -3,6 +3,7 @@
 
 pub(crate) mod buffer;
 pub mod error;
+pub mod io;
 pub(crate) mod kernel;
 pub mod nn;
 pub(crate) mod parallel;
@@ -10,6 +11,7 @@ pub(crate) mod random;
 pub mod reference;
 pub mod rnn;
 pub(crate) mod simd;
+pub mod text;
 
 pub use error::{Error, ErrorKind, Result};
 pub use parallel::Pool;
