@@ -8,7 +8,9 @@ use std::sync::OnceLock;
 use common::problem::{DIRECTIONS, Gradients, Outputs, Problem, assert_same_bits, random_lengths, variants};
 use common::random::SplitMix64;
 use simdrnn::reference::transpose_batch_first;
-use simdrnn::rnn::{Direction, DropoutPosition, ForwardArgs, RnnConfig, Session, Stream, Tape};
+use simdrnn::rnn::{
+    BackwardArgs, Direction, DropoutPosition, ForwardArgs, GradientFlow, RnnConfig, Session, Stream, Tape,
+};
 use simdrnn::{Isa, Pool};
 
 /// Around the lane counts (4, 8, 16), twice and four times them.
@@ -406,8 +408,31 @@ fn threads_change_nothing_where_there_is_work_to_split() {
             found.assert_same_bits(&out, &what);
             found_gradients.assert_same_bits(&gradients, &what);
             p.forward(&p.model(isa), &mut session).assert_same_bits(&out, &what);
+            assert_eq!(norms(&p, isa, &mut session), norms(&p, isa, &mut Session::new()), "{what}: norms");
         }
     }
+}
+
+/// Bits of the norms of gradient flow.
+fn norms(p: &Problem, isa: Isa, session: &mut Session) -> Vec<u64> {
+    let (rnn, mut tape, mut flow) = (p.model(isa), Tape::new(), GradientFlow::new());
+    p.forward_train(&rnn, session, &mut tape, DropoutPosition::default());
+    let args = BackwardArgs { dy: Some(&p.dy), dhn: Some(&p.dhn), ..BackwardArgs::default() };
+    rnn.backward(session, &tape, args, None, Some(&mut flow)).unwrap();
+    let all = (0..flow.passes()).flat_map(|pass| flow.state_norms(pass).unwrap());
+    all.map(|norm| norm.to_bits()).collect()
+}
+
+#[test]
+fn norms_of_gradient_flow_are_those_of_scalar() {
+    for_each(|case, isa, what| {
+        let p = &case.problem;
+        if isa != Isa::Scalar && p.seq_len > 2 {
+            let expected = norms(p, Isa::Scalar, &mut Session::new());
+            assert_eq!(norms(p, isa, &mut Session::new()), expected, "{what}");
+            assert!(expected.iter().any(|&bits| bits != 0), "{what}");
+        }
+    });
 }
 
 /// NaN and infinity in one sequence's input, states and cotangents reach nobody else.

@@ -315,9 +315,10 @@ pub const DIRECTIONS: [Direction; 3] = [Direction::Forward, Direction::Reverse, 
 /// Random lengths up to `seq_len`: one full, one empty if there are more than two, the others anything.
 pub fn random_lengths(r: &mut SplitMix64, batch: usize, seq_len: usize) -> Vec<usize> {
     let mut lengths: Vec<usize> = (0..batch).map(|_| r.between(0, seq_len)).collect();
-    lengths[r.between(0, batch - 1)] = seq_len;
+    let full = r.between(0, batch - 1);
+    lengths[full] = seq_len;
     if batch > 2 {
-        lengths[r.between(0, batch - 1)] = 0;
+        lengths[(full + r.between(1, batch - 1)) % batch] = 0;
     }
     lengths
 }
