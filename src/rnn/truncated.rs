@@ -54,7 +54,8 @@ impl TruncatedBptt {
         let mut tapes = try_with_capacity(k2 / k1)?;
         tapes.resize_with(k2 / k1, Tape::new);
         let h = product("the states", &[config.passes(), batch_size, config.state_size()])?;
-        let c = if config.cell.has_cell_state() { config.passes() * batch_size * config.hidden_size } else { 0 };
+        let cells = product("the cell states", &[config.passes(), batch_size, config.hidden_size])?;
+        let c = if config.cell.has_cell_state() { cells } else { 0 };
         Ok(Self {
             config: config.clone(),
             isa: rnn.isa(),
