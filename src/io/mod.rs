@@ -2,6 +2,7 @@
 
 pub(crate) mod atomic;
 mod convert;
+mod models;
 pub mod safetensors;
 
 use crate::error::{Error, err};

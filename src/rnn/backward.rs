@@ -20,7 +20,7 @@ use crate::error::{Result, check_len, ensure, err, product};
 use crate::kernel::gates::{Mat, Previous, Span, elman, gru, lstm};
 use crate::kernel::gemm::{Output, Start, gemm};
 use crate::kernel::outer::OuterScratch;
-use crate::kernel::rows::{Left, Rows};
+use crate::kernel::rows::Rows;
 use crate::parallel::{FEWEST_PRODUCTS, Team, enter};
 use crate::simd::{Kernel, Ops, dispatch};
 use std::ops::Range;
