@@ -67,12 +67,13 @@ struct Options {
     pooling: PoolingOption,
     #[arg(long, value_name = "P", default_value_t = 0.5)]
     dropout: f32,
-    #[arg(long, value_name = "N", default_value_t = 60)]
-    epochs: u32,
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    /// Passes over the training texts [default: 120 for the shipped reviews, 10 with --train]
+    #[arg(long, value_name = "N")]
+    epochs: Option<u32>,
+    #[arg(long, value_name = "N", default_value_t = 32)]
     batch_size: usize,
     /// Learning rate of Adam
-    #[arg(long, value_name = "X", default_value_t = 0.003)]
+    #[arg(long, value_name = "X", default_value_t = 0.005)]
     lr: f64,
     /// Words seen less often become <unk>
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -225,7 +226,8 @@ fn run_epochs(
     stop: &AtomicBool,
 ) -> Result<f64, Error> {
     let (mut all_tokens, mut all_seconds) = (0, 0.0);
-    for epoch in 0..options.epochs {
+    let epochs = options.epochs.unwrap_or(if options.train.is_none() { 120 } else { 10 });
+    for epoch in 0..epochs {
         let lengths = (0..data.len()).map(|i| data.token_count(i));
         let batches = Batches::shuffled(lengths, options.batch_size, options.seed, epoch)?;
         let style =

@@ -6,7 +6,7 @@ use super::vocab::Vocab;
 use crate::buffer::{AlignedBuf, try_vec, try_with_capacity};
 use crate::error::{Result, check_len, ensure, err, product};
 use crate::io::safetensors::{Finite, TensorFile, TensorWriter};
-use crate::nn::{Dense, Embedding, sigmoid, softmax};
+use crate::nn::{Dense, Dropout, Embedding, sigmoid, softmax};
 use crate::rnn::{Batch, Cell, Direction, DropoutPosition, ForwardArgs, Init, Rnn, RnnConfig, Session, Tape};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -67,7 +67,7 @@ pub struct ClassifierConfig {
     pub bidirectional: bool,
     /// How steps become one vector.
     pub pooling: Pooling,
-    /// Dropout, in training, between layers and before the dense layer.
+    /// Dropout, in training, of embedded tokens, between layers, and before the dense layer.
     pub dropout: f32,
     /// One label a text (softmax) or any number (a sigmoid each).
     pub labels: LabelMode,
@@ -148,7 +148,7 @@ impl TextClassifier {
     pub fn new(config: &ClassifierConfig, vocab: Vocab, labels: Vec<String>, seed: u64) -> Result<Self> {
         let mut model = Self::zeroed(config, vocab, labels)?;
         model.embedding.init_normal(seed);
-        model.rnn.init(Init::XavierOrthogonalForgetOne, seed.wrapping_add(1))?;
+        model.rnn.init(Init::TorchUniform, seed.wrapping_add(1))?;
         model.dense.init(seed.wrapping_add(2));
         Ok(model)
     }
@@ -229,7 +229,7 @@ impl TextClassifier {
         if texts.is_empty() {
             return Ok(());
         }
-        self.pooled(session, None, texts, DropoutPosition::default())?;
+        self.pooled(session, None, texts)?;
         self.dense.forward(&session.pooled, probabilities)?;
         match self.config.labels {
             LabelMode::Multi => sigmoid(self.rnn.isa(), probabilities),
@@ -242,13 +242,13 @@ impl TextClassifier {
         Ok(())
     }
 
-    /// The most probable class of each text, or, with several labels a text, whether each is above one half.
+    /// Embeds `texts`, runs the recurrent layers and pools their outputs into `session.pooled`, (texts, pooled size). In
+    /// training, records on a tape and drops with the given seed; pooled values are left whole.
     pub(super) fn pooled(
         &self,
         session: &mut ClassifierSession,
-        tape: Option<&mut Tape>,
+        training: Option<(&mut Tape, u64)>,
         texts: &[&[u32]],
-        dropout: DropoutPosition,
     ) -> Result<()> {
         let (batch, dim) = (texts.len(), self.config.embedding_dim);
         let (size, passes) = (self.config.pooled_size(), self.rnn.config().passes());
@@ -268,6 +268,9 @@ impl TextClassifier {
         for (text, rows) in texts.iter().zip(s.x.chunks_exact_mut(steps * dim)) {
             self.embedding.forward(text, &mut rows[..text.len() * dim])?;
         }
+        if let Some((_, seed)) = &training {
+            self.drop_embedded(*seed, &s.lengths, &mut s.x)?;
+        }
         let wants_last = self.config.pooling == Pooling::Last;
         if wants_last {
             s.hn.resize(passes * batch * self.config.hidden_size)?;
@@ -281,8 +284,11 @@ impl TextClassifier {
             ..ForwardArgs::default()
         };
         let shape = Batch { batch_size: batch, seq_len: steps, lengths: Some(&s.lengths) };
-        match tape {
-            Some(tape) => self.rnn.forward_train(&mut s.session, tape, &shape, args, dropout)?,
+        match training {
+            Some((tape, seed)) => {
+                let dropout = DropoutPosition { seed, ..DropoutPosition::default() };
+                self.rnn.forward_train(&mut s.session, tape, &shape, args, dropout)?;
+            }
             None => self.rnn.forward(&mut s.session, &shape, args)?,
         }
         match self.config.pooling {
@@ -323,6 +329,20 @@ impl TextClassifier {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+}
+
+impl TextClassifier {
+    /// Applies the dropout of embedded tokens, (texts, steps, features), or of their gradient.
+    pub(super) fn drop_embedded(&self, seed: u64, lengths: &[usize], x: &mut [f32]) -> Result<()> {
+        let dropout = Dropout::new(f64::from(self.config.dropout), seed)?;
+        let row = x.len() / lengths.len();
+        for (b, (rows, length)) in x.chunks_exact_mut(row).zip(lengths).enumerate() {
+            // Each text has positions of its own, whatever the padding.
+            let first = (b as u64 + 1) << 32;
+            dropout.apply(self.rnn.isa(), first, &mut rows[..length * self.config.embedding_dim]);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::dataset::{Dataset, LabelMode};
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::{Result, ensure};
 use crate::nn::{BceWithLogits, CrossEntropy, Dropout, EmbeddingGrads, Optimizer, OptimizerConfig, clip_grad_norm};
-use crate::rnn::{BackwardArgs, DropoutPosition, Grads, Session, Tape};
+use crate::rnn::{BackwardArgs, Grads, Session, Tape};
 
 /// How a classifier is trained.
 #[derive(Clone, Debug)]
@@ -111,8 +111,7 @@ impl Trainer {
         // Every step has its own masks: the words of one seed are told apart by the position.
         let step = self.optimizer.step();
         let seed = self.config.seed ^ step.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let position = DropoutPosition { seed, first_step: 0, first_sequence: 0 };
-        model.pooled(&mut self.memory, Some(&mut self.tape), &texts, position)?;
+        model.pooled(&mut self.memory, Some((&mut self.tape, seed)), &texts)?;
         let dropout = Dropout::new(f64::from(model.config.dropout), seed)?;
         let isa = model.rnn.isa();
         dropout.apply(isa, 0, &mut self.memory.pooled);
@@ -134,6 +133,7 @@ impl Trainer {
         )?;
         dropout.apply(isa, 0, &mut self.dpooled);
         self.backward_rnn(model)?;
+        model.drop_embedded(seed, &self.memory.lengths, &mut self.dx)?;
         self.embedding_grads.clear();
         let (dim, steps) = (model.config.embedding_dim, self.dx.len() / batch.len());
         for (text, rows) in texts.iter().zip(self.dx.chunks_exact(steps)) {
