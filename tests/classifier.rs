@@ -105,7 +105,7 @@ fn gradients_are_those_of_the_loss() {
             let ((whole, norm), (half, _)) = (descent(4e-3), descent(2e-3));
             // What is left is of third order and the rounding of f32 losses, both below a percent here.
             assert_relative_eq!(2.0 * half - whole, norm * norm, max_relative = 0.01);
-            assert!(norm > 0.05, "the check needs a gradient, found {norm}");
+            assert!(norm > 0.01, "the check needs a gradient, found {norm}");
         }
     }
 }
