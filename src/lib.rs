@@ -4,6 +4,7 @@
 pub(crate) mod buffer;
 mod capi;
 pub mod error;
+pub mod io;
 pub(crate) mod kernel;
 pub mod nn;
 pub(crate) mod parallel;
@@ -11,6 +12,7 @@ pub(crate) mod random;
 pub mod reference;
 pub mod rnn;
 pub(crate) mod simd;
+pub mod text;
 
 pub use error::{Error, ErrorKind, Result};
 pub use parallel::Pool;

@@ -344,6 +344,7 @@ mod tests {
     use crate::kernel::outer::OuterScratch;
     use crate::kernel::panel::{GateColumns, Geometry, padded_row};
     use crate::kernel::rows::Rows;
+    use crate::parallel::Team;
     use crate::random::Random;
     use crate::simd::{Isa, Kernel, dispatch};
 
@@ -472,7 +473,7 @@ mod tests {
                     scratch.pack_left(s, Rows::strided(&a[start * m..], count, m, m));
                     scratch.pack_right(s, Rows::strided(&b[start * n..], count, n, n));
                     let first = m / 3;
-                    scratch.accumulate(s, count, first, m - first, n, &mut c[first * n..]);
+                    scratch.accumulate(s, Team::one(), count, first, m - first, n, &mut c[first * n..]);
                 }
             }
         }

@@ -1,12 +1,15 @@
 //! Sums of outer products, `c += a^T b` over rows: the gradient of a weight matrix. Rows are taken in the order given;
 //! each output is one chain over them that starts at what it holds, so cutting the rows into blocks changes no bit.
 
+use super::gates::Mat;
 use super::gemm::{Output, Start, gemm_view};
 use super::panel::{PanelView, pack_as_panels};
 use super::rows::{Left, Rows};
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, product};
+use crate::parallel::{FEWEST_PRODUCTS, Team};
 use crate::simd::Ops;
+use std::ops::Range;
 
 /// Memory for the packed operands, reused from block to block.
 pub(crate) struct OuterScratch {
@@ -49,10 +52,27 @@ impl OuterScratch {
     }
 
     /// `c[m, n] += sum over rows of a[row, first + m] * b[row, n]` for `count` columns of the packed left operand.
-    pub(crate) fn accumulate<S: Ops>(&self, s: S, rows: usize, first: usize, count: usize, n: usize, c: &mut [f32]) {
-        let a = PackedLeft { data: &self.left, rows, tile: S::TILE_ROWS, first, count };
-        let b = PanelView { k: rows, panels: n.div_ceil(S::PANEL_WIDTH), data: &self.right, offsets: None };
-        gemm_view(s, a, b, n, Start::Output, Output::new(c, n));
+    pub(crate) fn accumulate<S: Ops>(
+        &self,
+        s: S,
+        team: Team,
+        rows: usize,
+        first: usize,
+        count: usize,
+        n: usize,
+        c: &mut [f32],
+    ) {
+        assert!(count * n <= c.len());
+        let target = Mat::new(c, n);
+        let fewest = (FEWEST_PRODUCTS / (rows * n).max(1)).max(S::TILE_ROWS);
+        team.split(0..count, fewest, &|part: Range<usize>| {
+            let a =
+                PackedLeft { data: &self.left, rows, tile: S::TILE_ROWS, first: first + part.start, count: part.len() };
+            let b = PanelView { k: rows, panels: n.div_ceil(S::PANEL_WIDTH), data: &self.right, offsets: None };
+            // SAFETY: the rows lie within `c`, as asserted, and parts are disjoint.
+            let out = unsafe { Output::raw(target.row(part.start), part.len() * n, n) };
+            gemm_view(s, a, b, n, Start::Output, out);
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rows of a matrix that lie in memory at a fixed distance or wherever an index says.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// The left operand of a product: where each of its rows starts, and how far apart a row's values are.
 pub(crate) trait Left: Copy {
@@ -23,6 +24,11 @@ pub(crate) struct Rows<'a> {
     width: usize,
     borrow: PhantomData<&'a [f32]>,
 }
+
+// SAFETY: rows are read only, as through `&[f32]`; whoever makes them of a raw pointer vouches for its life.
+unsafe impl Send for Rows<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Rows<'_> {}
 
 impl<'a> Rows<'a> {
     /// `count` rows of `width` values, `stride` apart.
@@ -52,6 +58,19 @@ impl<'a> Rows<'a> {
         assert!(first + width <= self.width);
         // SAFETY: each row has `first + width` values.
         Self { values: unsafe { self.values.add(first) }, width, ..self }
+    }
+
+    /// The rows in `range`.
+    pub(crate) fn slice(self, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= self.count);
+        match self.offsets {
+            Some(offsets) => Self { offsets: Some(&offsets[range.clone()]), count: range.len(), ..self },
+            // SAFETY: row `range.start` starts within the buffer, or there is no row left.
+            None if !range.is_empty() => {
+                Self { values: unsafe { self.values.add(range.start * self.stride) }, count: range.len(), ..self }
+            }
+            None => Self { count: 0, ..self },
+        }
     }
 
     /// Row `i` as a slice.

@@ -7,6 +7,7 @@ use crate::kernel::outer::OuterScratch;
 use crate::kernel::panel::Panels;
 use crate::kernel::rows::Rows;
 use crate::nn::Optimizer;
+use crate::parallel::Team;
 use crate::random::Random;
 use crate::rnn::Session;
 use crate::simd::{Isa, Kernel, Ops, dispatch};
@@ -195,7 +196,7 @@ impl Kernel for Backward<'_> {
             let count = BLOCK_ROWS.min(self.rows - start);
             self.outer.pack_left(s, Rows::strided(&self.dy[start * out_features..], count, out_features, out_features));
             self.outer.pack_right(s, Rows::strided(&self.x[start * in_features..], count, in_features, in_features));
-            self.outer.accumulate(s, count, 0, out_features, in_features, weight);
+            self.outer.accumulate(s, Team::one(), count, 0, out_features, in_features, weight);
         }
         if has_bias {
             for row in self.dy.chunks_exact(out_features) {

@@ -151,8 +151,8 @@ fn check_indices(indices: &[u32], num_embeddings: usize) -> Result<()> {
 
 /// The gradient of an [`Embedding`]'s table: only the rows that were used.
 ///
-/// Memory: 4 bytes a row of the table, and the rows that were used. After one step, a step of no more indices allocates
-/// nothing.
+/// Memory: 4 bytes a row of the table, and room for as many rows as a step has indices, or the table rows. After one step,
+/// a step of no more indices allocates nothing.
 pub struct EmbeddingGrads {
     embedding_dim: usize,
     padding_idx: Option<usize>,

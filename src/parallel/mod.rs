@@ -13,6 +13,9 @@ pub struct Pool {
     threads: Arc<rayon::ThreadPool>,
 }
 
+/// Multiply-adds below which a share of the work is not worth another thread's while.
+pub(crate) const FEWEST_PRODUCTS: usize = 1 << 17;
+
 /// The most threads a pool may have.
 const MAX_THREADS: usize = 1024;
 
@@ -52,7 +55,7 @@ impl std::fmt::Debug for Pool {
 pub(crate) fn enter<T: Send>(pool: Option<&Pool>, call: impl FnOnce(Team) -> T + Send) -> T {
     match pool {
         Some(pool) if pool.threads() > 1 => pool.threads.install(|| call(Team { threads: pool.threads() })),
-        _ => call(Team { threads: 1 }),
+        _ => call(Team::one()),
     }
 }
 
@@ -63,6 +66,15 @@ pub(crate) struct Team {
 }
 
 impl Team {
+    /// The caller's thread alone.
+    pub(crate) fn one() -> Self {
+        Self { threads: 1 }
+    }
+
+    pub(crate) fn threads(self) -> usize {
+        self.threads
+    }
+
     /// Calls `part` on ranges that make up `range`, each at least `least` long unless `range` is shorter, at most one a
     /// thread. Parts run at the same time; all have ended when this returns.
     pub(crate) fn split(self, range: Range<usize>, least: usize, part: &(impl Fn(Range<usize>) + Sync)) {

@@ -21,6 +21,7 @@ use crate::kernel::gates::{Mat, Previous, Span, elman, gru, lstm};
 use crate::kernel::gemm::{Output, Start, gemm};
 use crate::kernel::outer::OuterScratch;
 use crate::kernel::rows::Rows;
+use crate::parallel::{FEWEST_PRODUCTS, Team, enter};
 use crate::simd::{Kernel, Ops, dispatch};
 use std::ops::Range;
 
@@ -61,6 +62,8 @@ pub(crate) struct BackwardScratch {
     hidden: AlignedBuf<f32>,
     /// A block's gradients of projected states.
     projected: AlignedBuf<f32>,
+    /// For each row of a block, the sum of the squares of its state's gradient.
+    squares: AlignedBuf<f64>,
     h_offsets: AlignedBuf<usize>,
     c_offsets: AlignedBuf<usize>,
     /// A block's rows in the order of visit: where each row's operands start.
@@ -97,6 +100,7 @@ impl BackwardScratch {
             self.hidden.resize(product("hidden states", &[block, strides.c])?)?;
         }
         self.projected.resize(product("projected states", &[block, config.proj_size])?)?;
+        self.squares.resize(block)?;
         self.h_offsets.resize(plan.batch)?;
         self.c_offsets.resize(plan.batch)?;
         for offsets in &mut self.visit {
@@ -169,7 +173,9 @@ impl Rnn {
         scratch.reserve(config, &tape.plan)?;
         let flow_norms = flow.as_deref_mut().map(GradientFlow::norms_mut);
         let grads = grads.map(Grads::values_mut);
-        dispatch(self.isa(), Backward { rnn: self, weights, tape, scratch, args, grads, flow_norms });
+        enter(session.pool.as_ref(), |team| {
+            dispatch(self.isa(), Backward { rnn: self, weights, tape, scratch, args, grads, flow_norms, team });
+        });
         if let Some(flow) = flow {
             flow.measure(self, tape);
         }
@@ -211,6 +217,7 @@ struct Backward<'a> {
     args: BackwardArgs<'a>,
     grads: Option<&'a mut [f32]>,
     flow_norms: Option<&'a mut [f64]>,
+    team: Team,
 }
 
 impl Kernel for Backward<'_> {
@@ -283,15 +290,14 @@ impl Backward<'_> {
             weights: &self.weights[pass],
             history: &self.tape.histories[pass],
             strides,
+            team: self.team,
         };
         let params = self.rnn.pass_params(pass);
         let mut norms = self.flow_norms.as_deref_mut().map(|n| &mut n[pass * plan.seq_len..(pass + 1) * plan.seq_len]);
         for block in Blocks::of_rows(plan, !reverse, BLOCK_ROWS) {
-            let mut step = |t| walk.step(s, t, block.start, self.scratch, norms.as_deref_mut());
-            if reverse {
-                block.clone().for_each(&mut step)
-            } else {
-                block.clone().rev().for_each(&mut step)
+            walk.steps(s, &block, self.scratch);
+            if let Some(norms) = norms.as_deref_mut() {
+                walk.norms(&block, self.scratch, norms);
             }
             if wants_input {
                 walk.input_gradient(s, &block, self.scratch);
@@ -332,7 +338,27 @@ struct PassBackward<'a> {
     weights: &'a BackwardWeights,
     history: &'a History,
     strides: Strides,
+    team: Team,
 }
+
+/// The buffers of a block as threads share them: each writes the rows of its own sequences.
+struct Memory<'a> {
+    outputs: &'a [f32],
+    dh: Mat,
+    dc: Mat,
+    step: Mat,
+    gates: Mat,
+    hidden: Mat,
+    projected: Mat,
+    h_offsets: *mut usize,
+    c_offsets: *mut usize,
+    squares: *mut f64,
+    /// The block's first packed row.
+    first: usize,
+}
+
+// SAFETY: threads work on disjoint ranges of sequences, and every row and offset belongs to one sequence.
+unsafe impl Sync for Memory<'_> {}
 
 impl PassBackward<'_> {
     /// Values in a row of gate gradients.
@@ -340,93 +366,133 @@ impl PassBackward<'_> {
         self.layout.gradient_gates * self.config.hidden_size
     }
 
-    /// Gate gradients of step `t` in a block that starts at step `start`; the state's gradient moves to the step that
-    /// precedes it in the pass.
-    fn step<S: Ops>(&self, s: S, t: usize, start: usize, scratch: &mut BackwardScratch, norms: Option<&mut [f64]>) {
-        let (config, plan, history, strides) = (self.config, self.plan, self.history, self.strides);
-        let (count, first) = (plan.count(t), plan.start(t));
-        let (units, size, gate_row) = (config.hidden_size, config.state_size(), self.gate_row());
-        let row = first - plan.start(start);
-        let outputs = &scratch.outputs[first * config.output_size()..];
-        for (dh, dy) in
-            scratch.dh.chunks_exact_mut(strides.h).zip(outputs.chunks_exact(config.output_size())).take(count)
-        {
-            let dy = &dy[self.direction * size..][..size];
-            dh.iter_mut().zip(dy).for_each(|(d, y)| *d += y);
+    /// Gate gradients of a block; the states' gradients move to the step that precedes the block in the pass.
+    fn steps<S: Ops>(&self, s: S, block: &Range<usize>, scratch: &mut BackwardScratch) {
+        let (config, plan, strides) = (self.config, self.plan, self.strides);
+        let (rows, sequences) = (block_rows(plan, block), plan.count(block.start));
+        let (size, gate_row) = (config.state_size(), self.gate_row());
+        let last = plan.start(block.start) + rows;
+        let history = self.history;
+        assert!(last * strides.pre <= history.pre.len() && (plan.batch + last) * strides.h <= history.h.len());
+        assert!(rows * gate_row <= scratch.gates.len() && rows <= scratch.squares.len());
+        assert!(sequences * strides.h <= scratch.dh.len() && sequences * strides.c <= scratch.dc.len());
+        assert!(sequences * strides.c <= scratch.step.len() && sequences <= scratch.h_offsets.len());
+        if config.cell.has_cell_state() {
+            assert!((plan.batch + last) * strides.c <= history.c.len());
         }
-        if let Some(norms) = norms {
-            let squares = scratch.dh.chunks_exact(strides.h).take(count).flat_map(|r| &r[..size]);
-            norms[t] = squares.fold(0.0, |sum, &v| sum + f64::from(v) * f64::from(v)).sqrt();
+        if config.proj_size > 0 || config.cell == Cell::GruResetBefore {
+            assert!(rows * strides.c <= scratch.hidden.len() && rows * config.proj_size <= scratch.projected.len());
         }
-        for j in 0..count {
-            let index = history.previous_index(plan, self.reverse, t, j);
-            scratch.h_offsets[j] = index * strides.h;
-            scratch.c_offsets[j] = index * strides.c;
-        }
-        let index = history.index(plan, first);
-        assert!((first + count) * strides.pre <= history.pre.len() && (index + count) * strides.h <= history.h.len());
-        assert!(scratch.h_offsets[..count].iter().all(|o| o + strides.h <= history.h.len()));
-        let span = Span { rows: count, blocks: 0..units.div_ceil(S::LANES), units };
-        // The tape is only read; the kernels take one kind of matrix for both.
-        let pre = Mat { values: history.pre[first * strides.pre..].as_ptr().cast_mut(), stride: strides.pre };
-        let gates = &mut scratch.gates[row * gate_row..(row + count) * gate_row];
-        let gate_mat = Mat::new(gates, gate_row);
-        let dh_len = count * strides.h;
-        let dh = Mat::new(&mut scratch.dh[..dh_len], strides.h);
-        let previous_h = Previous { values: history.h.as_ptr(), offsets: &scratch.h_offsets[..count] };
-        // The product of a run of gate gradients with their recurrent weights.
-        let recurrent = |run: usize, start: Start<'_>, out: Output| {
-            // SAFETY: the gradients have been written; nothing writes them during the product.
-            let rows = unsafe { std::slice::from_raw_parts(gate_mat.values, count * gate_row) };
-            let gates = &self.layout.recurrent_gradients[run];
-            let left =
-                Rows::strided(rows, count, gate_row, gate_row).columns(gates.column * units, gates.gates * units);
-            gemm(s, left, &self.weights.recurrent[run], start, out);
+        let memory = Memory {
+            outputs: &scratch.outputs,
+            dh: Mat::new(&mut scratch.dh, strides.h),
+            dc: Mat::new(&mut scratch.dc, strides.c),
+            step: Mat::new(&mut scratch.step, strides.c),
+            gates: Mat::new(&mut scratch.gates, gate_row),
+            hidden: Mat::new(&mut scratch.hidden, strides.c),
+            projected: Mat::new(&mut scratch.projected, size),
+            h_offsets: scratch.h_offsets.as_mut_ptr(),
+            c_offsets: scratch.c_offsets.as_mut_ptr(),
+            squares: scratch.squares.as_mut_ptr(),
+            first: plan.start(block.start),
         };
-        // SAFETY: rows and strides are those of the buffers, as asserted; previous offsets lie within the tape; the
-        // buffers are distinct, and where two operands share one the kernels allow it.
+        let fewest = (FEWEST_PRODUCTS / (gate_row * size * block.len())).max(1);
+        self.team.split(0..sequences, fewest, &|part: Range<usize>| {
+            let step = |t: usize| {
+                let running = part.start..part.end.min(plan.count(t));
+                if !running.is_empty() {
+                    // SAFETY: the buffers reach to the block's last row, as asserted, and parts are disjoint.
+                    unsafe { self.step(s, t, running, &memory) }
+                }
+            };
+            if self.reverse { block.clone().for_each(step) } else { block.clone().rev().for_each(step) }
+        });
+    }
+
+    /// Norms of the states' gradients of a block, from the squares that its steps left.
+    fn norms(&self, block: &Range<usize>, scratch: &BackwardScratch, norms: &mut [f64]) {
+        let first = self.plan.start(block.start);
+        for t in block.clone() {
+            let squares = &scratch.squares[self.plan.start(t) - first..][..self.plan.count(t)];
+            norms[t] = squares.iter().fold(0.0, |sum, v| sum + v).sqrt();
+        }
+    }
+
+    /// Step `t` of the sequences at sorted places `part`.
+    ///
+    /// # Safety
+    /// The buffers have the rows of step `t`, and no other thread works on these sequences.
+    unsafe fn step<S: Ops>(&self, s: S, t: usize, part: Range<usize>, memory: &Memory<'_>) {
+        let (config, plan, history, strides) = (self.config, self.plan, self.history, self.strides);
+        let (units, size, gate_row) = (config.hidden_size, config.state_size(), self.gate_row());
+        let (count, first) = (part.len(), plan.start(t) + part.start);
+        let (row, index) = (first - memory.first, history.index(plan, first));
+        let span = Span { rows: count, blocks: 0..units.div_ceil(S::LANES), units };
+        // SAFETY: rows of these sequences are this thread's; all lie within their buffers by the caller's contract;
+        // the buffers are distinct, and where two operands share one the kernels allow it. The tape is only read; the
+        // kernels take one kind of matrix for both.
         unsafe {
-            let out = Output::raw(dh.values, dh_len, strides.h);
+            let h_offsets = std::slice::from_raw_parts_mut(memory.h_offsets.add(part.start), count);
+            let c_offsets = std::slice::from_raw_parts_mut(memory.c_offsets.add(part.start), count);
+            let squares = std::slice::from_raw_parts_mut(memory.squares.add(row), count);
+            let dh = memory.dh.from_row(part.start);
+            for (i, j) in part.clone().enumerate() {
+                let previous = history.previous_index(plan, self.reverse, t, j);
+                h_offsets[i] = previous * strides.h;
+                c_offsets[i] = previous * strides.c;
+                let state = std::slice::from_raw_parts_mut(dh.row(i), size);
+                let dy = &memory.outputs[(first + i) * config.output_size() + self.direction * size..][..size];
+                state.iter_mut().zip(dy).for_each(|(d, y)| *d += y);
+                squares[i] = state.iter().fold(0.0, |sum, &v| sum + f64::from(v) * f64::from(v));
+            }
+            let pre = Mat { values: history.pre[first * strides.pre..].as_ptr().cast_mut(), stride: strides.pre };
+            let gates = memory.gates.from_row(row);
+            let previous_h = Previous { values: history.h.as_ptr(), offsets: h_offsets };
+            // The product of a run of gate gradients with their recurrent weights.
+            let recurrent = |run: usize, start: Start<'_>, out: Output| {
+                let rows = std::slice::from_raw_parts(gates.values, count * gate_row);
+                let run_gates = &self.layout.recurrent_gradients[run];
+                let left = Rows::strided(rows, count, gate_row, gate_row);
+                let left = left.columns(run_gates.column * units, run_gates.gates * units);
+                gemm(s, left, &self.weights.recurrent[run], start, out);
+            };
+            let out = Output::raw(dh.values, count * strides.h, strides.h);
+            let step = memory.step.from_row(part.start);
+            let step_out = Output::raw(step.values, count * strides.c, strides.c);
             match config.cell {
                 Cell::ElmanTanh | Cell::ElmanRelu => {
-                    elman::backward(s, span, config.cell == Cell::ElmanRelu, pre, dh, gate_mat);
+                    elman::backward(s, span, config.cell == Cell::ElmanRelu, pre, dh, gates);
                     recurrent(0, Start::Zero, out);
                 }
                 Cell::Lstm => {
-                    assert!((index + count) * strides.c <= history.c.len());
-                    assert!(scratch.c_offsets[..count].iter().all(|o| o + strides.c <= history.c.len()));
-                    let previous_c = Previous { values: history.c.as_ptr(), offsets: &scratch.c_offsets[..count] };
+                    let previous_c = Previous { values: history.c.as_ptr(), offsets: c_offsets };
                     let c = Mat { values: history.c[index * strides.c..].as_ptr().cast_mut(), stride: strides.c };
-                    let dc = Mat::new(&mut scratch.dc[..count * strides.c], strides.c);
                     let mut dh_hidden = dh;
                     if let Some(projection) = &self.weights.projection {
-                        let dh_rows = Rows::strided(&scratch.dh, count, strides.h, size);
-                        for j in 0..count {
-                            let kept = &mut scratch.projected[(row + j) * size..][..size];
-                            kept.copy_from_slice(dh_rows.row(j));
+                        let dh_rows = std::slice::from_raw_parts(dh.values, count * strides.h);
+                        let dh_rows = Rows::strided(dh_rows, count, strides.h, size);
+                        for i in 0..count {
+                            let kept = std::slice::from_raw_parts_mut(memory.projected.row(row + i), size);
+                            kept.copy_from_slice(dh_rows.row(i));
                         }
-                        let step = &mut scratch.step[..count * strides.c];
-                        gemm(s, dh_rows, projection, Start::Zero, Output::new(step, strides.c));
-                        dh_hidden = Mat::new(step, strides.c);
-                        let hidden = &mut scratch.hidden[row * strides.c..(row + count) * strides.c];
-                        lstm::hidden(s, span.clone(), pre, c, Mat::new(hidden, strides.c), 0.0);
+                        gemm(s, dh_rows, projection, Start::Zero, step_out);
+                        dh_hidden = step;
+                        lstm::hidden(s, span.clone(), pre, c, memory.hidden.from_row(row), 0.0);
                     }
-                    lstm::backward(s, span, pre, previous_c, c, dh_hidden, dc, gate_mat);
+                    let dc = memory.dc.from_row(part.start);
+                    lstm::backward(s, span, pre, previous_c, c, dh_hidden, dc, gates);
                     recurrent(0, Start::Zero, out);
                 }
                 Cell::Gru => {
-                    gru::backward_after(s, span, pre, previous_h, dh, dh, gate_mat);
+                    gru::backward_after(s, span, pre, previous_h, dh, dh, gates);
                     recurrent(0, Start::Output, out);
                     recurrent(1, Start::Output, out);
                 }
                 Cell::GruResetBefore => {
-                    gru::backward_before(s, span.clone(), pre, previous_h, dh, dh, gate_mat);
-                    let step = &mut scratch.step[..count * strides.c];
-                    recurrent(1, Start::Zero, Output::new(step, strides.c));
-                    let d_reset = Mat::new(step, strides.c);
-                    gru::backward_reset(s, span.clone(), pre, previous_h, d_reset, dh, gate_mat);
-                    let hidden = &mut scratch.hidden[row * strides.c..(row + count) * strides.c];
-                    gru::reset(s, span, pre, previous_h, Mat::new(hidden, strides.c));
+                    gru::backward_before(s, span.clone(), pre, previous_h, dh, dh, gates);
+                    recurrent(1, Start::Zero, step_out);
+                    gru::backward_reset(s, span.clone(), pre, previous_h, step, dh, gates);
+                    gru::reset(s, span, pre, previous_h, memory.hidden.from_row(row));
                     recurrent(0, Start::Output, out);
                 }
             }
@@ -440,8 +506,13 @@ impl PassBackward<'_> {
         let gates = gates.columns(0, self.config.cell.gates() * self.config.hidden_size);
         let first = self.plan.start(block.start);
         let start = if self.direction == 0 { Start::Zero } else { Start::Output };
-        let target = &mut scratch.inputs[first * width..(first + rows) * width];
-        gemm(s, gates, &self.weights.input, start, Output::new(target, width));
+        let target = Mat::new(&mut scratch.inputs[first * width..(first + rows) * width], width);
+        let fewest = (FEWEST_PRODUCTS / (self.gate_row() * width)).max(S::TILE_ROWS);
+        self.team.split(0..rows, fewest, &|part: Range<usize>| {
+            // SAFETY: the rows lie within `target`, and parts are disjoint.
+            let out = unsafe { Output::raw(target.row(part.start), part.len() * width, width) };
+            gemm(s, gates.slice(part), &self.weights.input, start, out);
+        });
     }
 
     /// Adds a block's part of the weights' gradients.
@@ -483,7 +554,7 @@ impl PassBackward<'_> {
         outer.pack_left(s, gate_rows);
         outer.pack_right(s, Rows::at(inputs, &input_at[..rows], features));
         let gate_count = config.cell.gates() * units;
-        outer.accumulate(s, rows, 0, gate_count, features, &mut grads[params.weight_ih.range()]);
+        outer.accumulate(s, self.team, rows, 0, gate_count, features, &mut grads[params.weight_ih.range()]);
 
         // Reset before: the last run's right operand is `r h`, not `h`.
         let hh = &mut grads[params.weight_hh.range()];
@@ -493,7 +564,7 @@ impl PassBackward<'_> {
                 outer.pack_right(s, Rows::at(hidden, &hidden_at[..rows], units));
             }
             let target = &mut hh[run.gate * units * size..(run.gate + run.gates) * units * size];
-            outer.accumulate(s, rows, run.column * units, run.gates * units, size, target);
+            outer.accumulate(s, self.team, rows, run.column * units, run.gates * units, size, target);
         }
 
         if let Some((bias_ih, bias_hh)) = params.bias {
@@ -508,7 +579,7 @@ impl PassBackward<'_> {
         if let Some(spec) = params.weight_hr {
             outer.pack_left(s, Rows::at(projected, &projected_at[..rows], size));
             outer.pack_right(s, Rows::at(hidden, &hidden_at[..rows], units));
-            outer.accumulate(s, rows, 0, size, units, &mut grads[spec.range()]);
+            outer.accumulate(s, self.team, rows, 0, size, units, &mut grads[spec.range()]);
         }
     }
 }

@@ -195,8 +195,10 @@ impl RnnConfig {
         // Everything derived from the sizes stays within memory's range, with room for gates, padding and directions.
         product("hidden_size", &[self.hidden_size, 64])?;
         for layer in 0..self.num_layers.min(2) {
-            let weights = [self.layer_input_size(layer).max(self.hidden_size), self.hidden_size, 8, self.passes()];
-            product("the number of weights", &weights)?;
+            let widest = self.layer_input_size(layer).max(self.hidden_size);
+            // Not `passes()`, which may itself overflow.
+            let passes = [self.num_layers, self.direction.count()];
+            product("the number of weights", &[widest, self.hidden_size, 8, passes[0], passes[1]])?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use crate::kernel::gates::{Mat, Previous, STATE_PADDING, Span, elman, gru, lstm}
 use crate::kernel::gemm::{Output, Start, gemm, gemm_gates};
 use crate::kernel::panel::{Geometry, padded_row};
 use crate::kernel::rows::{Left, Rows};
+use crate::parallel::{FEWEST_PRODUCTS, Team};
 use crate::simd::Ops;
 use std::ops::Range;
 
@@ -218,11 +219,30 @@ pub(crate) struct Pass<'a> {
     pub(crate) reverse: bool,
 }
 
+/// The buffers of a block as threads share them: each writes the rows of its own sequences.
+struct Memory<'a> {
+    history: &'a History,
+    strides: Strides,
+    /// Pre-activations from the history's first row on.
+    pre: Mat,
+    h: Mat,
+    c: Mat,
+    /// [`StepScratch::rows`].
+    rows: Mat,
+    h_offsets: *mut usize,
+    c_offsets: *mut usize,
+    row_offsets: &'a [usize],
+}
+
+// SAFETY: threads work on disjoint ranges of sequences, and every row and offset belongs to one sequence.
+unsafe impl Sync for Memory<'_> {}
+
 impl Pass<'_> {
     /// Runs the steps `block`, whose input rows in packed order are `input`, and records them in `history`.
     pub(crate) fn run<S: Ops>(
         &self,
         s: S,
+        team: Team,
         block: Range<usize>,
         input: Rows<'_>,
         history: &mut History,
@@ -231,14 +251,50 @@ impl Pass<'_> {
         let strides = Strides::of(self.config, S::LANES);
         let first = self.plan.start(block.start) - history.base;
         let rows = self.plan.start(block.end - 1) + self.plan.count(block.end - 1) - self.plan.start(block.start);
-        assert_eq!(input.count(), rows);
-        let pre = &mut history.pre[first * strides.pre..(first + rows) * strides.pre];
-        self.start_rows(s, input, pre, strides.pre);
-        let mut step = |t: usize| self.step(s, t, history, scratch, strides);
-        if self.reverse { block.rev().for_each(&mut step) } else { block.for_each(&mut step) }
+        let sequences = self.plan.count(block.start);
+        let states = (self.plan.batch + first + rows) * strides.h;
+        assert!(input.count() == rows && (first + rows) * strides.pre <= history.pre.len());
+        assert!(states <= history.h.len() && sequences <= scratch.h_offsets.len());
+        if self.config.cell.has_cell_state() {
+            assert!((self.plan.batch + first + rows) * strides.c <= history.c.len());
+        }
+        if self.config.cell == Cell::GruResetBefore || self.config.proj_size > 0 {
+            assert!(sequences * strides.c <= scratch.rows.len() && sequences <= scratch.row_offsets.len());
+        }
+        let (pre, h) = (Mat::new(&mut history.pre, strides.pre), Mat::new(&mut history.h, strides.h));
+        let memory = Memory {
+            strides,
+            pre,
+            h,
+            c: Mat::new(&mut history.c, strides.c),
+            rows: Mat::new(&mut scratch.rows, strides.c),
+            h_offsets: scratch.h_offsets.as_mut_ptr(),
+            c_offsets: scratch.c_offsets.as_mut_ptr(),
+            row_offsets: &scratch.row_offsets,
+            history,
+        };
+        let (gates, units, size) = (self.config.cell.gates(), self.config.hidden_size, self.config.state_size());
+        let fewest_rows = (FEWEST_PRODUCTS / (gates * units * input.width())).max(S::TILE_ROWS);
+        team.split(0..rows, fewest_rows, &|part: Range<usize>| {
+            // SAFETY: the rows lie within the history, as asserted, and parts are disjoint.
+            let target =
+                unsafe { std::slice::from_raw_parts_mut(pre.row(first + part.start), part.len() * strides.pre) };
+            self.start_rows(s, input.slice(part), target, strides.pre);
+        });
+        let fewest_sequences = (FEWEST_PRODUCTS / (gates * units * size * block.len())).max(1);
+        team.split(0..sequences, fewest_sequences, &|part: Range<usize>| {
+            let step = |t: usize| {
+                let running = part.start..part.end.min(self.plan.count(t));
+                if !running.is_empty() {
+                    // SAFETY: the buffers reach to the block's last row, as asserted, and parts are disjoint.
+                    unsafe { self.step(s, t, running, &memory) }
+                }
+            };
+            if self.reverse { block.clone().rev().for_each(step) } else { block.clone().for_each(step) }
+        });
     }
 
-    /// The input product of all rows, and the recurrent bias where it has a slot of its own.
+    /// The input product of some rows, and the recurrent bias where it has a slot of its own.
     fn start_rows<S: Ops>(&self, s: S, input: Rows<'_>, pre: &mut [f32], stride: usize) {
         let bias = &*self.weights.bias;
         let panels = self.weights.input.view().panels;
@@ -252,64 +308,63 @@ impl Pass<'_> {
         }
     }
 
-    fn step<S: Ops>(&self, s: S, t: usize, history: &mut History, scratch: &mut StepScratch, strides: Strides) {
+    /// Step `t` of the sequences at sorted places `part`.
+    ///
+    /// # Safety
+    /// The memory's buffers have the rows of step `t`, and no other thread works on these sequences.
+    unsafe fn step<S: Ops>(&self, s: S, t: usize, part: Range<usize>, memory: &Memory<'_>) {
         let (config, plan, weights) = (self.config, self.plan, self.weights);
-        let count = plan.count(t);
-        for j in 0..count {
+        let Memory { history, strides, .. } = *memory;
+        let count = part.len();
+        // SAFETY: offsets exist for all sequences; this thread's are its own.
+        let (h_offsets, c_offsets) = unsafe {
+            (
+                std::slice::from_raw_parts_mut(memory.h_offsets.add(part.start), count),
+                std::slice::from_raw_parts_mut(memory.c_offsets.add(part.start), count),
+            )
+        };
+        for (i, j) in part.clone().enumerate() {
             let index = history.previous_index(plan, self.reverse, t, j);
-            scratch.h_offsets[j] = index * strides.h;
-            scratch.c_offsets[j] = index * strides.c;
+            h_offsets[i] = index * strides.h;
+            c_offsets[i] = index * strides.c;
         }
-        let (h_offsets, c_offsets) = (&scratch.h_offsets[..count], &scratch.c_offsets[..count]);
-        let row = plan.start(t) - history.base;
-        let state = history.index(plan, plan.start(t));
-        let pre_len = count * strides.pre;
-        let pre = Mat::new(&mut history.pre[row * strides.pre..][..pre_len], strides.pre);
-        let h_len = history.h.len();
-        let h_all = history.h.as_mut_ptr();
-        assert!((state + count) * strides.h <= h_len);
+        let first = plan.start(t) + part.start;
+        let state = history.index(plan, first);
         let flush_below = if config.flush_small_states { FLUSH_BELOW } else { 0.0 };
         let units = config.hidden_size;
-        let all_blocks = units.div_ceil(S::LANES);
         let span = |blocks: Range<usize>| Span { rows: count, blocks, units };
-        // SAFETY: previous states are rows of `h` and `c` other than the step's own, which alone are written; row
-        // counts and strides are those of the buffers, as asserted here and by the products; offsets of the previous
-        // rows are checked by `at_raw`.
+        // SAFETY: previous states are rows other than the step's own, which alone are written, and only this thread
+        // writes rows of these sequences; all rows lie within their buffers by the caller's contract.
         unsafe {
-            let previous = Rows::at_raw(h_all, h_len, h_offsets, config.state_size());
-            let previous_h = Previous { values: h_all, offsets: h_offsets };
-            let h = Mat { values: h_all.add(state * strides.h), stride: strides.h };
+            let pre = memory.pre.from_row(first - history.base);
+            let h = memory.h.from_row(state);
+            let previous = Rows::at_raw(memory.h.values, history.h.len(), h_offsets, config.state_size());
+            let previous_h = Previous { values: memory.h.values, offsets: h_offsets };
             let product = |panels, range, left: Rows<'_>| {
-                gemm_gates(s, left, panels, range, Start::Output, Output::raw(pre.values, pre_len, strides.pre));
+                let out = Output::raw(pre.values, count * strides.pre, strides.pre);
+                gemm_gates(s, left, panels, range, Start::Output, out);
             };
             match config.cell {
                 Cell::ElmanTanh | Cell::ElmanRelu => {
-                    let panels = &weights.recurrent[0];
                     for (blocks, range) in Groups::new::<S>(units, 1) {
-                        product(panels, range, previous);
+                        product(&weights.recurrent[0], range, previous);
                         let relu = config.cell == Cell::ElmanRelu;
                         elman::forward(s, span(blocks), relu, pre, h, flush_below);
                     }
                 }
                 Cell::Lstm => {
-                    assert!((state + count) * strides.c <= history.c.len());
-                    assert!(c_offsets.iter().all(|o| o + strides.c <= history.c.len()));
-                    let c_all = history.c.as_mut_ptr();
-                    let previous_c = Previous { values: c_all, offsets: c_offsets };
-                    let c = Mat { values: c_all.add(state * strides.c), stride: strides.c };
+                    let previous_c = Previous { values: memory.c.values, offsets: c_offsets };
+                    let c = memory.c.from_row(state);
                     let projected = weights.projection.as_ref();
-                    let hidden = match projected {
-                        Some(_) => Mat::new(&mut scratch.rows[..count * strides.c], strides.c),
-                        None => h,
-                    };
+                    let hidden = if projected.is_some() { memory.rows.from_row(part.start) } else { h };
                     for (blocks, range) in Groups::new::<S>(units, 4) {
                         product(&weights.recurrent[0], range, previous);
                         lstm::forward(s, span(blocks), pre, previous_c, c, hidden, flush_below);
                     }
                     if let Some(projection) = projected {
-                        let hidden = Rows::strided(&scratch.rows, count, strides.c, units);
-                        let h_rows = Output::raw(h.values, count * strides.h, strides.h);
-                        gemm(s, hidden, projection, Start::Zero, h_rows);
+                        let rows = std::slice::from_raw_parts(hidden.values, count * strides.c);
+                        let rows = Rows::strided(rows, count, strides.c, units);
+                        gemm(s, rows, projection, Start::Zero, Output::raw(h.values, count * strides.h, strides.h));
                         if config.flush_small_states {
                             let rows = std::slice::from_raw_parts_mut(h.values, count * strides.h);
                             rows.iter_mut().filter(|v| v.abs() < FLUSH_BELOW).for_each(|v| *v = 0.0);
@@ -323,11 +378,13 @@ impl Pass<'_> {
                     }
                 }
                 Cell::GruResetBefore => {
-                    let reset_h = Mat::new(&mut scratch.rows[..count * strides.c], strides.c);
+                    let reset_h = memory.rows.from_row(part.start);
                     let panels = &weights.recurrent[0];
                     product(panels, 0..panels.view().panels, previous);
-                    gru::reset(s, span(0..all_blocks), pre, previous_h, reset_h);
-                    let reset_rows = Rows::at(&scratch.rows, &scratch.row_offsets[..count], units);
+                    gru::reset(s, span(0..units.div_ceil(S::LANES)), pre, previous_h, reset_h);
+                    let reset_len = (part.start + count) * strides.c;
+                    let offsets = &memory.row_offsets[part];
+                    let reset_rows = Rows::at_raw(memory.rows.values, reset_len, offsets, units);
                     for (blocks, range) in Groups::new::<S>(units, 1) {
                         product(&weights.recurrent[1], range, reset_rows);
                         gru::forward_before(s, span(blocks), pre, previous_h, h, flush_below);

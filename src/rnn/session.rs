@@ -7,7 +7,7 @@ use super::pass::{HOISTED_ROWS, History, Pass, StepScratch, Strides, lanes};
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::{Result, check_len, ensure, product};
 use crate::kernel::rows::Rows;
-use crate::parallel::Pool;
+use crate::parallel::{Pool, Team, enter};
 use crate::simd::{Kernel, Ops, dispatch};
 use std::ops::Range;
 
@@ -119,8 +119,10 @@ impl Rnn {
         args.check(config, batch)?;
         let scratch = &mut session.scratch;
         scratch.plan.set(batch)?;
-        scratch.reserve(self)?;
-        dispatch(self.isa(), Forward { rnn: self, scratch, args, keep_states: false });
+        scratch.reserve(self, session.pool.as_ref().map_or(1, Pool::threads))?;
+        enter(session.pool.as_ref(), |team| {
+            dispatch(self.isa(), Forward { rnn: self, scratch, args, keep_states: false, team });
+        });
         Ok(())
     }
 }
@@ -133,9 +135,9 @@ impl Scratch {
             + size_of_val(&*self.x_offsets)
     }
 
-    fn reserve(&mut self, rnn: &Rnn) -> Result<()> {
-        // A block stops growing once it has HOISTED_ROWS rows; its last step may bring a whole batch.
-        self.reserve_rows(rnn, self.plan.rows.min(HOISTED_ROWS + self.plan.batch))
+    fn reserve(&mut self, rnn: &Rnn, threads: usize) -> Result<()> {
+        // A block stops growing once it has its rows; its last step may bring a whole batch.
+        self.reserve_rows(rnn, self.plan.rows.min(HOISTED_ROWS * threads + self.plan.batch))
     }
 
     /// Makes room for blocks of `rows` rows of the planned batch.
@@ -169,6 +171,7 @@ pub(crate) struct Forward<'a> {
     pub(crate) args: ForwardArgs<'a>,
     /// Whether the histories' states go on from where the last call left them; for stacks in one direction.
     pub(crate) keep_states: bool,
+    pub(crate) team: Team,
 }
 
 impl Kernel for Forward<'_> {
@@ -198,7 +201,7 @@ impl Forward<'_> {
                 history.set_initial(config, plan, layer, args.h0, args.c0);
             }
         }
-        for block in Blocks::new(plan, reverse) {
+        for block in Blocks::new(plan, reverse, self.team) {
             let rows = block_rows(plan, &block);
             for layer in 0..config.num_layers {
                 let (below, own) = histories.split_at_mut(layer);
@@ -209,7 +212,7 @@ impl Forward<'_> {
                 let history = &mut own[0];
                 (history.base, history.steps) = (plan.start(block.start), block.clone());
                 let weights = self.rnn.forward_weights(layer);
-                Pass { config, weights, plan, reverse }.run(s, block.clone(), input, history, step);
+                Pass { config, weights, plan, reverse }.run(s, self.team, block.clone(), input, history, step);
             }
             for history in &mut histories[..config.num_layers] {
                 history.carry(config, plan, reverse);
@@ -236,7 +239,7 @@ impl Forward<'_> {
             for direction in 0..2 {
                 let (pass, reverse) = (2 * layer + direction, direction == 1);
                 history.set_initial(config, plan, pass, args.h0, args.c0);
-                for block in Blocks::new(plan, reverse) {
+                for block in Blocks::new(plan, reverse, self.team) {
                     let first = plan.start(block.start);
                     let input = if layer == 0 {
                         input_rows(config, plan, &block, args.x, x_offsets)
@@ -245,7 +248,7 @@ impl Forward<'_> {
                     };
                     (history.base, history.steps) = (first, block.clone());
                     let weights = self.rnn.forward_weights(pass);
-                    Pass { config, weights, plan, reverse }.run(s, block.clone(), input, history, step);
+                    Pass { config, weights, plan, reverse }.run(s, self.team, block.clone(), input, history, step);
                     if layer + 1 < config.num_layers {
                         let rows = &mut target[first * features..];
                         copy_states(config, plan, history, direction, rows.chunks_exact_mut(features));
@@ -339,9 +342,9 @@ pub(crate) struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    /// Blocks of about [`HOISTED_ROWS`] rows.
-    pub(crate) fn new(plan: &'a Plan, reverse: bool) -> Self {
-        Self::of_rows(plan, reverse, HOISTED_ROWS)
+    /// Blocks of about [`HOISTED_ROWS`] rows for each thread.
+    pub(crate) fn new(plan: &'a Plan, reverse: bool, team: Team) -> Self {
+        Self::of_rows(plan, reverse, HOISTED_ROWS * team.threads())
     }
 
     /// Blocks of whole steps that have at least `rows` rows, except the last.

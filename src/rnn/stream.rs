@@ -6,6 +6,7 @@ use super::model::Rnn;
 use super::pass::HOISTED_ROWS;
 use super::session::{Forward, ForwardArgs, Scratch};
 use crate::error::{Result, check_len, ensure, product};
+use crate::parallel::Team;
 use crate::simd::{Isa, dispatch};
 
 /// The states of one or more parallel sequences that go on for as long as the caller likes. The calls
@@ -61,7 +62,7 @@ impl Stream {
         let args = ForwardArgs { x, y, ..ForwardArgs::default() };
         args.check(&self.config, &batch)?;
         self.scratch.plan.set(&batch)?;
-        dispatch(self.isa, Forward { rnn, scratch: &mut self.scratch, args, keep_states: true });
+        dispatch(self.isa, Forward { rnn, scratch: &mut self.scratch, args, keep_states: true, team: Team::one() });
         Ok(())
     }
 

@@ -4,11 +4,12 @@ use super::batch::{Batch, Plan};
 use super::config::RnnConfig;
 use super::dropout::{DropoutPosition, Mask};
 use super::model::Rnn;
-use super::pass::{History, Pass, lanes};
+use super::pass::{History, Pass, StepScratch, lanes};
 use super::session::{Blocks, ForwardArgs, Session, block_rows, copy_states, input_rows, write_outputs, zero_padding};
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::{Result, product};
 use crate::kernel::rows::{Left, Rows};
+use crate::parallel::{Team, enter};
 use crate::simd::{Isa, Kernel, Ops, dispatch};
 
 /// What a training forward recorded. With R the sum of the lengths and B the batch size, each layer holds R rows of
@@ -96,7 +97,10 @@ impl Rnn {
         tape.reserve(self)?;
         session.scratch.step.reserve(config, batch.batch_size)?;
         let recorded = Recorded { config: config.clone(), isa: self.isa(), version: self.version(), dropout };
-        dispatch(self.isa(), ForwardTrain { rnn: self, session, tape, args, dropout });
+        let step = &mut session.scratch.step;
+        enter(session.pool.as_ref(), |team| {
+            dispatch(self.isa(), ForwardTrain { rnn: self, step, tape, args, dropout, team });
+        });
         tape.recorded = Some(recorded);
         Ok(())
     }
@@ -104,10 +108,11 @@ impl Rnn {
 
 struct ForwardTrain<'a> {
     rnn: &'a Rnn,
-    session: &'a mut Session,
+    step: &'a mut StepScratch,
     tape: &'a mut Tape,
     args: ForwardArgs<'a>,
     dropout: DropoutPosition,
+    team: Team,
 }
 
 impl Kernel for ForwardTrain<'_> {
@@ -137,11 +142,11 @@ impl Kernel for ForwardTrain<'_> {
                 history.set_initial(config, plan, pass, args.h0, args.c0);
                 (history.base, history.steps) = (0, 0..plan.steps);
                 let weights = self.rnn.forward_weights(pass);
-                for block in Blocks::new(plan, reverse) {
+                for block in Blocks::new(plan, reverse, self.team) {
                     let first = plan.start(block.start);
                     let rows = Rows::strided(&input[first * features..], block_rows(plan, &block), features, features);
                     let pass = Pass { config, weights, plan, reverse };
-                    pass.run(s, block, rows, history, &mut self.session.scratch.step);
+                    pass.run(s, self.team, block, rows, history, self.step);
                 }
                 history.write_final(config, plan, pass, reverse, args.hn.as_deref_mut(), args.cn.as_deref_mut());
                 match above.first_mut() {

@@ -11,13 +11,16 @@ use super::model::Rnn;
 use super::session::{ForwardArgs, Session};
 use super::tape::Tape;
 use crate::buffer::{AlignedBuf, try_with_capacity};
-use crate::error::{Result, ensure, err, product};
+use crate::error::{Result, ensure, product};
+use crate::simd::Isa;
 
 /// Training over a sequence of any length in memory that `k2` sets: the tapes of the last `k2 / k1` chunks and the
 /// carried states. If weights are updated between chunks, older chunks are walked with their recorded activations and
 /// the current weights, as in the paper's on-line form.
 pub struct TruncatedBptt {
     config: RnnConfig,
+    /// The tapes' rows are laid out for it.
+    isa: Isa,
     batch_size: usize,
     k1: usize,
     /// The newest chunk's place in `tapes` is `next - 1`.
@@ -51,9 +54,11 @@ impl TruncatedBptt {
         let mut tapes = try_with_capacity(k2 / k1)?;
         tapes.resize_with(k2 / k1, Tape::new);
         let h = product("the states", &[config.passes(), batch_size, config.state_size()])?;
-        let c = if config.cell.has_cell_state() { config.passes() * batch_size * config.hidden_size } else { 0 };
+        let cells = product("the cell states", &[config.passes(), batch_size, config.hidden_size])?;
+        let c = if config.cell.has_cell_state() { cells } else { 0 };
         Ok(Self {
             config: config.clone(),
+            isa: rnn.isa(),
             batch_size,
             k1,
             tapes,
@@ -101,12 +106,14 @@ impl TruncatedBptt {
             cn: lstm.then_some(&mut c_next[..]),
         };
         let position = DropoutPosition { seed: dropout_seed, first_step: self.steps_done, first_sequence: 0 };
+        let batch = Batch::new(self.batch_size, steps);
+        // Before a tape is touched: the newest chunk may be the only one.
+        args.check(&self.config, &batch)?;
         let place = self.next;
-        if let Err(e) =
-            rnn.forward_train(session, &mut self.tapes[place], &Batch::new(self.batch_size, steps), args, position)
-        {
-            // The oldest chunk's tape may be lost, so it no longer counts.
+        if let Err(e) = rnn.forward_train(session, &mut self.tapes[place], &batch, args, position) {
+            // Memory was short. The oldest chunk's tape is lost, so it no longer counts.
             self.recorded = self.recorded.min(self.tapes.len() - 1);
+            self.pending &= self.recorded > 0;
             return Err(e);
         }
         self.h.swap(0, 1);
@@ -170,9 +177,11 @@ impl TruncatedBptt {
     }
 
     fn check_model(&self, rnn: &Rnn) -> Result<()> {
-        if *rnn.config() == self.config {
-            return Ok(());
-        }
-        Err(err!(InvalidState, "this was made for a model of another configuration"))
+        ensure!(
+            *rnn.config() == self.config && rnn.isa() == self.isa,
+            InvalidState,
+            "this was made for a model of another configuration"
+        );
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod golden;
+pub mod problem;
 pub mod random;
 pub mod trajectory;
 

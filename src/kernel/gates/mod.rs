@@ -23,6 +23,11 @@ pub(crate) struct Mat {
     pub(crate) stride: usize,
 }
 
+// SAFETY: the kernels that go through a `Mat` are unsafe; their callers vouch that no two threads share a row.
+unsafe impl Send for Mat {}
+// SAFETY: as above.
+unsafe impl Sync for Mat {}
+
 impl Mat {
     pub(crate) fn new(values: &mut [f32], stride: usize) -> Self {
         Self { values: values.as_mut_ptr(), stride }
@@ -34,6 +39,15 @@ impl Mat {
     unsafe fn at(self, r: usize, i: usize) -> *mut f32 {
         // SAFETY: the caller's contract.
         unsafe { self.values.add(r * self.stride + i) }
+    }
+
+    /// Pointer to row `r`.
+    ///
+    /// # Safety
+    /// The buffer reaches to row `r`.
+    pub(crate) unsafe fn row(self, r: usize) -> *mut f32 {
+        // SAFETY: the caller's contract.
+        unsafe { self.at(r, 0) }
     }
 
     /// The rows from row `r` on.

@@ -12,7 +12,7 @@ use crate::buffer::AlignedBuf;
 use crate::error::{Result, check_len, ensure, err};
 use crate::simd::{Isa, dispatch};
 use rows::{ActiveRows, Gradients, Runs};
-use rule::{Rule, Update};
+use rule::{Rule, Update, tiny_square};
 
 /// An optimizer and its state: one slot a parameter tensor, numbered by the caller.
 ///
@@ -26,8 +26,8 @@ use rule::{Rule, Update};
 /// parameter and state; check [`clip_grad_norm`](crate::nn::clip_grad_norm)'s result to skip such a step.
 ///
 /// Two deviations: where rounding makes centered RMSprop's variance negative it counts as 0, while PyTorch's square root
-/// gives NaN; and running means below 2^-100, or 2^-120 for those of squares, become 0, because subnormal numbers are
-/// slow.
+/// gives NaN; and running means below 2^-100, and below 2^-120 those of squares where `eps >= 1e-10` hides them, become
+/// 0, because subnormal numbers are slow.
 pub struct Optimizer {
     config: OptimizerConfig,
     isa: Isa,
@@ -205,6 +205,7 @@ impl Optimizer {
                 step_size: (c.lr / (1.0 - beta_powers[0])) as f32,
                 root2: (1.0 - beta_powers[1]).sqrt() as f32,
                 eps: c.eps as f32,
+                tiny: tiny_square(c.eps),
             },
             OptimizerConfig::RmsProp(c) => Rule::RmsProp {
                 lr: c.lr as f32,
@@ -212,6 +213,7 @@ impl Optimizer {
                 alpha: c.alpha as f32,
                 rest: (1.0 - c.alpha) as f32,
                 eps: c.eps as f32,
+                tiny: tiny_square(c.eps),
                 momentum: c.momentum as f32,
                 centered: c.centered,
             },

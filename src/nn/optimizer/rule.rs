@@ -7,10 +7,14 @@
 use super::rows::Runs;
 use crate::simd::{Kernel, Ops};
 
-/// Running means below this become zero, squares below its like. Without gradients they would decay into subnormals,
-/// stay there for good, and make every operation many times slower; what is lost is far below a parameter's last bit.
+/// Running means below this become zero. Without gradients they would decay into subnormals, stay there for good, and make
+/// every operation many times slower; what is lost is far below a parameter's last bit.
 const TINY: f32 = 1.0 / (1u128 << 100) as f32;
-const TINY_SQUARE: f32 = 1.0 / (1u128 << 120) as f32;
+
+/// The same for running means of squares: their root has to be far below the last bit of `eps`, or they stay.
+pub(super) fn tiny_square(eps: f64) -> f32 {
+    if eps >= 1e-10 { 1.0 / (1u128 << 120) as f32 } else { 0.0 }
+}
 
 #[inline(always)]
 fn flush(v: f32, tiny: f32) -> f32 {
@@ -23,9 +27,19 @@ pub(super) enum Rule {
     /// State: `momentum_buffer` where there is momentum.
     Sgd { lr: f32, decay: f32, momentum: f32, damp: f32, nesterov: bool, first: bool },
     /// State: `exp_avg`, `exp_avg_sq`.
-    Adam { shrink: f32, decay: f32, toward: f32, beta2: f32, rest2: f32, step_size: f32, root2: f32, eps: f32 },
+    Adam {
+        shrink: f32,
+        decay: f32,
+        toward: f32,
+        beta2: f32,
+        rest2: f32,
+        step_size: f32,
+        root2: f32,
+        eps: f32,
+        tiny: f32,
+    },
     /// State: `square_avg`, then `momentum_buffer` and `grad_avg` where used.
-    RmsProp { lr: f32, decay: f32, alpha: f32, rest: f32, eps: f32, momentum: f32, centered: bool },
+    RmsProp { lr: f32, decay: f32, alpha: f32, rest: f32, eps: f32, tiny: f32, momentum: f32, centered: bool },
 }
 
 /// `torch.lerp`: from `a` towards `b` by `weight`.
@@ -81,43 +95,43 @@ impl Rule {
                     *p += -lr * if nesterov { g + momentum * *buf } else { *buf };
                 }
             }
-            Rule::Adam { shrink, decay, toward, beta2, rest2, step_size, root2, eps } => {
+            Rule::Adam { shrink, decay, toward, beta2, rest2, step_size, root2, eps, tiny } => {
                 for (((p, &g), m), v) in p.iter_mut().zip(g).zip(s0).zip(s1) {
                     let shrunk = if shrink == 1.0 { *p } else { *p * shrink };
                     let g = with_decay(g, shrunk, decay);
                     *m = flush(lerp(*m, g, toward), TINY);
-                    *v = flush(*v * beta2 + rest2 * g * g, TINY_SQUARE);
+                    *v = flush(*v * beta2 + rest2 * g * g, tiny);
                     let denom = v.sqrt() / root2 + eps;
                     *p = shrunk + -step_size * *m / denom;
                 }
             }
-            Rule::RmsProp { lr, decay, alpha, rest, eps, momentum: 0.0, centered: false } => {
+            Rule::RmsProp { lr, decay, alpha, rest, eps, tiny, momentum: 0.0, centered: false } => {
                 for ((p, &g), v) in p.iter_mut().zip(g).zip(s0) {
                     let g = with_decay(g, *p, decay);
-                    *v = flush(*v * alpha + rest * g * g, TINY_SQUARE);
+                    *v = flush(*v * alpha + rest * g * g, tiny);
                     *p += -lr * g / (v.sqrt() + eps);
                 }
             }
-            Rule::RmsProp { lr, decay, alpha, rest, eps, momentum, centered: false } => {
+            Rule::RmsProp { lr, decay, alpha, rest, eps, tiny, momentum, centered: false } => {
                 for (((p, &g), v), buf) in p.iter_mut().zip(g).zip(s0).zip(s1) {
                     let g = with_decay(g, *p, decay);
-                    *v = flush(*v * alpha + rest * g * g, TINY_SQUARE);
+                    *v = flush(*v * alpha + rest * g * g, tiny);
                     *buf = flush(*buf * momentum + g / (v.sqrt() + eps), TINY);
                     *p += -lr * *buf;
                 }
             }
-            Rule::RmsProp { lr, decay, alpha, rest, eps, momentum: 0.0, centered: true } => {
+            Rule::RmsProp { lr, decay, alpha, rest, eps, tiny, momentum: 0.0, centered: true } => {
                 for (((p, &g), v), a) in p.iter_mut().zip(g).zip(s0).zip(s1) {
                     let g = with_decay(g, *p, decay);
-                    *v = flush(*v * alpha + rest * g * g, TINY_SQUARE);
+                    *v = flush(*v * alpha + rest * g * g, tiny);
                     *a = flush(lerp(*a, g, rest), TINY);
                     *p += -lr * g / (variance(*v, *a).sqrt() + eps);
                 }
             }
-            Rule::RmsProp { lr, decay, alpha, rest, eps, momentum, centered: true } => {
+            Rule::RmsProp { lr, decay, alpha, rest, eps, tiny, momentum, centered: true } => {
                 for ((((p, &g), v), buf), a) in p.iter_mut().zip(g).zip(s0).zip(s1).zip(s2) {
                     let g = with_decay(g, *p, decay);
-                    *v = flush(*v * alpha + rest * g * g, TINY_SQUARE);
+                    *v = flush(*v * alpha + rest * g * g, tiny);
                     *a = flush(lerp(*a, g, rest), TINY);
                     *buf = flush(*buf * momentum + g / (variance(*v, *a).sqrt() + eps), TINY);
                     *p += -lr * *buf;

@@ -286,3 +286,16 @@ fn state_is_never_subnormal() {
         }
     }
 }
+
+/// A step of Adam is about `lr` however small the gradients are, if `eps` is smaller still.
+#[test]
+fn tiny_gradients_count_where_eps_is_tiny() {
+    let config = AdamConfig { lr: 0.125, eps: 1e-25, ..AdamConfig::default() };
+    let mut o = Optimizer::new(&OptimizerConfig::Adam(config)).unwrap();
+    let mut p = [1f32];
+    for t in 1..=3 {
+        o.begin_step();
+        o.update(0, &mut p, &[1e-17]).unwrap();
+        assert!((p[0] - (1.0 - 0.125 * t as f32)).abs() < 1e-4, "{p:?}");
+    }
+}

@@ -1,0 +1,158 @@
+//! Writing a file so that a reader, or a crash, sees the old content or the new, never a part.
+
+use super::io_error;
+use crate::error::{Error, Result, ensure, err};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The unfinished file; removed unless it was renamed.
+struct Temporary {
+    path: PathBuf,
+    renamed: bool,
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.renamed {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Calls `write` with a buffered writer on a new file beside `path`, flushes that to the disk and renames it to `path`.
+/// On any failure `path` is as it was and nothing new is left behind. An existing file's permissions are kept, and a
+/// symbolic link keeps pointing to the file that gets the new content.
+///
+/// # Errors
+/// `InvalidArgument` if `path` names no file or something that is not a regular file; `Io`; what `write` returns.
+pub(crate) fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let fail = |action: &str, e: &io::Error| -> Error { io_error(path, action, e) };
+    let old = match fs::metadata(path) {
+        Ok(m) => Some(m),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => return Err(fail("write", &e)),
+    };
+    // Renaming over a device or a directory would replace or lose it.
+    ensure!(
+        old.as_ref().is_none_or(|m| m.is_file()),
+        InvalidArgument,
+        "{}: cannot write: not a regular file",
+        super::Shown(path)
+    );
+    let target =
+        if old.is_some() { fs::canonicalize(path).map_err(|e| fail("resolve", &e))? } else { path.to_path_buf() };
+    let Some(name) = target.file_name() else {
+        return Err(err!(InvalidArgument, "'{}' names no file", super::Shown(path)));
+    };
+    let directory = match target.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+
+    let (file, mut temporary) = create(directory, name).map_err(|e| fail("create a file beside it", &e))?;
+    let mut buffered = BufWriter::with_capacity(1 << 16, file);
+    write(&mut buffered).map_err(|e| fail("write", &e))?;
+    let file = buffered.into_inner().map_err(|e| fail("write", e.error()))?;
+    if let Some(old) = old {
+        file.set_permissions(old.permissions()).map_err(|e| fail("keep the permissions", &e))?;
+    }
+    file.sync_all().map_err(|e| fail("flush to the disk", &e))?;
+    drop(file);
+    fs::rename(&temporary.path, &target).map_err(|e| fail("rename the new file", &e))?;
+    temporary.renamed = true;
+    // The rename is done; where a directory cannot be flushed, only a power cut right now could undo it.
+    #[cfg(unix)]
+    if let Ok(d) = File::open(directory) {
+        let _ = d.sync_all();
+    }
+    Ok(())
+}
+
+/// A new file in `directory` under a name that nobody else uses.
+fn create(directory: &Path, name: &std::ffi::OsStr) -> io::Result<(File, Temporary)> {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let mut unique = std::ffi::OsString::from(".");
+        // A cut name keeps the temporary one within the file system's limit.
+        let shown: String = name.to_string_lossy().chars().take(40).collect();
+        unique.push(shown);
+        unique.push(format!(".{}-{}.tmp", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
+        let path = directory.join(unique);
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(file) => return Ok((file, Temporary { path, renamed: false })),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::io::TempDir;
+
+    #[test]
+    fn a_failed_write_keeps_the_old_file() {
+        let dir = TempDir::new();
+        let path = dir.join("model");
+        write_atomic(&path, |w| w.write_all(b"old")).unwrap();
+        let e = write_atomic(&path, |w| {
+            w.write_all(&[1; 1 << 18])?;
+            Err(io::Error::other("the disk is full"))
+        })
+        .unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Io);
+        assert!(e.message().contains("model") && e.message().contains("the disk is full"), "{e}");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(dir.names(), ["model"]);
+        write_atomic(&path, |w| w.write_all(b"new")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(dir.names(), ["model"]);
+    }
+
+    #[test]
+    fn a_panic_leaves_no_temporary() {
+        let dir = TempDir::new();
+        let path = dir.join("model");
+        let caught = std::panic::catch_unwind(|| write_atomic(&path, |_| panic!("on purpose")));
+        assert!(caught.is_err());
+        assert!(dir.names().is_empty());
+    }
+
+    #[test]
+    fn places_that_cannot_be_written() {
+        let dir = TempDir::new();
+        let file = dir.join("file");
+        fs::write(&file, "x").unwrap();
+        for (path, kind) in [
+            (file.join("below"), ErrorKind::Io),
+            (dir.join("absent").join("below"), ErrorKind::Io),
+            (dir.0.clone(), ErrorKind::InvalidArgument),
+            (PathBuf::from(""), ErrorKind::InvalidArgument),
+            (PathBuf::from(".."), ErrorKind::InvalidArgument),
+            (dir.join(&"n".repeat(300)), ErrorKind::Io),
+        ] {
+            let e = write_atomic(&path, |w| w.write_all(b"y")).unwrap_err();
+            assert_eq!(e.kind(), kind, "{}: {e}", path.display());
+        }
+        assert_eq!(dir.names(), ["file"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_permissions_stay() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = TempDir::new();
+        let (file, link) = (dir.join("file"), dir.join("link"));
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_atomic(&link, |w| w.write_all(b"new")).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+    }
+}

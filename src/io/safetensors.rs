@@ -1,0 +1,472 @@
+//! Weight files in the safetensors format: 8 bytes of header length, a JSON header, then the tensors' bytes.
+//!
+//! Reading trusts nothing: every length and offset is checked before it is used, and a name that appears twice is
+//! refused. Writing gives the same bytes for the same tensors, in the layout of the format's own library.
+
+use super::atomic::write_atomic;
+use super::convert::{bf16_to_f32, f16_to_f32};
+use super::{Excerpt, Shown, io_error};
+use crate::buffer::try_with_capacity;
+use crate::error::{Result, check_len, ensure, err, product};
+use safetensors::tensor::{Dtype, TensorInfo};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+/// The longest header, in bytes, that the format allows.
+const MAX_HEADER: usize = 100_000_000;
+/// The header's key that holds text instead of a tensor.
+const METADATA: &str = "__metadata__";
+/// Bytes of a name that an error's text shows.
+const SHOWN: usize = 80;
+
+/// Whether a tensor may hold NaN and infinite values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finite {
+    /// They are data as any other.
+    Any,
+    /// They are refused.
+    Required,
+}
+
+/// A safetensors file in memory, its header checked.
+pub struct TensorFile {
+    /// The file's name in error texts.
+    label: String,
+    bytes: Vec<u8>,
+    /// Where the tensors' bytes start.
+    data: usize,
+    metadata: BTreeMap<String, String>,
+    /// Sorted by name.
+    tensors: Vec<(String, TensorInfo)>,
+}
+
+impl TensorFile {
+    /// Reads a whole file and checks its header against its length.
+    ///
+    /// # Errors
+    /// `Io` if the file cannot be read, `OutOfMemory`, `InvalidData` if it is not a whole, consistent safetensors file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let fail = |action: &str, e: &io::Error| io_error(path, action, e);
+        let file = File::open(path).map_err(|e| fail("open", &e))?;
+        let about = file.metadata().map_err(|e| fail("read", &e))?;
+        // A device or a pipe may never end.
+        ensure!(about.is_file(), Io, "{}: cannot read: not a regular file", Shown(path));
+        let length = usize::try_from(about.len())
+            .map_err(|_| err!(OutOfMemory, "{}: {} bytes are too many", Shown(path), about.len()))?;
+        let mut bytes = try_with_capacity(length).map_err(|e| e.context(format_args!("{}", Shown(path))))?;
+        file.take(about.len()).read_to_end(&mut bytes).map_err(|e| fail("read", &e))?;
+        Self::from_bytes(bytes, &Shown(path).to_string())
+    }
+
+    /// Takes a file's bytes; `label` names them in error texts.
+    ///
+    /// # Errors
+    /// `InvalidData` if they are not a whole, consistent safetensors file.
+    pub fn from_bytes(bytes: Vec<u8>, label: &str) -> Result<Self> {
+        let label = Excerpt(label, 160).to_string();
+        let (data, header) = parse(&bytes).map_err(|e| e.context(format_args!("{label}")))?;
+        Ok(Self { label, bytes, data, metadata: header.metadata, tensors: header.tensors })
+    }
+
+    /// The header's text under `key`.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
+    }
+
+    /// The tensors' names, in byte order.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.tensors.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Whether there is a tensor of that name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.info(name).is_ok()
+    }
+
+    /// The tensor's shape, outermost dimension first.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn shape(&self, name: &str) -> Result<&[usize]> {
+        Ok(&self.info(name)?.shape)
+    }
+
+    /// Reads a tensor of type F32, F64, F16 or BF16 as f32, row-major; F64 is rounded to nearest. On failure `out` is as
+    /// it was.
+    ///
+    /// # Errors
+    /// `NotFound`; `ShapeMismatch` if the shape is not `expected_shape` or `out` has another number of values;
+    /// `InvalidData` for other types, an F64 beyond the range of f32, and, with [`Finite::Required`], NaN and infinity.
+    pub fn read_f32(&self, name: &str, expected_shape: &[usize], finite: Finite, out: &mut [f32]) -> Result<()> {
+        let (dtype, data) = self.find(name, expected_shape, out.len())?;
+        let narrow = |bytes| f64::from_le_bytes(bytes) as f32;
+        match dtype {
+            Dtype::F64 => {
+                let values = data.as_chunks().0;
+                for (i, &bytes) in values.iter().enumerate() {
+                    let value = f64::from_le_bytes(bytes);
+                    ensure!(
+                        !value.is_finite() || (value as f32).is_finite(),
+                        InvalidData,
+                        "{}: tensor '{}': value {i} is {value:e}, beyond the range of f32",
+                        self.label,
+                        Excerpt(name, SHOWN)
+                    );
+                }
+                self.copy(name, values, finite, narrow, out)
+            }
+            Dtype::F32 => self.copy(name, data.as_chunks().0, finite, f32::from_le_bytes, out),
+            Dtype::F16 => self.copy(name, data.as_chunks().0, finite, |b| f16_to_f32(u16::from_le_bytes(b)), out),
+            Dtype::BF16 => self.copy(name, data.as_chunks().0, finite, |b| bf16_to_f32(u16::from_le_bytes(b)), out),
+            _ => Err(self.wrong_type(name, dtype, "F32, F64, F16 or BF16")),
+        }
+    }
+
+    /// Reads a tensor of an integer type as i64, row-major. On failure `out` is as it was.
+    ///
+    /// # Errors
+    /// `NotFound`; `ShapeMismatch` if the shape is not `expected_shape` or `out` has another number of values;
+    /// `InvalidData` for other types and for a U64 above the range of i64.
+    pub fn read_i64(&self, name: &str, expected_shape: &[usize], out: &mut [i64]) -> Result<()> {
+        fn fill<const N: usize>(data: &[u8], out: &mut [i64], value: impl Fn([u8; N]) -> i64) {
+            for (o, &bytes) in out.iter_mut().zip(data.as_chunks().0) {
+                *o = value(bytes);
+            }
+        }
+        let (dtype, data) = self.find(name, expected_shape, out.len())?;
+        match dtype {
+            Dtype::I64 => fill(data, out, i64::from_le_bytes),
+            Dtype::I32 => fill(data, out, |b| i32::from_le_bytes(b).into()),
+            Dtype::I16 => fill(data, out, |b| i16::from_le_bytes(b).into()),
+            Dtype::I8 => fill(data, out, |b| i8::from_le_bytes(b).into()),
+            Dtype::U32 => fill(data, out, |b| u32::from_le_bytes(b).into()),
+            Dtype::U16 => fill(data, out, |b| u16::from_le_bytes(b).into()),
+            Dtype::U8 => fill(data, out, |b| u8::from_le_bytes(b).into()),
+            Dtype::U64 => {
+                let values = data.as_chunks().0;
+                if let Some(i) = values.iter().position(|&b| i64::try_from(u64::from_le_bytes(b)).is_err()) {
+                    let (found, name) = (u64::from_le_bytes(values[i]), Excerpt(name, SHOWN));
+                    return Err(err!(
+                        InvalidData,
+                        "{}: tensor '{name}': value {i} is {found}, beyond the range of i64",
+                        self.label
+                    ));
+                }
+                fill(data, out, |b| u64::from_le_bytes(b) as i64);
+            }
+            _ => return Err(self.wrong_type(name, dtype, "an integer type")),
+        }
+        Ok(())
+    }
+
+    fn copy<const N: usize>(
+        &self,
+        name: &str,
+        values: &[[u8; N]],
+        finite: Finite,
+        convert: impl Fn([u8; N]) -> f32,
+        out: &mut [f32],
+    ) -> Result<()> {
+        if finite == Finite::Required
+            && let Some(i) = values.iter().position(|&b| !convert(b).is_finite())
+        {
+            let (found, name) = (convert(values[i]), Excerpt(name, SHOWN));
+            return Err(err!(
+                InvalidData,
+                "{}: tensor '{name}': value {i} is {found}, expected a finite number",
+                self.label
+            ));
+        }
+        for (o, &bytes) in out.iter_mut().zip(values) {
+            *o = convert(bytes);
+        }
+        Ok(())
+    }
+
+    fn info(&self, name: &str) -> Result<&TensorInfo> {
+        if let Ok(i) = self.tensors.binary_search_by(|(n, _)| n.as_str().cmp(name)) {
+            return Ok(&self.tensors[i].1);
+        }
+        let mut e =
+            err!(NotFound, "{}: no tensor '{}' among its {}", self.label, Excerpt(name, SHOWN), self.tensors.len());
+        for (i, (name, _)) in self.tensors.iter().take(4).enumerate() {
+            // Writing into an error cannot fail.
+            let _ = fmt::Write::write_fmt(
+                &mut e,
+                format_args!("{} '{}'", if i == 0 { ", such as" } else { "," }, Excerpt(name, 40)),
+            );
+        }
+        Err(e)
+    }
+
+    /// Type and bytes of the tensor if it has that shape and `out_len` is its number of values.
+    fn find(&self, name: &str, expected: &[usize], out_len: usize) -> Result<(Dtype, &[u8])> {
+        let info = self.info(name)?;
+        ensure!(
+            info.shape == expected,
+            ShapeMismatch,
+            "{}: tensor '{}': expected shape {expected:?}, found {:?}",
+            self.label,
+            Excerpt(name, SHOWN),
+            info.shape
+        );
+        check_len("out", out_len, product(name, expected)?)
+            .map_err(|e| e.context(format_args!("tensor '{}'", Excerpt(name, SHOWN))))?;
+        let (begin, end) = info.data_offsets;
+        Ok((info.dtype, &self.bytes[self.data + begin..self.data + end]))
+    }
+
+    fn wrong_type(&self, name: &str, found: Dtype, expected: &str) -> crate::Error {
+        err!(InvalidData, "{}: tensor '{}': type {found}, expected {expected}", self.label, Excerpt(name, SHOWN))
+    }
+}
+
+/// Where the data starts, and the header, consistent with itself and with the number of bytes.
+fn parse(bytes: &[u8]) -> Result<(usize, Header)> {
+    let Some((&length, rest)) = bytes.split_first_chunk::<8>() else {
+        return Err(err!(InvalidData, "header length: expected 8 bytes, the file has {}", bytes.len()));
+    };
+    let length = u64::from_le_bytes(length);
+    ensure!(
+        length <= MAX_HEADER as u64,
+        InvalidData,
+        "header length: {length} bytes, expected at most {MAX_HEADER}: not a safetensors file"
+    );
+    let length = length as usize;
+    let Some((text, data)) = rest.split_at_checked(length) else {
+        return Err(err!(InvalidData, "header: expected {length} bytes, the file has {} of them", rest.len()));
+    };
+    let text = str::from_utf8(text)
+        .map_err(|e| err!(InvalidData, "header: expected UTF-8, byte {} is not", e.valid_up_to()))?;
+    let mut header: Header = serde_json::from_str(text).map_err(|e| err!(InvalidData, "header: {e}"))?;
+
+    header.tensors.sort_by_key(|(_, info)| info.data_offsets);
+    let mut end = 0;
+    for (name, info) in &header.tensors {
+        let name = Excerpt(name, SHOWN);
+        let (from, to) = info.data_offsets;
+        ensure!(
+            from == end && to >= from,
+            InvalidData,
+            "tensor '{name}': data_offsets: expected a start of {end}, found [{from}, {to}]"
+        );
+        let bits = info.shape.iter().chain([&info.dtype.bitsize()]).try_fold(1usize, |n, &d| n.checked_mul(d));
+        ensure!(
+            bits.is_some_and(|b| b % 8 == 0 && b / 8 == to - from),
+            InvalidData,
+            "tensor '{name}': data_offsets: {} bytes do not hold {} values of shape {:?}",
+            to - from,
+            info.dtype,
+            info.shape
+        );
+        end = to;
+    }
+    ensure!(
+        end == data.len(),
+        InvalidData,
+        "data: the header describes {end} bytes, the file has {} of them",
+        data.len()
+    );
+
+    header.tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+    if let Some(pair) = header.tensors.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(err!(InvalidData, "tensor '{}': the name appears twice", Excerpt(&pair[0].0, SHOWN)));
+    }
+    Ok((8 + length, header))
+}
+
+/// The JSON header as it stands.
+#[derive(Default)]
+struct Header {
+    metadata: BTreeMap<String, String>,
+    tensors: Vec<(String, TensorInfo)>,
+}
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct HeaderVisitor;
+        impl<'de> Visitor<'de> for HeaderVisitor {
+            type Value = Header;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with a tensor under each name")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+                let mut header = Header::default();
+                let mut seen = false;
+                while let Some(name) = map.next_key::<String>()? {
+                    let within = |e: A::Error| de::Error::custom(format_args!("'{}': {e}", Excerpt(&name, SHOWN)));
+                    if name != METADATA {
+                        let info = map.next_value().map_err(within)?;
+                        header.tensors.push((name, info));
+                    } else if std::mem::replace(&mut seen, true) {
+                        return Err(within(de::Error::custom("appears twice")));
+                    } else {
+                        let texts: Option<Texts> = map.next_value().map_err(within)?;
+                        header.metadata = texts.unwrap_or_default().0;
+                    }
+                }
+                Ok(header)
+            }
+        }
+        deserializer.deserialize_map(HeaderVisitor)
+    }
+}
+
+/// A map of texts without repeated keys.
+#[derive(Default)]
+struct Texts(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextsVisitor;
+        impl<'de> Visitor<'de> for TextsVisitor {
+            type Value = Texts;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with a string under each key")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Texts, A::Error> {
+                let mut texts = Texts::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    match texts.0.entry(key) {
+                        Entry::Vacant(slot) => slot.insert(map.next_value()?),
+                        Entry::Occupied(slot) => {
+                            let key = Excerpt(slot.key(), SHOWN);
+                            return Err(de::Error::custom(format_args!("the key '{key}' appears twice")));
+                        }
+                    };
+                }
+                Ok(texts)
+            }
+        }
+        deserializer.deserialize_map(TextsVisitor)
+    }
+}
+
+/// Collects borrowed tensors and texts for one file.
+#[derive(Default)]
+pub struct TensorWriter<'a> {
+    metadata: BTreeMap<String, String>,
+    tensors: BTreeMap<String, (Vec<usize>, &'a [f32])>,
+}
+
+impl<'a> TensorWriter<'a> {
+    /// Nothing to write yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a row-major tensor of that shape; the values are read when saving.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the name is taken or is `__metadata__`; `ShapeMismatch` if the shape's product is not the
+    /// number of values.
+    pub fn tensor(&mut self, name: &str, shape: &[usize], values: &'a [f32]) -> Result<()> {
+        check_len(name, values.len(), product(name, shape)?)?;
+        ensure!(name != METADATA, InvalidArgument, "a tensor cannot have the name {METADATA}");
+        match self.tensors.entry(name.to_owned()) {
+            Entry::Vacant(slot) => slot.insert((shape.to_vec(), values)),
+            Entry::Occupied(_) => {
+                return Err(err!(InvalidArgument, "two tensors have the name '{}'", Excerpt(name, SHOWN)));
+            }
+        };
+        Ok(())
+    }
+
+    /// Adds a text.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the key is taken.
+    pub fn metadata(&mut self, key: &str, text: &str) -> Result<()> {
+        match self.metadata.entry(key.to_owned()) {
+            Entry::Vacant(slot) => slot.insert(text.to_owned()),
+            Entry::Occupied(_) => {
+                return Err(err!(InvalidArgument, "two texts have the key '{}'", Excerpt(key, SHOWN)));
+            }
+        };
+        Ok(())
+    }
+
+    /// Writes the file under a temporary name beside `path`, flushes it to the disk and renames it. On failure `path` is
+    /// as it was. Equal content gives equal bytes, in whatever order it was added.
+    ///
+    /// # Errors
+    /// `Io`; `InvalidArgument` if `path` is not a regular file's; `InvalidData` if names and texts exceed the format's
+    /// 100 MB; `OutOfMemory`.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let header = self.header().map_err(|e| io_error(path, "build the header", &e))?;
+        ensure!(
+            header.len() <= MAX_HEADER,
+            InvalidData,
+            "{}: names and texts take {} bytes, the format allows {MAX_HEADER}",
+            Shown(path),
+            header.len()
+        );
+        write_atomic(path, |file| {
+            file.write_all(&(header.len() as u64).to_le_bytes())?;
+            file.write_all(&header)?;
+            self.tensors.values().try_for_each(|(_, values)| write_values(file, values))
+        })
+    }
+
+    fn header(&self) -> io::Result<Vec<u8>> {
+        let mut out = Growing(Vec::new());
+        let mut separator = "{";
+        if !self.metadata.is_empty() {
+            write!(out, "{{\"{METADATA}\":")?;
+            serde_json::to_writer(&mut out, &self.metadata)?;
+            separator = ",";
+        }
+        let mut offset = 0;
+        for (name, (shape, values)) in &self.tensors {
+            out.write_all(separator.as_bytes())?;
+            serde_json::to_writer(&mut out, name)?;
+            out.write_all(b":{\"dtype\":\"F32\",\"shape\":")?;
+            serde_json::to_writer(&mut out, shape)?;
+            let end = offset + size_of_val(*values);
+            write!(out, ",\"data_offsets\":[{offset},{end}]}}")?;
+            (separator, offset) = (",", end);
+        }
+        out.write_all(if separator == "{" { b"{}" } else { b"}" })?;
+        // Spaces up to a multiple of 8 keep the tensors aligned for readers that map the file.
+        while !out.0.len().is_multiple_of(8) {
+            out.write_all(b" ")?;
+        }
+        Ok(out.0)
+    }
+}
+
+fn write_values(file: &mut dyn Write, values: &[f32]) -> io::Result<()> {
+    let mut bytes = [0; 1 << 14];
+    for chunk in values.chunks(bytes.len() / 4) {
+        for (b, v) in bytes.as_chunks_mut().0.iter_mut().zip(chunk) {
+            *b = v.to_le_bytes();
+        }
+        file.write_all(&bytes[..4 * chunk.len()])?;
+    }
+    Ok(())
+}
+
+/// A vector that reports a failed allocation instead of aborting.
+struct Growing(Vec<u8>);
+
+impl Write for Growing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_reserve(bytes.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "safetensors_tests.rs"]
+mod tests;

@@ -1,0 +1,278 @@
+//! Training of a [`TextClassifier`]: gradients of a batch, clipping, optimizer step; and evaluation.
+
+use super::batches::Batches;
+use super::classifier::{ClassifierSession, Pooling, TextClassifier};
+use super::dataset::{Dataset, LabelMode};
+use crate::buffer::{AlignedBuf, try_with_capacity};
+use crate::error::{Result, ensure};
+use crate::nn::{BceWithLogits, CrossEntropy, Dropout, EmbeddingGrads, Optimizer, OptimizerConfig, clip_grad_norm};
+use crate::rnn::{BackwardArgs, Grads, Session, Tape};
+
+/// How a classifier is trained.
+#[derive(Clone, Debug)]
+pub struct TrainerConfig {
+    /// The optimizer and its learning rate.
+    pub optimizer: OptimizerConfig,
+    /// Gradients are scaled down to this global norm; infinite for no clipping.
+    pub clip_norm: f64,
+    /// Decides dropout.
+    pub seed: u64,
+}
+
+impl Default for TrainerConfig {
+    /// Adam with its usual learning rate, clipping at norm 1.
+    fn default() -> Self {
+        Self { optimizer: OptimizerConfig::Adam(crate::nn::AdamConfig::default()), clip_norm: 1.0, seed: 0 }
+    }
+}
+
+/// What one training step found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// The mean loss over the batch, before the step.
+    pub loss: f64,
+    /// The gradients' global norm before clipping.
+    pub grad_norm: f64,
+    /// Texts whose most probable class was right, or of which all labels were.
+    pub correct: usize,
+    /// Tokens in the batch.
+    pub tokens: usize,
+}
+
+/// The state of a training run: optimizer, gradients, and memory that is reused from step to step.
+pub struct Trainer {
+    config: TrainerConfig,
+    optimizer: Optimizer,
+    memory: ClassifierSession,
+    tape: Tape,
+    embedding_grads: EmbeddingGrads,
+    rnn_grads: Grads,
+    dense_grads: AlignedBuf<f32>,
+    logits: AlignedBuf<f32>,
+    dlogits: AlignedBuf<f32>,
+    dpooled: AlignedBuf<f32>,
+    dx: AlignedBuf<f32>,
+    targets: Vec<i64>,
+    target_flags: AlignedBuf<f32>,
+}
+
+impl Trainer {
+    /// A trainer for `model`, or for another of the same shape. Work is spread over `session`'s pool, if it has one; the
+    /// number of threads changes no bit.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a configuration that makes no sense; `OutOfMemory`.
+    pub fn new(model: &TextClassifier, config: &TrainerConfig, session: Session) -> Result<Self> {
+        ensure!(config.clip_norm > 0.0, InvalidArgument, "clip_norm is {}, expected more than 0", config.clip_norm);
+        Ok(Self {
+            optimizer: Optimizer::new(&config.optimizer)?,
+            config: config.clone(),
+            memory: ClassifierSession::new(session),
+            tape: Tape::new(),
+            embedding_grads: EmbeddingGrads::new(&model.embedding)?,
+            rnn_grads: Grads::new(&model.rnn)?,
+            dense_grads: AlignedBuf::zeroed(model.dense.values().len())?,
+            logits: AlignedBuf::new(),
+            dlogits: AlignedBuf::new(),
+            dpooled: AlignedBuf::new(),
+            dx: AlignedBuf::new(),
+            targets: Vec::new(),
+            target_flags: AlignedBuf::new(),
+        })
+    }
+
+    /// The optimizer: for its learning rate, and to save and restore its state.
+    pub fn optimizer_mut(&mut self) -> &mut Optimizer {
+        &mut self.optimizer
+    }
+
+    /// One step on the examples `batch` (their numbers in `data`).
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the batch is empty or names an example that is not there, or if `data` has other labels than
+    /// the model; `OutOfMemory`. The model changes only if the step succeeds.
+    pub fn step(&mut self, model: &mut TextClassifier, data: &Dataset, batch: &[u32]) -> Result<StepReport> {
+        let mut texts: Vec<&[u32]> = try_with_capacity(batch.len())?;
+        ensure!(!batch.is_empty(), InvalidArgument, "the batch is empty, expected at least one example");
+        ensure!(
+            data.labels().len() == model.labels().len() && data.mode() == model.config.labels,
+            InvalidArgument,
+            "the data have {} labels and mode {:?}, expected the model's {} and {:?}",
+            data.labels().len(),
+            data.mode(),
+            model.labels().len(),
+            model.config.labels
+        );
+        for &i in batch {
+            let i = i as usize;
+            ensure!(i < data.len(), InvalidArgument, "example {i}, expected less than {}", data.len());
+            texts.push(data.tokens(i));
+        }
+        // Every step has its own masks: the words of one seed are told apart by the position.
+        let step = self.optimizer.step();
+        let seed = self.config.seed ^ step.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        model.pooled(&mut self.memory, Some((&mut self.tape, seed)), &texts)?;
+        let dropout = Dropout::new(f64::from(model.config.dropout), seed)?;
+        let isa = model.rnn.isa();
+        dropout.apply(isa, 0, &mut self.memory.pooled);
+
+        let classes = model.labels().len();
+        self.logits.resize(batch.len() * classes)?;
+        self.dlogits.resize(batch.len() * classes)?;
+        model.dense.forward(&self.memory.pooled, &mut self.logits)?;
+        let (loss, correct) = self.loss(model, data, batch)?;
+
+        self.dpooled.resize(self.memory.pooled.len())?;
+        self.dense_grads.fill(0.0);
+        model.dense.backward(
+            &mut self.memory.session,
+            &self.memory.pooled,
+            &self.dlogits,
+            Some(&mut self.dpooled),
+            Some(&mut self.dense_grads),
+        )?;
+        dropout.apply(isa, 0, &mut self.dpooled);
+        self.backward_rnn(model)?;
+        model.drop_embedded(seed, &self.memory.lengths, &mut self.dx)?;
+        self.embedding_grads.clear();
+        let (dim, steps) = (model.config.embedding_dim, self.dx.len() / batch.len());
+        for (text, rows) in texts.iter().zip(self.dx.chunks_exact(steps)) {
+            self.embedding_grads.accumulate(text, &rows[..text.len() * dim])?;
+        }
+
+        let mut all = [self.embedding_grads.values_mut(), self.rnn_grads.values_mut(), &mut self.dense_grads[..]];
+        let grad_norm = clip_grad_norm(&mut all, self.config.clip_norm)?;
+        self.optimizer.begin_step();
+        model.embedding.update(&mut self.optimizer, 0, &self.embedding_grads)?;
+        let (optimizer, grads) = (&mut self.optimizer, self.rnn_grads.values());
+        let mut done = Ok(());
+        model.rnn.update(|values| done = optimizer.update(1, values, grads));
+        done?;
+        let (optimizer, grads) = (&mut self.optimizer, &self.dense_grads);
+        let mut done = Ok(());
+        model.dense.update(|values| done = optimizer.update(2, values, grads));
+        done?;
+        let tokens = texts.iter().map(|t| t.len()).sum();
+        Ok(StepReport { loss, grad_norm, correct, tokens })
+    }
+
+    /// The batch's mean loss, its gradient in `dlogits`, and how many texts were right.
+    fn loss(&mut self, model: &TextClassifier, data: &Dataset, batch: &[u32]) -> Result<(f64, usize)> {
+        let classes = model.labels().len();
+        let examples = batch.iter().map(|&i| data.targets(i as usize));
+        match model.config.labels {
+            LabelMode::Single => {
+                self.targets.clear();
+                for targets in examples {
+                    super::push(&mut self.targets, i64::from(targets[0]))?;
+                }
+                let loss = CrossEntropy::default().evaluate(
+                    model.rnn.isa(),
+                    classes,
+                    &self.logits,
+                    &self.targets,
+                    Some(&mut self.dlogits),
+                )?;
+                let rows = self.logits.chunks_exact(classes).zip(&self.targets);
+                Ok((loss, rows.filter(|(row, target)| argmax(row) as i64 == **target).count()))
+            }
+            LabelMode::Multi => {
+                self.target_flags.resize(batch.len() * classes)?;
+                self.target_flags.fill(0.0);
+                for (row, targets) in self.target_flags.chunks_exact_mut(classes).zip(examples) {
+                    targets.iter().for_each(|&t| row[t as usize] = 1.0);
+                }
+                let (logits, flags) = (&self.logits, &self.target_flags);
+                let loss = BceWithLogits::default().evaluate(classes, logits, flags, Some(&mut self.dlogits))?;
+                let rows = logits.chunks_exact(classes).zip(flags.chunks_exact(classes));
+                let right =
+                    |(row, flags): &(&[f32], &[f32])| row.iter().zip(*flags).all(|(v, f)| (*v > 0.0) == (*f > 0.5));
+                Ok((loss, rows.filter(right).count()))
+            }
+        }
+    }
+
+    /// From `dpooled` through pooling and the recurrent layers to `dx`.
+    fn backward_rnn(&mut self, model: &TextClassifier) -> Result<()> {
+        let m = &mut self.memory;
+        let (batch, size) = (m.lengths.len(), model.config.pooled_size());
+        self.rnn_grads.zero();
+        self.dx.resize(m.x.len())?;
+        let mut args = BackwardArgs { dx: Some(&mut self.dx), ..BackwardArgs::default() };
+        let steps = m.x.len() / (batch * model.config.embedding_dim);
+        match model.config.pooling {
+            Pooling::Last => {
+                let hidden = model.config.hidden_size;
+                let directions = size / hidden;
+                m.hn.fill(0.0);
+                let start = (model.rnn.config().passes() - directions) * batch * hidden;
+                let last = &mut m.hn[start..];
+                for (b, row) in self.dpooled.chunks_exact(size).enumerate() {
+                    for (d, part) in row.chunks_exact(hidden).enumerate() {
+                        last[(d * batch + b) * hidden..][..hidden].copy_from_slice(part);
+                    }
+                }
+                args.dhn = Some(&m.hn);
+            }
+            Pooling::Mean => {
+                for (b, row) in self.dpooled.chunks_exact(size).enumerate() {
+                    let length = m.lengths[b];
+                    for step in m.y[b * steps * size..].chunks_exact_mut(size).take(length) {
+                        step.iter_mut().zip(row).for_each(|(dy, d)| *dy = d / length as f32);
+                    }
+                }
+                args.dy = Some(&m.y);
+            }
+            Pooling::Max => {
+                for (b, row) in self.dpooled.chunks_exact(size).enumerate() {
+                    let outputs = &mut m.y[b * steps * size..][..m.lengths[b] * size];
+                    outputs.fill(0.0);
+                    for (i, &d) in row.iter().enumerate() {
+                        outputs[m.best[b * size + i] as usize * size + i] = d;
+                    }
+                }
+                args.dy = Some(&m.y);
+            }
+        }
+        model.rnn.backward(&mut m.session, &self.tape, args, Some(&mut self.rnn_grads), None)
+    }
+
+    /// Probabilities of all examples of `data`, (examples, labels), in batches of `batch_size`.
+    ///
+    /// # Errors
+    /// As [`TextClassifier::probabilities`].
+    pub fn predict(&mut self, model: &TextClassifier, data: &Dataset, batch_size: usize) -> Result<Vec<f32>> {
+        predict(model, &mut self.memory, data, batch_size)
+    }
+}
+
+/// Probabilities of all examples of `data`, (examples, labels), in batches of `batch_size` texts of similar length.
+///
+/// # Errors
+/// As [`TextClassifier::probabilities`].
+pub fn predict(
+    model: &TextClassifier,
+    memory: &mut ClassifierSession,
+    data: &Dataset,
+    batch_size: usize,
+) -> Result<Vec<f32>> {
+    let classes = model.labels().len();
+    let mut all = crate::buffer::try_vec(data.len() * classes, 0.0)?;
+    let mut texts: Vec<&[u32]> = try_with_capacity(batch_size.min(data.len()))?;
+    let mut some = AlignedBuf::new();
+    for batch in Batches::sorted((0..data.len()).map(|i| data.token_count(i)), batch_size)?.iter() {
+        texts.clear();
+        texts.extend(batch.iter().map(|&i| data.tokens(i as usize)));
+        some.resize(batch.len() * classes)?;
+        model.probabilities(memory, &texts, &mut some)?;
+        for (&i, row) in batch.iter().zip(some.chunks_exact(classes)) {
+            all[i as usize * classes..][..classes].copy_from_slice(row);
+        }
+    }
+    Ok(all)
+}
+
+/// The place of the largest value, the first of equals.
+pub fn argmax(row: &[f32]) -> usize {
+    row.iter().enumerate().fold(0, |best, (i, v)| if *v > row[best] { i } else { best })
+}
