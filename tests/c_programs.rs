@@ -225,3 +225,51 @@ fn c_programs_pass() {
     let used = declared.iter().filter(|(name, _)| used.contains(name)).count();
     println!("{exported} functions exported, {used} used, {} misuse cases, {} checks", sum(|c| c.1), sum(|c| c.0));
 }
+
+#[test]
+fn the_cpp_classes_work() {
+    let flags = ["-fno-exceptions", "-fno-rtti", "-Wconversion"];
+    for standard in ["c++17", "c++20"] {
+        let objects = sources("capi-tests", "cpp").iter().map(|s| compile(s, standard, &flags)).collect::<Vec<_>>();
+        let objects: Vec<&Path> = objects.iter().map(PathBuf::as_path).collect();
+        for program in link("c++", &objects) {
+            let output = run_program(&program);
+            assert!(output.starts_with("checks ") && output.ends_with(" failures 0\n"), "{output}");
+        }
+    }
+}
+
+#[test]
+fn examples_say_what_they_should() {
+    let run_both = |directory: &str, name: &str, language: &str, standard: &str| {
+        let source = root().join(directory).join(format!("{name}.{}", if language == "c" { "c" } else { "cpp" }));
+        let object = compile(&source, standard, &["-O1"]);
+        let [shared, linked] = link(language, &[&object]).map(|program| run_program(&program));
+        assert_eq!(shared, linked);
+        shared
+    };
+    let quick = run_both("examples/c", "quick_start", "c", "c99");
+    let lines: Vec<&str> = quick.lines().collect();
+    assert_eq!(lines.len(), 3, "{quick}");
+    // The same bits everywhere, so the same digits.
+    assert_eq!(lines[0], "sequence 0, step 0, unit 0: -0.026755");
+    assert_eq!(lines[1], "sequence 1, step 0, unit 0: -0.097839");
+    assert_eq!(lines[2], "past the end of sequence 1: 0");
+    assert_eq!(run_both("examples/cpp", "quick_start", "c++", "c++17"), quick);
+
+    let train = run_both("examples/c", "train", "c", "c99");
+    let right = train.lines().last().unwrap().strip_suffix(" of 32 right").expect("a count of right answers");
+    assert!(right.parse::<usize>().unwrap() >= 31, "{train}");
+
+    let stream = run_both("examples/c", "stream", "c", "c99");
+    let places: Vec<usize> = stream.lines().map(|l| l.find('*').expect("a star")).collect();
+    assert_eq!(places.len(), 24);
+    let (low, high) = (places.iter().min().unwrap(), places.iter().max().unwrap());
+    assert!(high - low > 30, "no oscillation: {stream}");
+    assert!(places[..12].iter().zip(&places[12..]).all(|(a, b)| a.abs_diff(*b) <= 1), "no period of 12: {stream}");
+
+    for source in sources("examples/c", "c").iter().chain(&sources("examples/cpp", "cpp")) {
+        let name = source.file_stem().unwrap().to_str().unwrap();
+        assert!(["quick_start", "train", "stream"].contains(&name), "{name} is not run by this test");
+    }
+}
