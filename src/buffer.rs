@@ -10,16 +10,12 @@ pub(crate) const ALIGN: usize = 64;
 /// From this size on a buffer is aligned to huge pages and advised to use them.
 const HUGE: usize = 2 << 20;
 
-mod sealed {
-    pub trait Plain: Copy {}
-    impl Plain for f32 {}
-    impl Plain for f64 {}
-    impl Plain for u32 {}
-    impl Plain for usize {}
-}
 /// Number types for which all-zero bytes are a value.
-pub(crate) trait Plain: sealed::Plain {}
-impl<T: sealed::Plain> Plain for T {}
+pub(crate) trait Plain: Copy {}
+impl Plain for f32 {}
+impl Plain for f64 {}
+impl Plain for u32 {}
+impl Plain for usize {}
 
 /// An owned, zero-initialized, aligned array. Growing keeps the old buffer until the new one exists.
 pub(crate) struct AlignedBuf<T: Plain> {
@@ -52,13 +48,6 @@ impl<T: Plain> AlignedBuf<T> {
         };
         advise_huge(ptr.as_ptr().cast(), layout.size());
         Ok(Self { ptr, len, capacity: len })
-    }
-
-    /// A copy of `values`.
-    pub(crate) fn from_slice(values: &[T]) -> Result<Self> {
-        let mut buf = Self::zeroed(values.len())?;
-        buf.copy_from_slice(values);
-        Ok(buf)
     }
 
     /// Makes the length `len`, reusing the allocation where it is large enough. Old contents are kept only then.

@@ -106,7 +106,9 @@ macro_rules! err {
 /// Returns early with [`err!`] unless the condition holds.
 macro_rules! ensure {
     ($cond:expr, $kind:ident, $($arg:tt)*) => {
-        if !$cond {
+        // Not `!$cond`: a comparison with NaN is false and has to fail.
+        if $cond {
+        } else {
             return Err($crate::error::err!($kind, $($arg)*));
         }
     };

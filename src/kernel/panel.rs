@@ -14,8 +14,6 @@ use crate::simd::{Isa, Kernel, Ops, dispatch};
 pub(crate) struct Geometry {
     pub(crate) lanes: usize,
     pub(crate) panel_vectors: usize,
-    /// Panels that one row of a product reads together.
-    pub(crate) row_panels: usize,
 }
 
 impl Geometry {
@@ -25,7 +23,7 @@ impl Geometry {
             type Output = Geometry;
             #[inline(always)]
             fn run<S: Ops>(self, _: S) -> Geometry {
-                Geometry { lanes: S::LANES, panel_vectors: S::PANEL_VECTORS, row_panels: S::ROW_PANELS }
+                Geometry { lanes: S::LANES, panel_vectors: S::PANEL_VECTORS }
             }
         }
         dispatch(isa, Read)
@@ -74,7 +72,7 @@ impl Panels {
     /// Zero panels for gate columns. Vectors that only pad the last panel go to the vector after the last slot, so a
     /// row of the output is [`padded_row`] values long.
     pub(crate) fn for_gates(isa: Isa, k: usize, columns: GateColumns<'_>) -> Result<Self> {
-        let Geometry { lanes, panel_vectors, .. } = Geometry::of(isa);
+        let Geometry { lanes, panel_vectors } = Geometry::of(isa);
         let blocks = columns.units.div_ceil(lanes);
         let vectors = blocks * columns.gates.len();
         let padded = vectors.next_multiple_of(panel_vectors);

@@ -65,11 +65,12 @@ impl<'a> Rows<'a> {
         assert!(range.start <= range.end && range.end <= self.count);
         match self.offsets {
             Some(offsets) => Self { offsets: Some(&offsets[range.clone()]), count: range.len(), ..self },
-            // SAFETY: row `range.start` starts within the buffer, or there is no row left.
-            None if !range.is_empty() => {
-                Self { values: unsafe { self.values.add(range.start * self.stride) }, count: range.len(), ..self }
+            None if range.is_empty() => Self { count: 0, ..self },
+            None => {
+                // SAFETY: row `range.start` starts within the buffer.
+                let values = unsafe { self.values.add(range.start * self.stride) };
+                Self { values, count: range.len(), ..self }
             }
-            None => Self { count: 0, ..self },
         }
     }
 

@@ -110,7 +110,9 @@ mod tests {
                     team.split(0..n, least, &|range| {
                         assert!(range.len() >= least || range.len() == n);
                         parts.fetch_add(1, Ordering::Relaxed);
-                        range.for_each(|i| drop(seen[i].fetch_add(1, Ordering::Relaxed)));
+                        for i in range {
+                            seen[i].fetch_add(1, Ordering::Relaxed);
+                        }
                     });
                 });
                 assert!(seen.iter().all(|s| s.load(Ordering::Relaxed) == 1));

@@ -435,7 +435,7 @@ impl PassBackward<'_> {
             let h_offsets = std::slice::from_raw_parts_mut(memory.h_offsets.add(part.start), count);
             let c_offsets = std::slice::from_raw_parts_mut(memory.c_offsets.add(part.start), count);
             let squares = std::slice::from_raw_parts_mut(memory.squares.add(row), count);
-            let dh = memory.dh.from_row(part.start);
+            let dh = memory.dh.starting_at(part.start);
             for (i, j) in part.clone().enumerate() {
                 let previous = history.previous_index(plan, self.reverse, t, j);
                 h_offsets[i] = previous * strides.h;
@@ -446,7 +446,7 @@ impl PassBackward<'_> {
                 squares[i] = state.iter().fold(0.0, |sum, &v| sum + f64::from(v) * f64::from(v));
             }
             let pre = Mat { values: history.pre[first * strides.pre..].as_ptr().cast_mut(), stride: strides.pre };
-            let gates = memory.gates.from_row(row);
+            let gates = memory.gates.starting_at(row);
             let previous_h = Previous { values: history.h.as_ptr(), offsets: h_offsets };
             // The product of a run of gate gradients with their recurrent weights.
             let recurrent = |run: usize, start: Start<'_>, out: Output| {
@@ -457,7 +457,7 @@ impl PassBackward<'_> {
                 gemm(s, left, &self.weights.recurrent[run], start, out);
             };
             let out = Output::raw(dh.values, count * strides.h, strides.h);
-            let step = memory.step.from_row(part.start);
+            let step = memory.step.starting_at(part.start);
             let step_out = Output::raw(step.values, count * strides.c, strides.c);
             match config.cell {
                 Cell::ElmanTanh | Cell::ElmanRelu => {
@@ -477,9 +477,9 @@ impl PassBackward<'_> {
                         }
                         gemm(s, dh_rows, projection, Start::Zero, step_out);
                         dh_hidden = step;
-                        lstm::hidden(s, span.clone(), pre, c, memory.hidden.from_row(row), 0.0);
+                        lstm::hidden(s, span.clone(), pre, c, memory.hidden.starting_at(row), 0.0);
                     }
-                    let dc = memory.dc.from_row(part.start);
+                    let dc = memory.dc.starting_at(part.start);
                     lstm::backward(s, span, pre, previous_c, c, dh_hidden, dc, gates);
                     recurrent(0, Start::Zero, out);
                 }
@@ -492,7 +492,7 @@ impl PassBackward<'_> {
                     gru::backward_before(s, span.clone(), pre, previous_h, dh, dh, gates);
                     recurrent(1, Start::Zero, step_out);
                     gru::backward_reset(s, span.clone(), pre, previous_h, step, dh, gates);
-                    gru::reset(s, span, pre, previous_h, memory.hidden.from_row(row));
+                    gru::reset(s, span, pre, previous_h, memory.hidden.starting_at(row));
                     recurrent(0, Start::Output, out);
                 }
             }

@@ -18,7 +18,7 @@ use std::ops::Range;
 pub(crate) const HOISTED_ROWS: usize = 96;
 
 /// States smaller than this become zero where the configuration asks for it.
-const FLUSH_BELOW: f32 = 7.888_609_05e-31; // 2^-100
+const FLUSH_BELOW: f32 = 7.888_609e-31; // 2^-100
 
 /// What a pass records about a range of steps: the initial states of all sequences, in sorted order, then one row for
 /// each (step, sequence).
@@ -336,8 +336,8 @@ impl Pass<'_> {
         // SAFETY: previous states are rows other than the step's own, which alone are written, and only this thread
         // writes rows of these sequences; all rows lie within their buffers by the caller's contract.
         unsafe {
-            let pre = memory.pre.from_row(first - history.base);
-            let h = memory.h.from_row(state);
+            let pre = memory.pre.starting_at(first - history.base);
+            let h = memory.h.starting_at(state);
             let previous = Rows::at_raw(memory.h.values, history.h.len(), h_offsets, config.state_size());
             let previous_h = Previous { values: memory.h.values, offsets: h_offsets };
             let product = |panels, range, left: Rows<'_>| {
@@ -354,9 +354,9 @@ impl Pass<'_> {
                 }
                 Cell::Lstm => {
                     let previous_c = Previous { values: memory.c.values, offsets: c_offsets };
-                    let c = memory.c.from_row(state);
+                    let c = memory.c.starting_at(state);
                     let projected = weights.projection.as_ref();
-                    let hidden = if projected.is_some() { memory.rows.from_row(part.start) } else { h };
+                    let hidden = if projected.is_some() { memory.rows.starting_at(part.start) } else { h };
                     for (blocks, range) in Groups::new::<S>(units, 4) {
                         product(&weights.recurrent[0], range, previous);
                         lstm::forward(s, span(blocks), pre, previous_c, c, hidden, flush_below);
@@ -378,7 +378,7 @@ impl Pass<'_> {
                     }
                 }
                 Cell::GruResetBefore => {
-                    let reset_h = memory.rows.from_row(part.start);
+                    let reset_h = memory.rows.starting_at(part.start);
                     let panels = &weights.recurrent[0];
                     product(panels, 0..panels.view().panels, previous);
                     gru::reset(s, span(0..units.div_ceil(S::LANES)), pre, previous_h, reset_h);
@@ -409,7 +409,7 @@ impl Groups {
     fn new<S: Ops>(units: usize, gates: usize) -> Self {
         let vectors = S::PANEL_VECTORS * S::ROW_PANELS;
         // The fewest blocks whose vectors fill the panels that a single row reads together.
-        let blocks_per_group = (1..=vectors).find(|b| b * gates % vectors == 0).unwrap_or(vectors);
+        let blocks_per_group = (1..=vectors).find(|b| (b * gates).is_multiple_of(vectors)).unwrap_or(vectors);
         Self { gates, panel_vectors: S::PANEL_VECTORS, blocks_per_group, blocks: units.div_ceil(S::LANES), next: 0 }
     }
 }

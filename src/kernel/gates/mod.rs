@@ -54,7 +54,7 @@ impl Mat {
     ///
     /// # Safety
     /// The buffer reaches to row `r`.
-    pub(crate) unsafe fn from_row(self, r: usize) -> Self {
+    pub(crate) unsafe fn starting_at(self, r: usize) -> Self {
         // SAFETY: the caller's contract.
         Self { values: unsafe { self.at(r, 0) }, ..self }
     }
