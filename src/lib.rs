@@ -2,6 +2,7 @@
 //! hand-vectorized kernels and a C ABI.
 
 pub(crate) mod buffer;
+mod capi;
 pub mod error;
 pub mod io;
 pub(crate) mod kernel;

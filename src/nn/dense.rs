@@ -6,6 +6,7 @@ use crate::kernel::gemm::{Output, Start, gemm};
 use crate::kernel::outer::OuterScratch;
 use crate::kernel::panel::Panels;
 use crate::kernel::rows::Rows;
+use crate::nn::Optimizer;
 use crate::parallel::Team;
 use crate::random::Random;
 use crate::rnn::Session;
@@ -82,6 +83,14 @@ impl Dense {
         if let Some(backward) = self.backward.get_mut() {
             backward.pack_columns(weights);
         }
+    }
+
+    /// One optimizer step with `grads`, laid out as [`Dense::values`]. Errors, with nothing changed, are those of
+    /// [`Optimizer::update`].
+    pub fn optimize(&mut self, optimizer: &mut Optimizer, slot: usize, grads: &[f32]) -> Result<()> {
+        optimizer.update(slot, &mut self.values, grads)?;
+        self.update(|_| {});
+        Ok(())
     }
 
     /// Draws weights and bias uniformly from ±1/sqrt(in_features), as torch.nn.Linear does; the same on every machine.

@@ -1,10 +1,12 @@
 //! The stack of recurrent layers: its parameters, and their packed form for the instruction set in use.
 
 use super::config::{ParamSpec, RnnConfig};
+use super::grads::Grads;
 use super::init::{self, Init};
 use super::weights::{BackwardWeights, ForwardWeights, PassParams};
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::{Result, check_len, ensure, err};
+use crate::nn::Optimizer;
 use crate::simd::Isa;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -106,6 +108,15 @@ impl Rnn {
                 backward[pass].pack(&self.config, &params, &self.values);
             }
         }
+    }
+
+    /// One optimizer step with the gradients that backward added up. Errors, with nothing changed, are those of
+    /// [`Optimizer::update`], and `ShapeMismatch` for gradients of another model.
+    pub fn optimize(&mut self, optimizer: &mut Optimizer, slot: usize, grads: &Grads) -> Result<()> {
+        grads.check(self)?;
+        optimizer.update(slot, &mut self.values, grads.values())?;
+        self.update(|_| {});
+        Ok(())
     }
 
     /// Draws new parameters; the same `seed` gives the same values on every machine.

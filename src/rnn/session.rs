@@ -79,12 +79,7 @@ impl Session {
     /// Bytes of scratch memory held. Forward of a stack in one direction needs no more for a longer sequence, except 8
     /// bytes a step if lengths differ; a bidirectional stack also keeps two layers' outputs.
     pub fn bytes(&self) -> usize {
-        let s = &self.scratch;
-        s.histories.iter().map(History::bytes).sum::<usize>()
-            + s.between.iter().map(|b| size_of_val(&**b)).sum::<usize>()
-            + s.step.bytes()
-            + size_of_val(&*s.x_offsets)
-            + self.backward.bytes()
+        self.scratch.bytes() + self.backward.bytes()
     }
 }
 
@@ -133,6 +128,13 @@ impl Rnn {
 }
 
 impl Scratch {
+    pub(crate) fn bytes(&self) -> usize {
+        self.histories.iter().map(History::bytes).sum::<usize>()
+            + self.between.iter().map(|b| size_of_val(&**b)).sum::<usize>()
+            + self.step.bytes()
+            + size_of_val(&*self.x_offsets)
+    }
+
     fn reserve(&mut self, rnn: &Rnn, threads: usize) -> Result<()> {
         // A block stops growing once it has its rows; its last step may bring a whole batch.
         self.reserve_rows(rnn, self.plan.rows.min(HOISTED_ROWS * threads + self.plan.batch))

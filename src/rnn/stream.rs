@@ -40,6 +40,11 @@ impl Stream {
         self.scratch.plan.batch
     }
 
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.scratch.bytes()
+    }
+
     /// One step of every lane: `x` is (lanes, input_size), `y` (lanes, S) with S the state size.
     pub fn step(&mut self, rnn: &Rnn, x: &[f32], y: &mut [f32]) -> Result<()> {
         self.process(rnn, 1, x, Some(y))

@@ -166,6 +166,11 @@ impl TruncatedBptt {
         &self.h[0]
     }
 
+    /// The carried cell states, (num_layers, batch, hidden_size); empty unless the cell is an LSTM.
+    pub fn cell(&self) -> &[f32] {
+        &self.c[0]
+    }
+
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         self.tapes.iter().map(Tape::bytes).sum::<usize>() + 3 * (size_of_val(&*self.h[0]) + size_of_val(&*self.c[0]))

@@ -1,0 +1,110 @@
+/* What the C test programs share: checks that count, and misuse that must be refused. */
+
+#ifndef CHECK_H
+#define CHECK_H
+
+#include "simdrnn.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static srnn_error err;
+static int failures, checks, misuses;
+
+#define CHECK(condition)                                                          \
+  do {                                                                            \
+    ++checks;                                                                     \
+    if (!(condition)) {                                                           \
+      ++failures;                                                                 \
+      printf("%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);            \
+    }                                                                             \
+  } while (0)
+
+/* A call, with &err as its last argument, that succeeds. Stops the program if it does not: what follows needs it. */
+#define OK(call)                                                                  \
+  do {                                                                            \
+    srnn_status status_;                                                          \
+    err.status = -1;                                                              \
+    strcpy(err.message, "stale");                                                 \
+    status_ = (call);                                                             \
+    ++checks;                                                                     \
+    if (status_ != SRNN_OK || err.status != SRNN_OK || err.message[0] != '\0') {  \
+      printf("%s:%d: %s: %d, %s\n", __FILE__, __LINE__, #call, (int)status_, err.message); \
+      exit(1);                                                                    \
+    }                                                                             \
+  } while (0)
+
+/* A call, with &err as its last argument, that must be refused with `expected` and a text that contains `word`. */
+#define REFUSED(expected, word, call)                                             \
+  do {                                                                            \
+    srnn_status status_;                                                          \
+    err.status = -1;                                                              \
+    err.message[0] = '\0';                                                        \
+    status_ = (call);                                                             \
+    ++misuses;                                                                    \
+    if (status_ != (expected) || err.status != status_ || strstr(err.message, (word)) == NULL) { \
+      ++failures;                                                                 \
+      printf("%s:%d: %s: found %s '%s', expected %s and '%s'\n", __FILE__, __LINE__, #call, \
+             srnn_status_string(status_), err.message, srnn_status_string(expected), (word)); \
+    }                                                                             \
+  } while (0)
+
+#define IS_NULL(word, call) REFUSED(SRNN_ERROR_NULL_POINTER, word, call)
+#define BAD_ARGUMENT(word, call) REFUSED(SRNN_ERROR_INVALID_ARGUMENT, word, call)
+#define BAD_SHAPE(word, call) REFUSED(SRNN_ERROR_SHAPE_MISMATCH, word, call)
+#define BAD_STATE(word, call) REFUSED(SRNN_ERROR_INVALID_STATE, word, call)
+#define TOO_LARGE(word, call) REFUSED(SRNN_ERROR_SIZE_OVERFLOW, word, call)
+
+#define HUGE_LEN (SIZE_MAX / 2)
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* A pointer to floats that is not aligned to them. */
+static float *misaligned(float *p) { return (float *)(void *)((char *)p + 1); }
+
+/* Numbers in [-1, 1) that look random. */
+static void fill(float *values, size_t len, uint32_t seed) {
+  size_t i;
+  uint32_t s = seed * 2654435761u + 1u;
+  for (i = 0; i < len; ++i) {
+    s = s * 1664525u + 1013904223u;
+    values[i] = (float)(int32_t)s * (1.0f / 2147483648.0f);
+  }
+}
+
+static int same_bits(const float *a, const float *b, size_t len) { return memcmp(a, b, len * sizeof *a) == 0; }
+
+/* Whether every value is `value`. */
+static int all(const float *values, size_t len, float value) {
+  size_t i;
+  for (i = 0; i < len; ++i)
+    if (values[i] != value) return 0;
+  return 1;
+}
+
+static srnn_rnn *make_rnn(int32_t cell, size_t input_size, size_t hidden_size, size_t num_layers, int32_t direction) {
+  srnn_rnn_config config;
+  srnn_rnn *rnn;
+  srnn_rnn_config_init(&config, cell, input_size, hidden_size);
+  config.num_layers = num_layers;
+  config.direction = direction;
+  OK(srnn_rnn_create(&config, &rnn, &err));
+  OK(srnn_rnn_init(rnn, SRNN_INIT_TORCH_UNIFORM, 1, &err));
+  return rnn;
+}
+
+static srnn_session *make_session(void) {
+  srnn_session *session;
+  OK(srnn_session_create(NULL, &session, &err));
+  return session;
+}
+
+/* The program's last statement: its counts, for the harness to sum up. */
+static int finish(void) {
+  printf("checks %d misuses %d failures %d\n", checks, misuses, failures);
+  (void)misaligned, (void)fill, (void)same_bits, (void)all, (void)make_rnn, (void)make_session;
+  return failures != 0;
+}
+
+#endif

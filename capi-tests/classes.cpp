@@ -1,0 +1,224 @@
+// The C++ classes: every method, moves, empty handles. A second file of the same program includes the header too.
+
+#include <simdrnn.hpp>
+
+#include <array>
+#include <cstdio>
+#include <cstring>
+#include <type_traits>
+#include <vector>
+
+using namespace simdrnn;
+
+std::size_t output_size_of(const Rnn &rnn);
+
+static int failures, checks;
+
+#define CHECK(condition)                                              \
+  do {                                                                \
+    ++checks;                                                         \
+    if (!(condition)) {                                               \
+      ++failures;                                                     \
+      std::printf("%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
+    }                                                                 \
+  } while (0)
+
+#define OK(call)                                                      \
+  do {                                                                \
+    const Status status_ = (call);                                    \
+    ++checks;                                                         \
+    if (!status_) {                                                   \
+      ++failures;                                                     \
+      std::printf("%s:%d: %s: %s\n", __FILE__, __LINE__, status_.name(), status_.message()); \
+    }                                                                 \
+  } while (0)
+
+#define REFUSED(expected, call) CHECK((call).code() == (expected))
+
+static_assert(!std::is_copy_constructible_v<Rnn> && !std::is_copy_assignable_v<Rnn>);
+static_assert(std::is_nothrow_move_constructible_v<Rnn> && std::is_nothrow_move_assignable_v<Stream>);
+
+static void handles() {
+  Rnn rnn;
+  CHECK(!rnn && rnn.get() == nullptr && rnn.param_count() == 0);
+  REFUSED(SRNN_ERROR_NULL_POINTER, rnn.init(SRNN_INIT_TORCH_UNIFORM, 1));
+  srnn_rnn_config wrong = Rnn::config(SRNN_CELL_GRU, 0, 4);
+  const Status status = rnn.create(wrong);
+  CHECK(!status.ok() && !rnn && status.code() == SRNN_ERROR_INVALID_ARGUMENT);
+  CHECK(std::strcmp(status.name(), "SRNN_ERROR_INVALID_ARGUMENT") == 0);
+  CHECK(std::strstr(status.message(), "input_size") != nullptr);
+  OK(rnn.create(Rnn::config(SRNN_CELL_GRU, 2, 4)));
+  srnn_rnn *const handle = rnn.get();
+  Rnn moved = std::move(rnn);
+  CHECK(!rnn && moved.get() == handle);
+  rnn = std::move(moved);
+  CHECK(rnn.get() == handle);
+  REFUSED(SRNN_ERROR_INVALID_ARGUMENT, rnn.create(wrong));
+  CHECK(rnn.get() == handle);  // a failed create keeps what there was
+  OK(rnn.create(Rnn::config(SRNN_CELL_GRU, 2, 5)));
+  CHECK(output_size_of(rnn) == 5);
+
+  Pool pool;
+  Session plain, threaded;
+  OK(pool.create(2));
+  CHECK(pool.threads() == 2);
+  OK(plain.create());
+  OK(threaded.create(pool));
+  CHECK(plain.bytes() == 0);
+}
+
+static void parameters() {
+  Rnn rnn;
+  OK(rnn.create(Rnn::config(SRNN_CELL_LSTM, 2, 3)));
+  OK(rnn.init(SRNN_INIT_XAVIER_ORTHOGONAL, 1));
+  srnn_rnn_config config;
+  OK(rnn.get_config(config));
+  CHECK(config.hidden_size == 3 && rnn.output_size() == 3 && rnn.param_count() == 4 && rnn.bytes() > 0);
+  CHECK(srnn_isa_is_available(rnn.isa()) == 1);
+  char name[SRNN_PARAM_NAME_SIZE];
+  std::size_t index = 77, rows = 0, cols = 0;
+  OK(rnn.param_name(1, name));
+  CHECK(std::strcmp(name, "weight_hh_l0") == 0);
+  OK(rnn.find_param(name, index));
+  OK(rnn.param_shape(index, rows, cols));
+  CHECK(index == 1 && rows == 12 && cols == 3);
+  std::vector<float> one(rows * cols), all(rnn.value_count());
+  OK(rnn.read_param(index, one));
+  one[0] = 7;
+  OK(rnn.write_param(index, one));
+  OK(rnn.read_values(all));
+  CHECK(all[24] == 7);
+  all[24] = 8;
+  OK(rnn.write_values(all));
+  OK(rnn.read_param(index, one));
+  CHECK(one[0] == 8);
+}
+
+static void training() {
+  constexpr std::size_t in = 2, hidden = 3, size = 2, steps = 4;
+  Rnn rnn;
+  Session session;
+  Tape tape;
+  Grads grads;
+  GradientFlow flow;
+  OK(rnn.create(Rnn::config(SRNN_CELL_LSTM, in, hidden)));
+  OK(rnn.init(SRNN_INIT_TORCH_UNIFORM, 1));
+  OK(session.create());
+  OK(tape.create());
+  OK(grads.create(rnn));
+  OK(flow.create());
+  std::array<float, steps * size * in> x, dx;
+  std::array<float, steps * size * hidden> y, dy;
+  std::array<float, size * hidden> h{}, c{}, hn, cn;
+  x.fill(0.5f);
+  dy.fill(1);
+  dx.fill(0);
+  const srnn_state initial = state(h, c), dlast = state(h);
+  const srnn_state_out last = state_out(hn, cn), dinitial = state_out(hn);
+  OK(rnn.forward_train(session, tape, batch(size, steps), 0, x, y, &initial, &last));
+  CHECK(std::memcmp(hn.data(), y.data() + (steps - 1) * size * hidden, sizeof hn) == 0 && tape.bytes() > 0);
+  OK(rnn.backward(session, tape, dy, dx, &grads, &dlast, &dinitial, &flow));
+  CHECK(dx[0] != 0);
+  std::array<double, steps> norms;
+  double value = 0;
+  float low = -1, high = -1;
+  CHECK(flow.passes() == 1 && flow.steps() == steps && flow.gates() == 4);
+  OK(flow.state_norms(0, norms));
+  OK(flow.singular_value(0, 0, value));
+  OK(flow.saturation(0, 0, low, high));
+  CHECK(norms[0] > 0 && value > 0 && low >= 0 && high >= 0);
+  FloatsOut all;
+  std::array<float, 4 * hidden * in> first;
+  OK(grads.data(all));
+  OK(grads.read_param(0, first));
+  CHECK(all.size() == rnn.value_count() && all[0] == first[0] && first[0] != 0);
+
+  Optimizer optimizer;
+  OK(optimizer.create(Optimizer::config(SRNN_OPTIMIZER_SGD)));
+  OK(optimizer.set_lr(0.5));
+  CHECK(optimizer.lr() == 0.5 && optimizer.step() == 0);
+  OK(optimizer.begin_step());
+  OK(optimizer.update(0, rnn, grads));
+  REFUSED(SRNN_ERROR_INVALID_STATE, optimizer.update(0, rnn, grads));
+  OK(grads.zero());
+  CHECK(all[0] == 0 && optimizer.step() == 1);
+  float p[2] = {1, 1};
+  const float g[2] = {1, -1};
+  OK(optimizer.update(9, p, g));
+  CHECK(p[0] == 0.5f && p[1] == 1.5f);
+
+  TruncatedBptt bptt;
+  OK(bptt.create(rnn, size, steps, steps));
+  OK(bptt.forward(rnn, session, steps, 0, x, y));
+  OK(bptt.backward(rnn, session, dy, nullptr, grads));
+  OK(bptt.get_state(last));
+  CHECK(std::memcmp(hn.data(), y.data() + (steps - 1) * size * hidden, sizeof hn) == 0 && bptt.bytes() > 0);
+  OK(bptt.reset());
+
+  Stream stream;
+  OK(stream.create(rnn, size));
+  CHECK(stream.lanes() == size && stream.bytes() > 0);
+  std::array<float, steps * size * hidden> again;
+  OK(stream.step(rnn, Floats(x.data(), size * in), FloatsOut(again.data(), size * hidden)));
+  OK(stream.process(rnn, steps - 1, Floats(x.data() + size * in, (steps - 1) * size * in),
+                    FloatsOut(again.data() + size * hidden, (steps - 1) * size * hidden)));
+  CHECK(again == y);
+  OK(stream.get_state(last));
+  OK(stream.set_state(initial));
+  OK(stream.reset_lane(0));
+  OK(stream.reset());
+  OK(rnn.forward(session, batch(size, steps), x, again));
+  CHECK(again == y);
+}
+
+static void layers() {
+  Dense dense;
+  Session session;
+  Optimizer optimizer;
+  OK(session.create());
+  OK(optimizer.create(Optimizer::config(SRNN_OPTIMIZER_SGD)));
+  OK(optimizer.begin_step());
+  OK(dense.create(2, 3));
+  OK(dense.init(1));
+  CHECK(dense.in_features() == 2 && dense.out_features() == 3 && dense.value_count() == 9);
+  std::vector<float> values(9, 1.0f), x{1, 2}, y(3), dx(2), grads(9);
+  OK(dense.write_values(values));
+  OK(dense.forward(x, y));
+  CHECK(y[0] == 4);
+  OK(dense.backward(session, x, y, dx, grads));
+  CHECK(dx[0] == 12 && grads[1] == 8);
+  OK(optimizer.update(0, dense, grads));
+  OK(dense.read_values(values));
+  CHECK(values[1] == 1 - 0.001f * 8);
+
+  Embedding embedding;
+  EmbeddingGrads embedding_grads;
+  OK(embedding.create(4, 2));
+  OK(embedding.init_normal(1));
+  OK(embedding.init_uniform(1, 1));
+  OK(embedding.write_rows(2, x));
+  OK(embedding.read_rows(2, dx));
+  CHECK(dx == x && embedding.num_embeddings() == 4 && embedding.dim() == 2);
+  const std::uint32_t indices[] = {2};
+  OK(embedding.forward(indices, dx));
+  CHECK(dx == x);
+  OK(embedding_grads.create(embedding));
+  OK(embedding_grads.add(indices, dx));
+  View<const std::uint32_t> rows;
+  FloatsOut row_values;
+  OK(embedding_grads.data(rows, row_values));
+  CHECK(rows.size() == 1 && rows[0] == 2 && row_values.size() == 2 && *row_values.begin() == 1);
+  OK(embedding.set_frozen(true));
+  CHECK(embedding.is_frozen());
+  OK(optimizer.update(1, embedding, embedding_grads));
+  OK(embedding_grads.zero());
+}
+
+int main() {
+  handles();
+  parameters();
+  training();
+  layers();
+  std::printf("checks %d failures %d\n", checks, failures);
+  return failures != 0;
+}

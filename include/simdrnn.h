@@ -1,0 +1,1242 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * simdrnn: recurrent layers (Elman RNN, LSTM, GRU) on the CPU, forward and backward.
+ *
+ * Made by cbindgen from src/capi: change that, not this file.
+ *
+ * Conventions
+ *
+ *   Status      A call that can fail returns an srnn_status: SRNN_OK (0) or an SRNN_ERROR_ number. Its last argument is an
+ *               optional srnn_error of the caller, which receives the status and a text that names what was found and what
+ *               was expected. Nothing is kept per thread.
+ *   Failure     A call that fails writes no output (results come last, before the error) and leaves its handles as they
+ *               were, unless its comment says otherwise. Every call can fail with SRNN_ERROR_NULL_POINTER for a NULL that
+ *               is not allowed, SRNN_ERROR_INVALID_ARGUMENT for a pointer that is not aligned to its type and for an array
+ *               that is written and overlaps another of the call's arrays, SRNN_ERROR_SIZE_OVERFLOW for sizes whose product
+ *               is more than memory can hold, and SRNN_ERROR_INTERNAL for a bug in the library.
+ *   Handles     srnn_rnn, srnn_session, ... are made by a _create call and end with _destroy, which takes NULL too. No
+ *               handle keeps a pointer to another handle or to the caller's memory.
+ *   Threads     A handle that a call takes as const may be used by many threads at once, as long as no other thread uses
+ *               it in a call that takes it without const. Different handles may be used at the same time.
+ *   Arrays      Sizes come with pointers and count values, not bytes. NULL with length 0 is an empty array, or, where the
+ *               comment says so, one that is left out. Arrays are row-major, (outer, ..., inner), need no more alignment than
+ *               their type, and stay the caller's.
+ *   Numbers     Enumerations come in as int32_t and are checked; truth values are 0 or 1.
+ *   Structs     Plain structs start with their size and have an init function: always call it, then change fields. Reserved
+ *               fields stay zero. A struct of an older caller, which is shorter, has defaults in what is missing; a longer one
+ *               is accepted if what the library does not know is zero.
+ *   Floats      The floating-point environment is left alone. Results have the same bits for every instruction set, number
+ *               of threads and batch.
+ *
+ * The library must stay loaded (no dlclose) once a pool was made.
+ */
+
+#ifndef SIMDRNN_H
+#define SIMDRNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Define SRNN_SHARED when linking to the library's DLL on Windows. */
+#if defined(_WIN32) && defined(SRNN_SHARED)
+#define SRNN_API __declspec(dllimport)
+#else
+#define SRNN_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ----------------------------------------------------------------------------------------------------
+ * Version
+ */
+
+/** First part of the version: changes with incompatible changes, once it is above 0. */
+#define SRNN_VERSION_MAJOR 0
+
+/** Second part; while the first is 0, it changes with incompatible changes. */
+#define SRNN_VERSION_MINOR 1
+
+/** Third part of the version. */
+#define SRNN_VERSION_PATCH 0
+
+/** The version as one number, 1000000 * major + 1000 * minor + patch. */
+#define SRNN_VERSION_NUMBER 1000
+
+/** The version of the loaded library, such as "0.1.0"; a static text. */
+SRNN_API const char *srnn_version(void);
+
+/**
+ * The version of the loaded library as one number. A program that was compiled with this header can compare it with
+ * SRNN_VERSION_NUMBER.
+ */
+SRNN_API uint32_t srnn_version_number(void);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Status and errors
+ *
+ * Every call that can fail returns a status and takes, as its last argument, an optional srnn_error that tells more.
+ */
+
+/** Bytes of an error's message, its closing NUL included. */
+#define SRNN_MESSAGE_SIZE 512
+
+/** The numbers of srnn_status. */
+typedef enum srnn_status_code {
+  /** The call did what it says. */
+  SRNN_OK = 0,
+  /** An argument has a value that the call does not accept; arrays that overlap where one of them is written. */
+  SRNN_ERROR_INVALID_ARGUMENT = 1,
+  /** A pointer is NULL where the call needs data. */
+  SRNN_ERROR_NULL_POINTER = 2,
+  /** An array's length or a tensor's shape is not the expected one. */
+  SRNN_ERROR_SHAPE_MISMATCH = 3,
+  /** A product of sizes is more than memory can hold. */
+  SRNN_ERROR_SIZE_OVERFLOW = 4,
+  /** Memory could not be allocated. */
+  SRNN_ERROR_OUT_OF_MEMORY = 5,
+  /** The call came at a time when the handle cannot serve it, such as backward before forward. */
+  SRNN_ERROR_INVALID_STATE = 6,
+  /** A file could not be read or written. */
+  SRNN_ERROR_IO = 7,
+  /** A file's or a text's content is not what the format asks for. */
+  SRNN_ERROR_INVALID_DATA = 8,
+  /** A named thing (parameter, word, tensor) does not exist. */
+  SRNN_ERROR_NOT_FOUND = 9,
+  /** The request is well-formed, but this build or machine cannot serve it. */
+  SRNN_ERROR_UNSUPPORTED = 10,
+  /** A bug in the library. Destroy the handles that the call could change: their contents are not known. */
+  SRNN_ERROR_INTERNAL = 11,
+} srnn_status_code;
+
+/** What a call returns: SRNN_OK or one of the SRNN_ERROR_ numbers. Later versions may add numbers. */
+typedef int32_t srnn_status;
+
+/**
+ * What a call tells about its failure: memory of the caller, filled in by every call it is passed to. After a success
+ * `status` is SRNN_OK and `message` is empty.
+ */
+typedef struct srnn_error {
+  /** What the call returned. */
+  int32_t status;
+  /** A NUL-terminated English text in UTF-8 that names what was found and what was expected. */
+  char message[SRNN_MESSAGE_SIZE];
+} srnn_error;
+
+/** The name of a status, such as "SRNN_ERROR_IO", or "unknown status"; a static text. */
+SRNN_API const char *srnn_status_string(srnn_status status);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Instruction sets
+ *
+ * A handle with kernels uses the best instruction set of the CPU, unless the environment variable SIMDRNN_ISA (scalar,
+ * avx2, avx512 or neon) or srnn_isa_set_limit lowers it. Results have the same bits with every one.
+ */
+
+/** Instruction sets that kernels are built for. */
+typedef enum srnn_isa {
+  /** Portable code. */
+  SRNN_ISA_SCALAR = 0,
+  /** x86-64 with AVX2 and FMA (x86-64-v3). */
+  SRNN_ISA_AVX2 = 1,
+  /** x86-64 with AVX-512 F, BW, CD, DQ and VL (x86-64-v4). */
+  SRNN_ISA_AVX512 = 2,
+  /** AArch64 Advanced SIMD. */
+  SRNN_ISA_NEON = 3,
+} srnn_isa;
+
+/** 1 if this CPU runs the instruction set `isa` (an srnn_isa), else 0. */
+SRNN_API int32_t srnn_isa_is_available(int32_t isa);
+
+/** The name of an instruction set ("scalar", "avx2", "avx512", "neon"), or "unknown"; a static text. */
+SRNN_API const char *srnn_isa_name(int32_t isa);
+
+/**
+ * Lowers the instruction set of handles that are made from now on, for the whole process, from any thread. It never
+ * raises it above what the CPU has; SRNN_ISA_AVX512 or SRNN_ISA_NEON lifts an earlier limit.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for an unknown number; SRNN_ERROR_UNSUPPORTED for another architecture's.
+ */
+SRNN_API srnn_status srnn_isa_set_limit(int32_t isa, srnn_error *error);
+
+/**
+ * Writes the instruction set that a new handle would use to `isa`.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT or SRNN_ERROR_UNSUPPORTED if SIMDRNN_ISA has a wrong value. Every create call of a
+ * handle with kernels can fail in this way.
+ */
+SRNN_API srnn_status srnn_isa_choose(int32_t *isa, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Threads
+ *
+ * No thread is started unless a pool is made. A session that was created with a pool spreads its work over the pool's
+ * threads; the number of threads changes no bit of a result.
+ */
+
+/** Threads that sessions share. */
+typedef struct srnn_pool srnn_pool;
+
+/**
+ * Starts `threads` threads, or, for 0, as many as the process may use at once. The caller destroys the pool; sessions
+ * that use it keep its threads alive.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for more than 1024 threads; SRNN_ERROR_OUT_OF_MEMORY if they cannot be started.
+ */
+SRNN_API srnn_status srnn_pool_create(size_t threads, srnn_pool **pool, srnn_error *error);
+
+/** Destroys a pool; its threads end with the last session that uses them. NULL is allowed. */
+SRNN_API void srnn_pool_destroy(srnn_pool *pool);
+
+/** Number of threads; 0 for NULL. */
+SRNN_API size_t srnn_pool_threads(const srnn_pool *pool);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Recurrent layers
+ *
+ * An srnn_rnn is a stack of recurrent layers: configuration and weights. Its parameters are those of torch.nn.RNN, LSTM
+ * and GRU, with the same names, shapes and gate order (LSTM i, f, g, o; GRU r, z, n), also as one flat array in PyTorch's
+ * order. Any number of threads may use one srnn_rnn at once, as long as none changes it.
+ */
+
+/** Room that every parameter's name fits in, its closing NUL included. */
+#define SRNN_PARAM_NAME_SIZE 64
+
+/** Recurrent cells. */
+typedef enum srnn_cell {
+  /** h' = tanh(W x + b + U h) (Elman 1990; torch.nn.RNN). */
+  SRNN_CELL_ELMAN_TANH = 0,
+  /** h' = relu(W x + b + U h) (torch.nn.RNN with nonlinearity="relu"). */
+  SRNN_CELL_ELMAN_RELU = 1,
+  /** Long short-term memory with forget gate, optionally with a projected state. Gates i, f, g, o. */
+  SRNN_CELL_LSTM = 2,
+  /** Gated recurrent unit, reset gate after the recurrent product, as in PyTorch, cuDNN and Keras. Gates r, z, n. */
+  SRNN_CELL_GRU = 3,
+  /** Gated recurrent unit, reset gate before the recurrent product, as in Cho et al. 2014. Gates r, z, n. */
+  SRNN_CELL_GRU_RESET_BEFORE = 4,
+} srnn_cell;
+
+/** The order in which a layer visits the time steps. */
+typedef enum srnn_direction {
+  /** From the first step to the last. */
+  SRNN_DIRECTION_FORWARD = 0,
+  /** From each sequence's own last step to its first. */
+  SRNN_DIRECTION_REVERSE = 1,
+  /** Both, their outputs side by side, forward first. */
+  SRNN_DIRECTION_BIDIRECTIONAL = 2,
+} srnn_direction;
+
+/** How initial weights are drawn. */
+typedef enum srnn_init {
+  /** torch.nn's: every parameter uniform in +-1/sqrt(hidden_size). */
+  SRNN_INIT_TORCH_UNIFORM = 0,
+  /** Input and projection weights Xavier uniform, each recurrent gate matrix orthogonal, biases zero. */
+  SRNN_INIT_XAVIER_ORTHOGONAL = 1,
+  /** The same, with the LSTM's forget gate bias 1. */
+  SRNN_INIT_XAVIER_ORTHOGONAL_FORGET_ONE = 2,
+} srnn_init;
+
+/** A stack of recurrent layers. */
+typedef struct srnn_rnn srnn_rnn;
+
+/**
+ * The configuration of a stack of layers; fields mean what they mean in torch.nn.LSTM. Fill it in with
+ * srnn_rnn_config_init, then change fields.
+ */
+typedef struct srnn_rnn_config {
+  /** Bytes of this struct as the caller knows it; set by the init function. */
+  uint32_t struct_size;
+  /** An srnn_cell. */
+  int32_t cell;
+  /** Features of the input, at least 1. */
+  uint64_t input_size;
+  /** Features of the hidden state, at least 1. */
+  uint64_t hidden_size;
+  /** Layers, each reading the one below. Default 1. */
+  uint64_t num_layers;
+  /** For LSTM: size of the projected state, less than hidden_size, or 0 for none. Default 0. */
+  uint64_t proj_size;
+  /** An srnn_direction. Default SRNN_DIRECTION_FORWARD. */
+  int32_t direction;
+  /** 1 with bias vectors, 0 without. Default 1. */
+  int32_t bias;
+  /** 1 if x and y are (batch, time, features), 0 if (time, batch, features). States never are. Default 0. */
+  int32_t batch_first;
+  /** 1 to make states of magnitude below 2^-100 zero, so that silence costs no subnormal arithmetic. Default 0. */
+  int32_t flush_small_states;
+  /** Probability of zeroing an output of every layer but the last in training; at least 0, below 1. Default 0. */
+  float dropout;
+  /** Zero. */
+  uint32_t reserved0;
+  /** Zero. */
+  uint64_t reserved[4];
+} srnn_rnn_config;
+
+/**
+ * Fills in `config`: one forward layer of `cell` (an srnn_cell) with bias, time-major, without dropout. Values are
+ * checked by srnn_rnn_create. NULL is ignored.
+ */
+SRNN_API void srnn_rnn_config_init(srnn_rnn_config *config, int32_t cell, size_t input_size, size_t hidden_size);
+
+/**
+ * Creates a stack of layers with zero weights. The caller destroys it.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT, naming the field, for a configuration that makes no sense;
+ * SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_rnn_create(const srnn_rnn_config *config, srnn_rnn **rnn, srnn_error *error);
+
+/** Destroys a stack of layers. NULL is allowed. */
+SRNN_API void srnn_rnn_destroy(srnn_rnn *rnn);
+
+/** Writes the configuration of `rnn` to `config`, which needs no init before. */
+SRNN_API srnn_status srnn_rnn_get_config(const srnn_rnn *rnn, srnn_rnn_config *config, srnn_error *error);
+
+/** The instruction set (an srnn_isa) of its kernels; -1 for NULL. */
+SRNN_API int32_t srnn_rnn_isa(const srnn_rnn *rnn);
+
+/** Bytes of its parameters and their packed forms; 0 for NULL. */
+SRNN_API size_t srnn_rnn_bytes(const srnn_rnn *rnn);
+
+/** Features of the output, all directions together; 0 for NULL. */
+SRNN_API size_t srnn_rnn_output_size(const srnn_rnn *rnn);
+
+/**
+ * Draws new parameters by `scheme` (an srnn_init); the same `seed` gives the same values on every machine.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for an unknown scheme; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_rnn_init(srnn_rnn *rnn, int32_t scheme, uint64_t seed, srnn_error *error);
+
+/** Number of parameters (weight matrices and bias vectors); 0 for NULL. */
+SRNN_API size_t srnn_rnn_param_count(const srnn_rnn *rnn);
+
+/**
+ * Copies the name of parameter `index`, as torch.nn has it ("weight_hh_l0_reverse"), and a closing NUL to `name`, which
+ * has room for `name_size` bytes; SRNN_PARAM_NAME_SIZE is always enough.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for an index that does not exist; SRNN_ERROR_SHAPE_MISMATCH for too little room.
+ */
+SRNN_API srnn_status srnn_rnn_param_name(const srnn_rnn *rnn, size_t index, char *name, size_t name_size,
+    srnn_error *error);
+
+/**
+ * Writes the shape of parameter `index`: `rows` by `cols`, where a bias vector has 1 column.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for an index that does not exist.
+ */
+SRNN_API srnn_status srnn_rnn_param_shape(const srnn_rnn *rnn, size_t index, size_t *rows, size_t *cols,
+    srnn_error *error);
+
+/**
+ * Writes the index of the parameter with torch.nn's `name` to `index`.
+ *
+ * Errors: SRNN_ERROR_NOT_FOUND; SRNN_ERROR_INVALID_ARGUMENT for a name that is not UTF-8.
+ */
+SRNN_API srnn_status srnn_rnn_find_param(const srnn_rnn *rnn, const char *name, size_t *index, srnn_error *error);
+
+/**
+ * Copies the values of parameter `index`, row-major, to `values`: rows * cols of them.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for an index that does not exist; SRNN_ERROR_SHAPE_MISMATCH for the length.
+ */
+SRNN_API srnn_status srnn_rnn_read_param(const srnn_rnn *rnn, size_t index, float *values, size_t values_len,
+    srnn_error *error);
+
+/**
+ * Replaces the values of parameter `index` with `values`, row-major, rows * cols of them. Every write packs the weights
+ * again: to set all of them, srnn_rnn_write_values is faster.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for an index that does not exist; SRNN_ERROR_SHAPE_MISMATCH for the length.
+ */
+SRNN_API srnn_status srnn_rnn_write_param(srnn_rnn *rnn, size_t index, const float *values, size_t values_len,
+    srnn_error *error);
+
+/** Number of values of all parameters together; 0 for NULL. */
+SRNN_API size_t srnn_rnn_value_count(const srnn_rnn *rnn);
+
+/**
+ * Copies all parameters, one after another in the order of their indices, to `values`: srnn_rnn_value_count of them.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
+ */
+SRNN_API srnn_status srnn_rnn_read_values(const srnn_rnn *rnn, float *values, size_t values_len, srnn_error *error);
+
+/**
+ * Replaces all parameters with `values`, in the order of srnn_rnn_read_values.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
+ */
+SRNN_API srnn_status srnn_rnn_write_values(srnn_rnn *rnn, const float *values, size_t values_len, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Batches and states
+ */
+
+/** The extents of a batch of sequences. Fill it in with srnn_batch_init, then change fields. */
+typedef struct srnn_batch {
+  /** Bytes of this struct as the caller knows it; set by the init function. */
+  uint32_t struct_size;
+  /** Zero. */
+  uint32_t reserved0;
+  /** Number of sequences, at least 1. */
+  size_t batch_size;
+  /** Time steps that the arrays have room for; may be 0. */
+  size_t seq_len;
+  /**
+   * The length of each sequence, 0 to seq_len, in any order; NULL if all are seq_len long. Work follows the sum of the
+   * lengths.
+   */
+  const size_t *lengths;
+  /** batch_size if there are lengths, else 0. */
+  size_t lengths_len;
+  /** For dropout: the step that the batch's first step is, in sequences that are cut into chunks. Default 0. */
+  uint32_t first_step;
+  /** For dropout: the sequence that the batch's first one is, in batches that are cut into smaller ones. Default 0. */
+  uint32_t first_sequence;
+  /** Zero. */
+  uint64_t reserved[2];
+} srnn_batch;
+
+/**
+ * Recurrent states that a call reads, or their gradients. With L layers, D directions and S the state size (proj_size
+ * if there is a projection, else hidden_size):
+ *
+ * - h: (L * D, batch, S)
+ * - c: (L * D, batch, hidden_size), LSTM only
+ *
+ * An array that is NULL with length 0 counts as zeros, as does a NULL srnn_state.
+ */
+typedef struct srnn_state {
+  /** Bytes of this struct as the caller knows it; set by the init function. */
+  uint32_t struct_size;
+  /** Zero. */
+  uint32_t reserved0;
+  /** Hidden states. */
+  const float *h;
+  /** Values of h. */
+  size_t h_len;
+  /** Cell states. */
+  const float *c;
+  /** Values of c. */
+  size_t c_len;
+} srnn_state;
+
+/**
+ * Recurrent states that a call writes, or their gradients: shaped as in srnn_state. An array that is NULL with length 0
+ * is not wanted, nor is either with a NULL srnn_state_out.
+ */
+typedef struct srnn_state_out {
+  /** Bytes of this struct as the caller knows it; set by the init function. */
+  uint32_t struct_size;
+  /** Zero. */
+  uint32_t reserved0;
+  /** Hidden states. */
+  float *h;
+  /** Values of h. */
+  size_t h_len;
+  /** Cell states. */
+  float *c;
+  /** Values of c. */
+  size_t c_len;
+} srnn_state_out;
+
+/** Fills in `batch`: `batch_size` sequences of `seq_len` steps each. NULL is ignored. */
+SRNN_API void srnn_batch_init(srnn_batch *batch, size_t batch_size, size_t seq_len);
+
+/** Fills in `state` with two arrays, which stay the caller's. NULL is ignored. */
+SRNN_API void srnn_state_init(srnn_state *state, const float *h, size_t h_len, const float *c, size_t c_len);
+
+/** Fills in `state` with two arrays, which stay the caller's. NULL is ignored. */
+SRNN_API void srnn_state_out_init(srnn_state_out *state, float *h, size_t h_len, float *c, size_t c_len);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Forward
+ */
+
+/**
+ * One caller's scratch memory. It grows to what a call needs and is kept: a call of a shape that fitted before
+ * allocates nothing. A session serves any number of models, one call at a time; give each thread its own.
+ */
+typedef struct srnn_session srnn_session;
+
+/**
+ * Creates a session that works on the caller's thread or, with a `pool`, on the pool's threads. The caller destroys it;
+ * the pool may be destroyed before.
+ */
+SRNN_API srnn_status srnn_session_create(const srnn_pool *pool, srnn_session **session, srnn_error *error);
+
+/** Destroys a session. NULL is allowed. */
+SRNN_API void srnn_session_destroy(srnn_session *session);
+
+/** Bytes of scratch memory held; 0 for NULL. */
+SRNN_API size_t srnn_session_bytes(const srnn_session *session);
+
+/**
+ * Runs the layers over a batch of sequences.
+ *
+ * - x: (seq_len, batch, input_size), or (batch, seq_len, input_size) if batch_first
+ * - y: the same with srnn_rnn_output_size features, zero past a sequence's end; NULL if it is not wanted
+ * - initial: the states before the first step; NULL for zeros
+ * - last: receives the states after each sequence's last step; may be NULL
+ *
+ * For finite results every sequence's outputs depend on the model, its input and its initial state alone, bit for bit:
+ * not on the other sequences, padding, threads, the instruction set, or how a sequence is cut into calls.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH, naming the array, for a length; SRNN_ERROR_INVALID_ARGUMENT for a batch without
+ * sequences, lengths above seq_len, cell states where the cell has none; SRNN_ERROR_SIZE_OVERFLOW;
+ * SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_rnn_forward(const srnn_rnn *rnn, srnn_session *session, const srnn_batch *batch,
+    const float *x, size_t x_len, const srnn_state *initial, float *y, size_t y_len, const srnn_state_out *last,
+    srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Gradient flow
+ *
+ * The numbers behind vanishing and exploding gradients (Pascanu, Mikolov and Bengio 2013), measured by a
+ * srnn_rnn_backward call that is given an srnn_gradient_flow. A pass is a layer in one direction: number
+ * layer * directions + direction.
+ */
+
+/** Measurements of a backward call. */
+typedef struct srnn_gradient_flow srnn_gradient_flow;
+
+/** Creates an empty one. The caller destroys it. */
+SRNN_API srnn_status srnn_gradient_flow_create(srnn_gradient_flow **flow, srnn_error *error);
+
+/** Destroys measurements. NULL is allowed. */
+SRNN_API void srnn_gradient_flow_destroy(srnn_gradient_flow *flow);
+
+/** Passes that were measured; 0 before a measurement and for NULL. */
+SRNN_API size_t srnn_gradient_flow_passes(const srnn_gradient_flow *flow);
+
+/** Time steps that were measured; 0 before a measurement and for NULL. */
+SRNN_API size_t srnn_gradient_flow_steps(const srnn_gradient_flow *flow);
+
+/** Gates of a pass, in PyTorch's order; 0 before a measurement and for NULL. */
+SRNN_API size_t srnn_gradient_flow_gates(const srnn_gradient_flow *flow);
+
+/**
+ * Copies, for each time step, the Euclidean norm, over the batch and the features, of the loss's gradient with respect
+ * to the hidden state of `pass` to `norms`: srnn_gradient_flow_steps of them. Zero past all sequences' ends.
+ *
+ * Errors: SRNN_ERROR_INVALID_STATE before a measurement; SRNN_ERROR_INVALID_ARGUMENT for a pass that does not exist;
+ * SRNN_ERROR_SHAPE_MISMATCH for the length.
+ */
+SRNN_API srnn_status srnn_gradient_flow_state_norms(const srnn_gradient_flow *flow, size_t pass, double *norms,
+    size_t norms_len, srnn_error *error);
+
+/**
+ * Writes the largest singular value of the recurrent matrix of a gate. For Elman with tanh, below 1 gradients must
+ * vanish over time, and above 1 they can explode.
+ *
+ * Errors: SRNN_ERROR_INVALID_STATE before a measurement; SRNN_ERROR_INVALID_ARGUMENT for a pass or a gate that does not
+ * exist.
+ */
+SRNN_API srnn_status srnn_gradient_flow_singular_value(const srnn_gradient_flow *flow, size_t pass, size_t gate,
+    double *value, srnn_error *error);
+
+/**
+ * Writes the shares of a gate's activations near its limits, over all steps and sequences: `low` below 0.1 (sigmoid) or
+ * -0.9 (tanh) or at 0 (relu), `high` above 0.9 (0 for relu).
+ *
+ * Errors: SRNN_ERROR_INVALID_STATE before a measurement; SRNN_ERROR_INVALID_ARGUMENT for a pass or a gate that does not
+ * exist.
+ */
+SRNN_API srnn_status srnn_gradient_flow_saturation(const srnn_gradient_flow *flow, size_t pass, size_t gate, float *low,
+    float *high, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Training
+ *
+ * A training step is srnn_rnn_forward_train, which records on a tape; a loss; srnn_rnn_backward, which adds to the
+ * gradients of the weights; and an update by an optimizer. Backward may run any number of times on one tape, as long as
+ * the weights are those of the forward.
+ */
+
+/**
+ * Gradients of all parameters of an srnn_rnn, as one flat array in the order of srnn_rnn_read_values. Backward adds to
+ * them.
+ */
+typedef struct srnn_grads srnn_grads;
+
+/** What a training forward recorded, for backward. Its memory is reused by the next forward. */
+typedef struct srnn_tape srnn_tape;
+
+/** Creates an empty tape. The caller destroys it. */
+SRNN_API srnn_status srnn_tape_create(srnn_tape **tape, srnn_error *error);
+
+/** Destroys a tape. NULL is allowed. */
+SRNN_API void srnn_tape_destroy(srnn_tape *tape);
+
+/**
+ * Bytes held; 0 for NULL. With R the sum of the lengths: for each layer R rows of its input; for each layer and
+ * direction R rows of pre-activations (4 times the hidden size for LSTM and GRU, 3 with reset before, 1 for Elman) and
+ * batch + R rows of hidden, for LSTM also of cell states; rows are padded to whole vectors.
+ */
+SRNN_API size_t srnn_tape_bytes(const srnn_tape *tape);
+
+/**
+ * srnn_rnn_forward in training: applies dropout between layers, if the configuration has it, and records on `tape` what
+ * backward needs. Use another `dropout_seed` for every step. After an error the tape holds nothing; everything else is
+ * as in srnn_rnn_forward.
+ */
+SRNN_API srnn_status srnn_rnn_forward_train(const srnn_rnn *rnn, srnn_session *session, srnn_tape *tape,
+    const srnn_batch *batch, uint64_t dropout_seed, const float *x, size_t x_len, const srnn_state *initial, float *y,
+    size_t y_len, const srnn_state_out *last, srnn_error *error);
+
+/**
+ * Backpropagation through time: gradients of a loss through the forward that `tape` recorded. Arrays have the shapes of
+ * that forward.
+ *
+ * - dy: gradient of y, ignored past a sequence's end; NULL for zeros
+ * - dlast: gradient of the last states; NULL for zeros
+ * - dx: receives the gradient of x, zero past a sequence's end; NULL if it is not wanted
+ * - dinitial: receives the gradient of the initial states; may be NULL
+ * - grads: gradients of the weights are added to these; may be NULL
+ * - flow: filled with measurements; may be NULL
+ *
+ * Gradients have the same bits for any number of threads and every instruction set.
+ *
+ * Errors: SRNN_ERROR_INVALID_STATE if the tape holds nothing, was recorded by another configuration, or the weights have
+ * changed since; SRNN_ERROR_SHAPE_MISMATCH, naming the array, for a length or another model's grads;
+ * SRNN_ERROR_INVALID_ARGUMENT for cell states where the cell has none; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_rnn_backward(const srnn_rnn *rnn, srnn_session *session, const srnn_tape *tape,
+    const float *dy, size_t dy_len, const srnn_state *dlast, float *dx, size_t dx_len, const srnn_state_out *dinitial,
+    srnn_grads *grads, srnn_gradient_flow *flow, srnn_error *error);
+
+/** Creates zero gradients for the parameters of `rnn`, which they do not keep. The caller destroys them. */
+SRNN_API srnn_status srnn_grads_create(const srnn_rnn *rnn, srnn_grads **grads, srnn_error *error);
+
+/** Destroys gradients. NULL is allowed. */
+SRNN_API void srnn_grads_destroy(srnn_grads *grads);
+
+/** Sets all gradients to zero. */
+SRNN_API srnn_status srnn_grads_zero(srnn_grads *grads, srnn_error *error);
+
+/**
+ * Writes where the gradients lie, srnn_rnn_value_count of them: memory of `grads` that the caller may read and change,
+ * for clipping for example, until `grads` is destroyed.
+ */
+SRNN_API srnn_status srnn_grads_data(srnn_grads *grads, float **data, size_t *data_len, srnn_error *error);
+
+/**
+ * Copies the gradient of parameter `index`, shaped like the parameter, to `values`.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for an index that does not exist; SRNN_ERROR_SHAPE_MISMATCH for the length.
+ */
+SRNN_API srnn_status srnn_grads_read_param(const srnn_grads *grads, size_t index, float *values, size_t values_len,
+    srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Truncated backpropagation through time
+ *
+ * BPTT(h; h') of Williams and Peng 1990, for sequences of any length in memory that k2 sets: after every chunk of k1
+ * steps its errors are propagated back over the last k2 steps. k2 = k1 is the usual training on consecutive chunks with
+ * carried, detached states.
+ */
+
+/** Tapes of the last k2 / k1 chunks and the carried states. */
+typedef struct srnn_truncated_bptt srnn_truncated_bptt;
+
+/**
+ * Creates zero states for batches of `batch_size` sequences and models like `rnn`, which must have forward layers only;
+ * `k2` is a multiple of `k1`. It does not keep `rnn`. The caller destroys it.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for any of that; SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_truncated_bptt_create(const srnn_rnn *rnn, size_t batch_size, size_t k1, size_t k2,
+    srnn_truncated_bptt **bptt, srnn_error *error);
+
+/** Destroys one. NULL is allowed. */
+SRNN_API void srnn_truncated_bptt_destroy(srnn_truncated_bptt *bptt);
+
+/** Bytes held; 0 for NULL. */
+SRNN_API size_t srnn_truncated_bptt_bytes(const srnn_truncated_bptt *bptt);
+
+/** Starts new sequences: zero states, nothing to propagate into. */
+SRNN_API srnn_status srnn_truncated_bptt_reset(srnn_truncated_bptt *bptt, srnn_error *error);
+
+/**
+ * Runs the next chunk, `steps` (1 to k1) long, from the carried states.
+ *
+ * - x: (steps, batch, input_size), or (batch, steps, input_size) if batch_first
+ * - y: the same with output_size features; NULL if it is not wanted
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for the number of steps;
+ * SRNN_ERROR_INVALID_STATE for a model of another configuration; SRNN_ERROR_OUT_OF_MEMORY. The states stay as they were.
+ */
+SRNN_API srnn_status srnn_truncated_bptt_forward(srnn_truncated_bptt *bptt, const srnn_rnn *rnn, srnn_session *session,
+    size_t steps, uint64_t dropout_seed, const float *x, size_t x_len, float *y, size_t y_len, srnn_error *error);
+
+/**
+ * Propagates the errors of the newest chunk back over the last k2 steps and adds to `grads`.
+ *
+ * - dy: the gradient of that chunk's y
+ * - dx: receives the gradient of its x; NULL if it is not wanted
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length or another model's grads; SRNN_ERROR_INVALID_STATE without a forward
+ * since the last backward, or for a model of another configuration; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_truncated_bptt_backward(srnn_truncated_bptt *bptt, const srnn_rnn *rnn, srnn_session *session,
+    const float *dy, size_t dy_len, float *dx, size_t dx_len, srnn_grads *grads, srnn_error *error);
+
+/**
+ * Copies the carried states out.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for cell states where the cell has none.
+ */
+SRNN_API srnn_status srnn_truncated_bptt_get_state(const srnn_truncated_bptt *bptt, const srnn_state_out *state,
+    srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Streams
+ *
+ * An srnn_stream holds the live states of one or more parallel sequences (lanes) that go on for as long as the caller
+ * likes. Step and process allocate nothing, lock nothing, make no system call, and their time does not depend on the
+ * data. Results are, bit for bit, those of one long forward.
+ */
+
+/** Live states of parallel sequences. */
+typedef struct srnn_stream srnn_stream;
+
+/**
+ * Creates zero states of `lanes` sequences for models like `rnn`, which must have forward layers only. The stream does
+ * not keep `rnn`: every call takes the model, whose weights may have changed in between. The caller destroys it.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for layers in reverse, or no lanes; SRNN_ERROR_SIZE_OVERFLOW;
+ * SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_stream_create(const srnn_rnn *rnn, size_t lanes, srnn_stream **stream, srnn_error *error);
+
+/** Destroys a stream. NULL is allowed. */
+SRNN_API void srnn_stream_destroy(srnn_stream *stream);
+
+/** Number of lanes; 0 for NULL. */
+SRNN_API size_t srnn_stream_lanes(const srnn_stream *stream);
+
+/** Bytes held; 0 for NULL. */
+SRNN_API size_t srnn_stream_bytes(const srnn_stream *stream);
+
+/**
+ * One step of every lane.
+ *
+ * - x: (lanes, input_size)
+ * - y: (lanes, output_size)
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_STATE for a model of another configuration. The
+ * states stay as they were.
+ */
+SRNN_API srnn_status srnn_stream_step(srnn_stream *stream, const srnn_rnn *rnn, const float *x, size_t x_len, float *y,
+    size_t y_len, srnn_error *error);
+
+/**
+ * `steps` steps of every lane.
+ *
+ * - x: (steps, lanes, input_size), or (lanes, steps, input_size) if batch_first
+ * - y: the same with output_size features; NULL if only the states are to advance
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_STATE for a model of another configuration;
+ * SRNN_ERROR_SIZE_OVERFLOW. The states stay as they were.
+ */
+SRNN_API srnn_status srnn_stream_process(srnn_stream *stream, const srnn_rnn *rnn, size_t steps, const float *x,
+    size_t x_len, float *y, size_t y_len, srnn_error *error);
+
+/**
+ * Copies the states out, the lanes being the batch.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for cell states where the cell has none.
+ */
+SRNN_API srnn_status srnn_stream_get_state(const srnn_stream *stream, const srnn_state_out *state, srnn_error *error);
+
+/**
+ * Replaces the states, the lanes being the batch; what is NULL becomes zero.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for cell states where the cell has none.
+ */
+SRNN_API srnn_status srnn_stream_set_state(srnn_stream *stream, const srnn_state *state, srnn_error *error);
+
+/** Zeroes the states of all lanes. */
+SRNN_API srnn_status srnn_stream_reset(srnn_stream *stream, srnn_error *error);
+
+/**
+ * Zeroes the states of one lane.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for a lane that does not exist.
+ */
+SRNN_API srnn_status srnn_stream_reset_lane(srnn_stream *stream, size_t lane, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Dense layers
+ *
+ * y = W x + b, as torch.nn.Linear: weights (out_features, in_features) and optionally a bias (out_features), also as one
+ * flat array in that order.
+ */
+
+/** A dense layer. */
+typedef struct srnn_dense srnn_dense;
+
+/**
+ * Creates a layer with zero weights, with a bias if `bias` is 1. The caller destroys it.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for no features or another `bias`; SRNN_ERROR_SIZE_OVERFLOW;
+ * SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_dense_create(size_t in_features, size_t out_features, int32_t bias, srnn_dense **dense,
+    srnn_error *error);
+
+/** Destroys a dense layer. NULL is allowed. */
+SRNN_API void srnn_dense_destroy(srnn_dense *dense);
+
+/** Features of the input; 0 for NULL. */
+SRNN_API size_t srnn_dense_in_features(const srnn_dense *dense);
+
+/** Features of the output; 0 for NULL. */
+SRNN_API size_t srnn_dense_out_features(const srnn_dense *dense);
+
+/** Number of weights and biases; 0 for NULL. */
+SRNN_API size_t srnn_dense_value_count(const srnn_dense *dense);
+
+/**
+ * Draws weights and bias uniformly from +-1/sqrt(in_features), as torch.nn.Linear does; the same `seed` gives the same
+ * values on every machine.
+ */
+SRNN_API srnn_status srnn_dense_init(srnn_dense *dense, uint64_t seed, srnn_error *error);
+
+/**
+ * Copies the weights, row-major, then the bias to `values`: srnn_dense_value_count of them.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
+ */
+SRNN_API srnn_status srnn_dense_read_values(const srnn_dense *dense, float *values, size_t values_len,
+    srnn_error *error);
+
+/**
+ * Replaces the weights, row-major, then the bias with `values`.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
+ */
+SRNN_API srnn_status srnn_dense_write_values(srnn_dense *dense, const float *values, size_t values_len,
+    srnn_error *error);
+
+/**
+ * Runs the layer over any number of rows.
+ *
+ * - x: (rows, in_features)
+ * - y: (rows, out_features)
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length.
+ */
+SRNN_API srnn_status srnn_dense_forward(const srnn_dense *dense, const float *x, size_t x_len, float *y, size_t y_len,
+    srnn_error *error);
+
+/**
+ * Gradients of a loss through a forward.
+ *
+ * - x: (rows, in_features), what forward read
+ * - dy: (rows, out_features), the gradient of what it wrote
+ * - dx: receives the gradient of x; NULL if it is not wanted
+ * - grads: gradients of weights and bias are added to these, srnn_dense_value_count of them; may be NULL
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_dense_backward(const srnn_dense *dense, srnn_session *session, const float *x, size_t x_len,
+    const float *dy, size_t dy_len, float *dx, size_t dx_len, float *grads, size_t grads_len, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Embeddings
+ *
+ * A table of vectors, one a word, as torch.nn.Embedding; its gradient holds only the rows that were used.
+ */
+
+/** A table of num_embeddings rows of embedding_dim values. */
+typedef struct srnn_embedding srnn_embedding;
+
+/** The gradient of an embedding's table: only the rows that were used. */
+typedef struct srnn_embedding_grads srnn_embedding_grads;
+
+/**
+ * Creates a table of zeros. Row `padding_idx`, or none for -1, gets no gradient and stays zero when the table is drawn.
+ * The caller destroys it.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for embedding_dim 0, 2^32 - 1 or more rows, or a padding row that does not exist;
+ * SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_embedding_create(size_t num_embeddings, size_t embedding_dim, int64_t padding_idx,
+    srnn_embedding **embedding, srnn_error *error);
+
+/** Destroys an embedding. NULL is allowed. */
+SRNN_API void srnn_embedding_destroy(srnn_embedding *embedding);
+
+/** Rows of the table; 0 for NULL. */
+SRNN_API size_t srnn_embedding_num_embeddings(const srnn_embedding *embedding);
+
+/** Values of a row; 0 for NULL. */
+SRNN_API size_t srnn_embedding_dim(const srnn_embedding *embedding);
+
+/** Draws a standard normal table, as PyTorch does; the padding row becomes zero. */
+SRNN_API srnn_status srnn_embedding_init_normal(srnn_embedding *embedding, uint64_t seed, srnn_error *error);
+
+/**
+ * Draws a table uniform in [-range, range); the padding row becomes zero.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for a range that is negative or not finite.
+ */
+SRNN_API srnn_status srnn_embedding_init_uniform(srnn_embedding *embedding, float range, uint64_t seed,
+    srnn_error *error);
+
+/**
+ * Copies consecutive rows from `first_row` on to `values`: any number of whole rows.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length that is no multiple of embedding_dim; SRNN_ERROR_INVALID_ARGUMENT for
+ * rows that do not exist.
+ */
+SRNN_API srnn_status srnn_embedding_read_rows(const srnn_embedding *embedding, size_t first_row, float *values,
+    size_t values_len, srnn_error *error);
+
+/**
+ * Replaces consecutive rows from `first_row` on with `values`: any number of whole rows.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length that is no multiple of embedding_dim; SRNN_ERROR_INVALID_ARGUMENT for
+ * rows that do not exist.
+ */
+SRNN_API srnn_status srnn_embedding_write_rows(srnn_embedding *embedding, size_t first_row, const float *values,
+    size_t values_len, srnn_error *error);
+
+/** 1 if updates leave the table as it is, 0 if not or for NULL. */
+SRNN_API int32_t srnn_embedding_is_frozen(const srnn_embedding *embedding);
+
+/**
+ * Freezes the table (1), so that updates leave it as it is, or sets it free (0).
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for another number.
+ */
+SRNN_API srnn_status srnn_embedding_set_frozen(srnn_embedding *embedding, int32_t frozen, srnn_error *error);
+
+/**
+ * Copies the row of every index to `y`.
+ *
+ * - y: (indices_len, embedding_dim)
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for an index without a row.
+ */
+SRNN_API srnn_status srnn_embedding_forward(const srnn_embedding *embedding, const uint32_t *indices,
+    size_t indices_len, float *y, size_t y_len, srnn_error *error);
+
+/** Creates an empty gradient for the table of `embedding`, which it does not keep. The caller destroys it. */
+SRNN_API srnn_status srnn_embedding_grads_create(const srnn_embedding *embedding, srnn_embedding_grads **grads,
+    srnn_error *error);
+
+/** Destroys a gradient. NULL is allowed. */
+SRNN_API void srnn_embedding_grads_destroy(srnn_embedding_grads *grads);
+
+/** Sets the gradient to zero: forgets all rows and keeps the memory. */
+SRNN_API srnn_status srnn_embedding_grads_zero(srnn_embedding_grads *grads, srnn_error *error);
+
+/**
+ * Backward: adds `dy`, the gradient of what srnn_embedding_forward wrote for `indices`. A row's gradients are summed in
+ * order of appearance; the padding row gets none.
+ *
+ * - dy: (indices_len, embedding_dim)
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for an index without a row;
+ * SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_embedding_grads_add(srnn_embedding_grads *grads, const uint32_t *indices, size_t indices_len,
+    const float *dy, size_t dy_len, srnn_error *error);
+
+/**
+ * Writes where the gradient lies: the indices of its `rows_len` rows, ascending, and their values, rows_len *
+ * embedding_dim. Memory of `grads`, of which the caller may change the values, for clipping for example, until the next
+ * call with `grads`.
+ */
+SRNN_API srnn_status srnn_embedding_grads_data(srnn_embedding_grads *grads, const uint32_t **rows, size_t *rows_len,
+    float **values, size_t *values_len, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Softmax and sigmoid
+ */
+
+/**
+ * Softmax of every row of `x`. A row with NaN, with +inf, or with nothing but -inf becomes NaN, as in PyTorch; any other
+ * -inf gives 0.
+ *
+ * - x, y: (rows, cols)
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length.
+ */
+SRNN_API srnn_status srnn_softmax(size_t cols, const float *x, size_t x_len, float *y, size_t y_len, srnn_error *error);
+
+/**
+ * The natural logarithm of srnn_softmax, computed without cancellation.
+ *
+ * - x, y: (rows, cols)
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length.
+ */
+SRNN_API srnn_status srnn_log_softmax(size_t cols, const float *x, size_t x_len, float *y, size_t y_len,
+    srnn_error *error);
+
+/** The logistic function 1 / (1 + exp(-x)) of every value, in place. */
+SRNN_API srnn_status srnn_sigmoid(float *x, size_t x_len, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Dropout
+ */
+
+/**
+ * Dropout in place (torch.nn.functional.dropout): each value becomes 0 with probability `p`, the others are divided by
+ * 1 - p. A value's fate depends on `seed` and on its position, `offset` plus its index, alone, so nothing is stored, and
+ * backward is the same call on the gradient.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for `p` outside [0, 1].
+ */
+SRNN_API srnn_status srnn_dropout(double p, uint64_t seed, uint64_t offset, float *x, size_t x_len, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Losses
+ *
+ * Each writes its value and, on request, the gradient of that value. Sums run in double in a fixed order, so a loss has
+ * the same bits on every machine. NaN or infinite inputs are not hidden: they reach the loss and the gradient.
+ */
+
+/** How the losses of single rows or values become one. */
+typedef enum srnn_reduction {
+  /** Their mean; where classes have weights, the weighted mean. */
+  SRNN_REDUCTION_MEAN = 0,
+  /** Their sum. */
+  SRNN_REDUCTION_SUM = 1,
+} srnn_reduction;
+
+/** Options of the losses. Where a loss takes NULL, that means what srnn_loss_options_init fills in. */
+typedef struct srnn_loss_options {
+  /** Bytes of this struct as the caller knows it; set by the init function. */
+  uint32_t struct_size;
+  /** An srnn_reduction. Default SRNN_REDUCTION_MEAN. */
+  int32_t reduction;
+  /** Cross-entropy: rows with this target take no part. Default -100. */
+  int64_t ignore_index;
+  /**
+   * One finite value >= 0 for each class: cross-entropy's weight, or binary cross-entropy's pos_weight. Default NULL,
+   * all 1.
+   */
+  const float *weight;
+  /** The number of classes if there are weights, else 0. */
+  size_t weight_len;
+  /** Zero. */
+  uint64_t reserved[2];
+} srnn_loss_options;
+
+/** Fills in `options` with PyTorch's defaults. NULL is ignored. */
+SRNN_API void srnn_loss_options_init(srnn_loss_options *options);
+
+/**
+ * Softmax cross-entropy over class indices (torch.nn.CrossEntropyLoss).
+ *
+ * - logits: (targets_len, classes)
+ * - targets: for each row a class, or ignore_index
+ * - loss: receives the loss; with a weighted mean, divided by the sum of the targets' weights
+ * - dlogits: receives the gradient of logits; NULL if it is not wanted
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for a target that is no class, a weight
+ * that is negative or not finite, and a mean over nothing.
+ */
+SRNN_API srnn_status srnn_cross_entropy(const srnn_loss_options *options, size_t classes, const float *logits,
+    size_t logits_len, const int64_t *targets, size_t targets_len, double *loss, float *dlogits, size_t dlogits_len,
+    srnn_error *error);
+
+/**
+ * Sigmoid binary cross-entropy on logits, for any number of labels a row (torch.nn.BCEWithLogitsLoss).
+ *
+ * - logits: (rows, classes)
+ * - targets: the same shape, each in [0, 1]
+ * - loss: receives the loss; a mean is over all values
+ * - dlogits: receives the gradient of logits; NULL if it is not wanted
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for a target outside [0, 1], a weight that
+ * is negative or not finite, and a mean over nothing.
+ */
+SRNN_API srnn_status srnn_bce_with_logits(const srnn_loss_options *options, size_t classes, const float *logits,
+    size_t logits_len, const float *targets, size_t targets_len, double *loss, float *dlogits, size_t dlogits_len,
+    srnn_error *error);
+
+/**
+ * Mean squared error (torch.nn.MSELoss).
+ *
+ * - prediction, target: of one length
+ * - loss: receives the loss
+ * - dprediction: receives the gradient of prediction; NULL if it is not wanted
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for options with weights, which this loss
+ * does not have, and a mean over nothing.
+ */
+SRNN_API srnn_status srnn_mse_loss(const srnn_loss_options *options, const float *prediction, size_t prediction_len,
+    const float *target, size_t target_len, double *loss, float *dprediction, size_t dprediction_len,
+    srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Gradient clipping
+ */
+
+/**
+ * Writes the L2 norm of several gradients together to `norm`. NaN or infinite where a gradient is.
+ *
+ * - grads, lengths: `count` arrays and their lengths
+ */
+SRNN_API srnn_status srnn_grad_norm(const float *const *grads, const size_t *lengths, size_t count, double *norm,
+    srnn_error *error);
+
+/**
+ * Scales several gradients together so that their L2 norm is at most `max_norm` (torch.nn.utils.clip_grad_norm_), and
+ * writes the norm from before to `norm`, which may be NULL. Gradients whose norm is not finite stay as they are: check
+ * `norm` to skip such a step. An infinite `max_norm` only measures.
+ *
+ * - grads, lengths: `count` arrays and their lengths; they must not overlap
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for a max_norm that is negative or NaN, and for arrays that overlap;
+ * SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_clip_grad_norm(float *const *grads, const size_t *lengths, size_t count, double max_norm,
+    double *norm, srnn_error *error);
+
+/**
+ * Limits every value of several gradients to -clip_value .. clip_value (torch.nn.utils.clip_grad_value_). NaN stays NaN.
+ *
+ * - grads, lengths: `count` arrays and their lengths; they must not overlap
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for a clip_value that is negative or NaN, and for arrays that overlap;
+ * SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_clip_grad_value(float *const *grads, const size_t *lengths, size_t count, float clip_value,
+    srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Optimizers
+ *
+ * SGD, Adam, AdamW and RMSprop with PyTorch's semantics. A training step is srnn_optimizer_begin_step, then one update
+ * for every parameter array. The caller numbers these arrays: a slot holds the state of one, is created by the slot's
+ * first update, and counts its own updates.
+ */
+
+/** Optimizers. */
+typedef enum srnn_optimizer_kind {
+  /** Stochastic gradient descent (torch.optim.SGD). */
+  SRNN_OPTIMIZER_SGD = 0,
+  /** Adam (torch.optim.Adam). */
+  SRNN_OPTIMIZER_ADAM = 1,
+  /** Adam with decoupled weight decay (torch.optim.AdamW). */
+  SRNN_OPTIMIZER_ADAMW = 2,
+  /** RMSprop (torch.optim.RMSprop). */
+  SRNN_OPTIMIZER_RMSPROP = 3,
+} srnn_optimizer_kind;
+
+/** An optimizer and its state. */
+typedef struct srnn_optimizer srnn_optimizer;
+
+/**
+ * Hyperparameters, with PyTorch's names. A kind reads only its own. Fill it in with srnn_optimizer_config_init, then
+ * change fields.
+ */
+typedef struct srnn_optimizer_config {
+  /** Bytes of this struct as the caller knows it; set by the init function. */
+  uint32_t struct_size;
+  /** An srnn_optimizer_kind. */
+  int32_t kind;
+  /** Learning rate. Default 1e-3; RMSprop 1e-2. */
+  double lr;
+  /** Added to the gradient times the parameter; AdamW takes it off the parameter times lr. Default 0; AdamW 1e-2. */
+  double weight_decay;
+  /** SGD, RMSprop: momentum. Default 0, none. */
+  double momentum;
+  /** SGD: the gradient enters the momentum times 1 - dampening. Default 0. */
+  double dampening;
+  /** Adam, AdamW: decay rate of the running mean of gradients, in [0, 1). Default 0.9. */
+  double beta1;
+  /** Adam, AdamW: decay rate of the running mean of their squares, in [0, 1). Default 0.999. */
+  double beta2;
+  /** RMSprop: decay rate of the running mean of squares, in [0, 1]. Default 0.99. */
+  double alpha;
+  /** Adam, AdamW, RMSprop: added to the denominator. Default 1e-8. */
+  double eps;
+  /** SGD: 1 for Nesterov's momentum. Default 0. */
+  int32_t nesterov;
+  /** RMSprop: 1 to divide by the standard deviation. Default 0. */
+  int32_t centered;
+  /** Zero. */
+  uint64_t reserved[4];
+} srnn_optimizer_config;
+
+/**
+ * Fills in `config` with PyTorch's defaults for `kind` (an srnn_optimizer_kind). Values are checked by
+ * srnn_optimizer_create. NULL is ignored.
+ */
+SRNN_API void srnn_optimizer_config_init(srnn_optimizer_config *config, int32_t kind);
+
+/**
+ * Creates an optimizer without slots. The caller destroys it.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT, naming the field, for a value that the optimizer cannot work with;
+ * SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_optimizer_create(const srnn_optimizer_config *config, srnn_optimizer **optimizer,
+    srnn_error *error);
+
+/** Destroys an optimizer. NULL is allowed. */
+SRNN_API void srnn_optimizer_destroy(srnn_optimizer *optimizer);
+
+/** The learning rate; 0 for NULL. */
+SRNN_API double srnn_optimizer_lr(const srnn_optimizer *optimizer);
+
+/**
+ * Sets the learning rate from the next update on.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for one that is negative or not finite.
+ */
+SRNN_API srnn_status srnn_optimizer_set_lr(srnn_optimizer *optimizer, double lr, srnn_error *error);
+
+/** Steps begun so far; 0 for NULL. */
+SRNN_API uint64_t srnn_optimizer_step(const srnn_optimizer *optimizer);
+
+/** Begins the next step: every slot may be updated once more. */
+SRNN_API srnn_status srnn_optimizer_begin_step(srnn_optimizer *optimizer, srnn_error *error);
+
+/**
+ * Updates all parameters of `rnn` with their gradients, as slot `slot`.
+ *
+ * Errors: SRNN_ERROR_INVALID_STATE before the first begin_step and for a slot that this step already updated;
+ * SRNN_ERROR_SHAPE_MISMATCH for another model's grads and for a slot that was created for another length;
+ * SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_optimizer_update_rnn(srnn_optimizer *optimizer, size_t slot, srnn_rnn *rnn,
+    const srnn_grads *grads, srnn_error *error);
+
+/**
+ * Updates weights and bias of `dense` with `grads`, srnn_dense_value_count of them, as slot `slot`. Errors are those of
+ * srnn_optimizer_update_rnn.
+ */
+SRNN_API srnn_status srnn_optimizer_update_dense(srnn_optimizer *optimizer, size_t slot, srnn_dense *dense,
+    const float *grads, size_t grads_len, srnn_error *error);
+
+/**
+ * Updates the table of `embedding`, unless it is frozen, as slot `slot`. Rows without a gradient move where the
+ * optimizer says so, bit for bit as with a dense gradient, but without weight decay only rows that ever had a gradient
+ * are visited. Errors are those of srnn_optimizer_update_rnn.
+ */
+SRNN_API srnn_status srnn_optimizer_update_embedding(srnn_optimizer *optimizer, size_t slot, srnn_embedding *embedding,
+    const srnn_embedding_grads *grads, srnn_error *error);
+
+/**
+ * Updates the caller's own parameters `values` with `grads`, of the same length, as slot `slot`. Errors are those of
+ * srnn_optimizer_update_rnn.
+ */
+SRNN_API srnn_status srnn_optimizer_update(srnn_optimizer *optimizer, size_t slot, float *values, size_t values_len,
+    const float *grads, size_t grads_len, srnn_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SIMDRNN_H */

@@ -1,0 +1,186 @@
+//! Pointers that come in: NULL, alignment, extent and overlap are checked before a slice is made.
+
+use crate::error::{Result, ensure, err};
+use std::ffi::{CStr, c_char};
+use std::mem::MaybeUninit;
+
+/// The most arrays that one call takes.
+const MOST: usize = 12;
+
+/// The arrays of one call. Each is checked as it comes in, also against those before it: memory that the call writes must
+/// not overlap any other array.
+pub(super) struct Arrays {
+    spans: [Span; MOST],
+    count: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Span {
+    name: &'static str,
+    start: usize,
+    end: usize,
+    written: bool,
+}
+
+impl Arrays {
+    pub(super) fn new() -> Self {
+        Self { spans: [Span { name: "", start: 0, end: 0, written: false }; MOST], count: 0 }
+    }
+
+    /// An array that the call reads; NULL with length 0 is an empty one.
+    ///
+    /// # Safety
+    /// `ptr` is NULL or points to `len` values that live and do not change until the call returns.
+    pub(super) unsafe fn read<'a, T>(&mut self, name: &'static str, ptr: *const T, len: usize) -> Result<&'a [T]> {
+        if len == 0 {
+            return Ok(&[]);
+        }
+        self.add(name, ptr, len, false)?;
+        // SAFETY: checked for NULL, alignment and extent; the rest is the caller's promise.
+        Ok(unsafe { std::slice::from_raw_parts(ptr, len) })
+    }
+
+    /// As [`Arrays::read`]; NULL with length 0 is none.
+    ///
+    /// # Safety
+    /// As for [`Arrays::read`].
+    pub(super) unsafe fn read_optional<'a, T>(
+        &mut self,
+        name: &'static str,
+        ptr: *const T,
+        len: usize,
+    ) -> Result<Option<&'a [T]>> {
+        if ptr.is_null() && len == 0 {
+            return Ok(None);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.read(name, ptr, len) }.map(Some)
+    }
+
+    /// An array that the call writes; NULL with length 0 is an empty one.
+    ///
+    /// # Safety
+    /// `ptr` is NULL or points to `len` initialized values that nothing else uses until the call returns.
+    pub(super) unsafe fn write<'a, T>(&mut self, name: &'static str, ptr: *mut T, len: usize) -> Result<&'a mut [T]> {
+        if len == 0 {
+            return Ok(&mut []);
+        }
+        self.add(name, ptr, len, true)?;
+        // SAFETY: checked for NULL, alignment, extent and overlap; the rest is the caller's promise. Memory that C has
+        // not initialized is written and never read.
+        Ok(unsafe { std::slice::from_raw_parts_mut(ptr, len) })
+    }
+
+    /// As [`Arrays::write`]; NULL with length 0 is none.
+    ///
+    /// # Safety
+    /// As for [`Arrays::write`].
+    pub(super) unsafe fn write_optional<'a, T>(
+        &mut self,
+        name: &'static str,
+        ptr: *mut T,
+        len: usize,
+    ) -> Result<Option<&'a mut [T]>> {
+        if ptr.is_null() && len == 0 {
+            return Ok(None);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.write(name, ptr, len) }.map(Some)
+    }
+
+    fn add<T>(&mut self, name: &'static str, ptr: *const T, len: usize, written: bool) -> Result<()> {
+        let span = span(name, ptr, len)?;
+        let span = Span { name, start: span.0, end: span.1, written };
+        for other in &self.spans[..self.count] {
+            ensure!(
+                !(written || other.written) || span.end <= other.start || other.end <= span.start,
+                InvalidArgument,
+                "{name} overlaps {}, expected separate memory",
+                other.name
+            );
+        }
+        self.spans[self.count] = span;
+        self.count += 1;
+        Ok(())
+    }
+}
+
+/// Where an array of at least one value starts and ends.
+pub(super) fn span<T>(name: &str, ptr: *const T, len: usize) -> Result<(usize, usize)> {
+    check(name, ptr)?;
+    let start = ptr.addr();
+    let end = len.checked_mul(size_of::<T>()).filter(|&bytes| bytes <= isize::MAX as usize);
+    let end = end.and_then(|bytes| start.checked_add(bytes));
+    let end = end.ok_or_else(|| err!(SizeOverflow, "{name} has {len} values, more than memory can hold"))?;
+    Ok((start, end))
+}
+
+/// An error unless `ptr` may point to a `T`.
+pub(super) fn check<T>(name: &str, ptr: *const T) -> Result<()> {
+    ensure!(!ptr.is_null(), NullPointer, "{name} is NULL");
+    ensure!(ptr.is_aligned(), InvalidArgument, "{name} is not aligned to {} bytes", align_of::<T>());
+    Ok(())
+}
+
+/// The place of a result; whatever is there is not read.
+///
+/// # Safety
+/// `ptr` is NULL or points to room for a `T` that nothing else uses until the call returns.
+pub(super) unsafe fn out<'a, T>(name: &str, ptr: *mut T) -> Result<&'a mut MaybeUninit<T>> {
+    check(name, ptr)?;
+    // SAFETY: not NULL, aligned; the rest is the caller's promise.
+    Ok(unsafe { &mut *ptr.cast::<MaybeUninit<T>>() })
+}
+
+/// A NUL-terminated UTF-8 text.
+///
+/// # Safety
+/// `ptr` is NULL or points to a NUL-terminated text that lives and does not change until the call returns.
+pub(super) unsafe fn text<'a>(name: &str, ptr: *const c_char) -> Result<&'a str> {
+    check(name, ptr)?;
+    // SAFETY: the caller's promise.
+    let text = unsafe { CStr::from_ptr(ptr) };
+    text.to_str().map_err(|_| err!(InvalidArgument, "{name} is not UTF-8"))
+}
+
+/// A C truth value: 0 or 1.
+pub(super) fn flag(name: &str, value: i32) -> Result<bool> {
+    ensure!(value == 0 || value == 1, InvalidArgument, "{name} is {value}, expected 0 or 1");
+    Ok(value == 1)
+}
+
+/// A size of a config struct.
+pub(super) fn size(name: &str, value: u64) -> Result<usize> {
+    usize::try_from(value).map_err(|_| err!(SizeOverflow, "{name} is {value}, more than memory can hold"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn arrays_are_checked() {
+        let mut values = [0f32; 8];
+        let p = values.as_mut_ptr();
+        let kind = |result: Result<&mut [f32]>| result.err().map(|e| e.kind());
+        // SAFETY: wherever a slice is made, it lies within `values`, and no two of them are used.
+        unsafe {
+            let mut a = Arrays::new();
+            assert_eq!(a.read("x", p, 4).unwrap().len(), 4);
+            assert_eq!(a.read("again", p, 8).unwrap().len(), 8);
+            assert_eq!(kind(a.write("y", p.add(7), 1)), Some(ErrorKind::InvalidArgument));
+            let mut a = Arrays::new();
+            assert_eq!(a.read("x", p, 4).unwrap().len(), 4);
+            assert_eq!(kind(a.write("y", p.add(3), 2)), Some(ErrorKind::InvalidArgument));
+            assert_eq!(kind(a.write("y", p.add(4), 2)), None);
+            assert!(a.read("z", p.add(5), 1).is_err());
+            assert_eq!(kind(a.write("y", p.byte_add(1), 1)), Some(ErrorKind::InvalidArgument));
+            assert_eq!(kind(a.write("y", std::ptr::null_mut(), 1)), Some(ErrorKind::NullPointer));
+            assert_eq!(kind(a.write("y", p, usize::MAX / 2)), Some(ErrorKind::SizeOverflow));
+            assert_eq!(kind(a.write("y", std::ptr::null_mut(), 0)), None);
+            assert!(a.read_optional("h0", std::ptr::null::<f32>(), 0).unwrap().is_none());
+            assert!(a.read_optional("h0", p, 0).unwrap().is_some());
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! # Threads
+//!
+//! No thread is started unless a pool is made. A session that was created with a pool spreads its work over the pool's
+//! threads; the number of threads changes no bit of a result.
+
+use super::args::out;
+use super::call;
+use super::error::{srnn_error, srnn_status};
+use super::handle;
+use crate::parallel::Pool;
+
+/// Threads that sessions share.
+pub struct srnn_pool(pub(super) Pool);
+
+/// Starts `threads` threads, or, for 0, as many as the process may use at once. The caller destroys the pool; sessions
+/// that use it keep its threads alive.
+///
+/// Errors: SRNN_ERROR_INVALID_ARGUMENT for more than 1024 threads; SRNN_ERROR_OUT_OF_MEMORY if they cannot be started.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_pool_create(
+    threads: usize,
+    pool: *mut *mut srnn_pool,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let pool = unsafe { out("pool", pool) }?;
+        pool.write(handle::create(srnn_pool(Pool::new(threads)?))?);
+        Ok(())
+    })
+}
+
+/// Destroys a pool; its threads end with the last session that uses them. NULL is allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_pool_destroy(pool: *mut srnn_pool) {
+    // SAFETY: the header's contract.
+    unsafe { handle::destroy(pool) }
+}
+
+/// Number of threads; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_pool_threads(pool: *const srnn_pool) -> usize {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(pool, 0, |p| p.0.threads()) }
+}

@@ -1,0 +1,160 @@
+//! # Truncated backpropagation through time
+//!
+//! BPTT(h; h') of Williams and Peng 1990, for sequences of any length in memory that k2 sets: after every chunk of k1
+//! steps its errors are propagated back over the last k2 steps. k2 = k1 is the usual training on consecutive chunks with
+//! carried, detached states.
+
+use super::args::{Arrays, check, out};
+use super::batch::{srnn_state_out, write_state};
+use super::call;
+use super::error::{srnn_error, srnn_status};
+use super::handle;
+use super::rnn::{copy, srnn_rnn};
+use super::session::srnn_session;
+use super::train::srnn_grads;
+use crate::error::ensure;
+use crate::rnn::TruncatedBptt;
+
+/// Tapes of the last k2 / k1 chunks and the carried states.
+pub struct srnn_truncated_bptt(TruncatedBptt);
+
+/// Creates zero states for batches of `batch_size` sequences and models like `rnn`, which must have forward layers only;
+/// `k2` is a multiple of `k1`. It does not keep `rnn`. The caller destroys it.
+///
+/// Errors: SRNN_ERROR_INVALID_ARGUMENT for any of that; SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_truncated_bptt_create(
+    rnn: *const srnn_rnn,
+    batch_size: usize,
+    k1: usize,
+    k2: usize,
+    bptt: *mut *mut srnn_truncated_bptt,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (rnn, bptt) = unsafe { (handle::shared("rnn", rnn)?, out("bptt", bptt)?) };
+        bptt.write(handle::create(srnn_truncated_bptt(TruncatedBptt::new(&rnn.0, batch_size, k1, k2)?))?);
+        Ok(())
+    })
+}
+
+/// Destroys one. NULL is allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_truncated_bptt_destroy(bptt: *mut srnn_truncated_bptt) {
+    // SAFETY: the header's contract.
+    unsafe { handle::destroy(bptt) }
+}
+
+/// Bytes held; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_truncated_bptt_bytes(bptt: *const srnn_truncated_bptt) -> usize {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(bptt, 0, |b| b.0.bytes()) }
+}
+
+/// Starts new sequences: zero states, nothing to propagate into.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_truncated_bptt_reset(
+    bptt: *mut srnn_truncated_bptt,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        unsafe { handle::exclusive("bptt", bptt) }?.0.reset();
+        Ok(())
+    })
+}
+
+/// Runs the next chunk, `steps` (1 to k1) long, from the carried states.
+///
+/// - x: (steps, batch, input_size), or (batch, steps, input_size) if batch_first
+/// - y: the same with output_size features; NULL if it is not wanted
+///
+/// Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for the number of steps;
+/// SRNN_ERROR_INVALID_STATE for a model of another configuration; SRNN_ERROR_OUT_OF_MEMORY. The states stay as they were.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_truncated_bptt_forward(
+    bptt: *mut srnn_truncated_bptt,
+    rnn: *const srnn_rnn,
+    session: *mut srnn_session,
+    steps: usize,
+    dropout_seed: u64,
+    x: *const f32,
+    x_len: usize,
+    y: *mut f32,
+    y_len: usize,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        let mut a = Arrays::new();
+        // SAFETY: the header's contract.
+        unsafe {
+            let (bptt, rnn) = (handle::exclusive("bptt", bptt)?, handle::shared("rnn", rnn)?);
+            let session = handle::exclusive("session", session)?;
+            let x = a.read("x", x, x_len)?;
+            let y = a.write_optional("y", y, y_len)?;
+            bptt.0.forward(&rnn.0, &mut session.0, steps, x, y, dropout_seed)
+        }
+    })
+}
+
+/// Propagates the errors of the newest chunk back over the last k2 steps and adds to `grads`.
+///
+/// - dy: the gradient of that chunk's y
+/// - dx: receives the gradient of its x; NULL if it is not wanted
+///
+/// Errors: SRNN_ERROR_SHAPE_MISMATCH for a length or another model's grads; SRNN_ERROR_INVALID_STATE without a forward
+/// since the last backward, or for a model of another configuration; SRNN_ERROR_OUT_OF_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_truncated_bptt_backward(
+    bptt: *mut srnn_truncated_bptt,
+    rnn: *const srnn_rnn,
+    session: *mut srnn_session,
+    dy: *const f32,
+    dy_len: usize,
+    dx: *mut f32,
+    dx_len: usize,
+    grads: *mut srnn_grads,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        let mut a = Arrays::new();
+        // SAFETY: the header's contract.
+        unsafe {
+            let (bptt, rnn) = (handle::exclusive("bptt", bptt)?, handle::shared("rnn", rnn)?);
+            let (session, grads) = (handle::exclusive("session", session)?, handle::exclusive("grads", grads)?);
+            let dy = a.read("dy", dy, dy_len)?;
+            let dx = a.write_optional("dx", dx, dx_len)?;
+            bptt.0.backward(&rnn.0, &mut session.0, dy, dx, &mut grads.0)
+        }
+    })
+}
+
+/// Copies the carried states out.
+///
+/// Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for cell states where the cell has none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_truncated_bptt_get_state(
+    bptt: *const srnn_truncated_bptt,
+    state: *const srnn_state_out,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (bptt, [h, c]) = unsafe {
+            let bptt = handle::shared("bptt", bptt)?;
+            check("state", state)?;
+            (bptt, write_state(&mut Arrays::new(), ["state.h", "state.c"], state)?)
+        };
+        // Both lengths are checked before either array is written.
+        if let Some(h) = &h {
+            crate::error::check_len("state.h", h.len(), bptt.0.hidden().len())?;
+        }
+        if let Some(c) = c {
+            ensure!(!bptt.0.cell().is_empty(), InvalidArgument, "state.c is given, but only an LSTM has cell states");
+            copy("state.c", bptt.0.cell(), c)?;
+        }
+        h.map_or(Ok(()), |h| copy("state.h", bptt.0.hidden(), h))
+    })
+}
