@@ -101,7 +101,9 @@ fn sources(dir: &str, extension: &str) -> Vec<PathBuf> {
 
 fn compile(source: &Path, standard: &str, more: &[&str]) -> PathBuf {
     let language = if standard.starts_with("c++") { "c++" } else { "c" };
-    let object = workplace().join(format!("{}.{language}.o", source.file_stem().unwrap().to_str().unwrap()));
+    // Folders have files of the same name.
+    let name = source.strip_prefix(root()).unwrap().with_extension("").display().to_string().replace('/', "-");
+    let object = workplace().join(format!("{name}.{language}.o"));
     let mut command = compiler(language);
     run(command.arg(format!("-std={standard}")).args(more).arg("-c").arg(source).arg("-o").arg(&object));
     object
