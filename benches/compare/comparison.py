@@ -1,0 +1,155 @@
+"""The measurement: all participants in turns, case by case."""
+
+import argparse
+import datetime
+import os
+import pathlib
+import tempfile
+
+import charts
+import inputs
+import participants
+import report
+from grid import Case
+from participants import BUILD, OURS, ROOT
+from report import Result
+from workers import Worker, WorkerError, prepare_request
+
+BURST = 80  # milliseconds
+PATIENCE = 180.0  # seconds for one answer
+
+
+class Comparison:
+    """Workers for one number of threads, and what they measure."""
+
+    def __init__(self, names: list[str], threads: int, args: argparse.Namespace, wide: bool):
+        self.threads, self.seconds = threads, args.seconds
+        self.environment = participants.environment(threads, args.isa)
+        self.cpus = participants.cores()[:threads]
+        self.log = BUILD / "peers.log"
+        self.names, self.versions, self.workers = names, {}, {}
+        self.limits = self.start_limits("avx512" if wide else "avx2")
+
+    def start_limits(self, isa: str) -> Worker:
+        command = [str(BUILD / "limits"), str(self.threads), isa]
+        return Worker(command, self.environment, self.cpus, self.log, greeting=False)
+
+    def peak(self, isa: str) -> dict[str, str]:
+        worker = self.start_limits(isa)
+        rate = worker.ask("4096 400", PATIENCE)["gflops"]
+        worker.stop()
+        return {f"FMA peak, {isa}, threads {self.threads}": f"{rate:.0f} GFLOP/s"}
+
+    def start(self, name: str) -> Worker:
+        worker = self.workers.get(name)
+        if worker is None:
+            worker = Worker(participants.command(name, self.threads), self.environment, self.cpus, self.log)
+            self.workers[name], self.versions[name] = worker, worker.version
+        return worker
+
+    def drop(self, name: str) -> None:
+        if name in self.workers:
+            self.workers.pop(name).stop()
+
+    def close(self) -> None:
+        for name in list(self.workers):
+            self.drop(name)
+        self.limits.stop()
+
+    def measure(self, case: Case, names: list[str]) -> Result:
+        """Prepares all participants, compares their results with ours, then times them in turns."""
+        result = Result(case, self.threads)
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            inputs.write(case, folder)
+            active = []
+            for participant in names:
+                try:
+                    answer = self.start(participant).ask(prepare_request(case, folder), PATIENCE)
+                except WorkerError as error:
+                    answer = {"error": str(error)}
+                    self.drop(participant)
+                reason = answer.get("error")
+                if "skip" in answer:
+                    continue
+                if not reason and participant != OURS and OURS in active:
+                    reason = inputs.disagreement(case, folder, OURS, participant)
+                    reason = reason and f"disagrees: {reason}"
+                if reason:
+                    result.left_out[participant] = reason
+                else:
+                    active.append(participant)
+        spent = dict.fromkeys(active, 0.0)
+        for number in range(1000):
+            turn = [p for p in active if spent[p] < self.seconds or number < 3]
+            if not turn:
+                break
+            limits = self.limits.ask(f"{case.weight_bytes} {BURST // 2}", PATIENCE)
+            result.gflops, result.gbytes = max(result.gflops, limits["gflops"]), max(result.gbytes, limits["gbytes"])
+            for participant in turn[number % len(turn) :] + turn[: number % len(turn)]:
+                try:
+                    answer = self.workers[participant].ask(f"burst {BURST}", PATIENCE)
+                except WorkerError as error:
+                    answer = {"error": str(error)}
+                    self.drop(participant)
+                if "times" not in answer:
+                    result.left_out[participant] = answer.get("error", "no times")
+                    result.times.pop(participant, None)
+                    active.remove(participant)
+                    continue
+                result.times.setdefault(participant, []).extend(answer["times"])
+                spent[participant] += max(BURST * 1e-3, sum(answer["times"]))
+        return result
+
+
+def machine(args: argparse.Namespace, versions: dict[str, str], limits: dict[str, str]) -> dict[str, str]:
+    return {
+        "date": datetime.datetime.now().isoformat(timespec="minutes"),
+        "cpu": participants.cpu_name(),
+        "cores": str(len(participants.cores())),
+        "isa": f"all limited to {args.isa}" if args.isa else "as chosen by each",
+        "commit": participants.tool_version("git", "-C", str(ROOT), "describe", "--always", "--dirty"),
+        "rustc": participants.tool_version("rustc", "--version"),
+        "load": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        **limits,
+        **versions,
+    }
+
+
+def compare(args: argparse.Namespace, cases: list[Case], names: list[str]) -> None:
+    """Measures, prints and writes."""
+    wide = "avx512f" in participants.cpu_flags() and args.isa != "avx2"
+    results, versions, limits = [], {}, {}
+    try:
+        for threads in map(int, args.threads.split(",")):
+            if threads > len(participants.cores()):
+                print(f"no {threads} cores to run {threads} threads on")
+                continue
+            comparison = Comparison(names, threads, args, wide)
+            try:
+                for isa in ("avx2", "avx512") if wide else ("avx2",):
+                    limits |= comparison.peak(isa)
+                print(report.line(report.HEADER), flush=True)
+                for case in cases:
+                    result = comparison.measure(case, names)
+                    results.append(result)
+                    print(report.row(result), flush=True)
+                    for participant, reason in result.left_out.items():
+                        print(f"    left out: {participant}: {reason}", flush=True)
+            finally:
+                comparison.close()
+                versions |= comparison.versions
+    except KeyboardInterrupt:
+        print("stopped; what was measured so far:")
+    about = machine(args, versions, limits)
+    print()
+    for name, value in about.items():
+        print(f"{name}: {value}")
+    if not results:
+        return
+    stamp = datetime.date.today().isoformat()
+    kind = ("curves" if args.curves else "compare") + (f"-{args.isa}" if args.isa else "")
+    out = args.out or (ROOT / "benches" / "record" / f"{stamp}-{kind}.csv" if args.record else BUILD / f"{kind}.csv")
+    report.write_csv(out, results, versions, about)
+    written = [out, *(charts.curves if args.curves else charts.ratios)(results, out.with_suffix(""))]
+    print("\n".join(f"wrote {os.path.relpath(path)}" for path in written))
