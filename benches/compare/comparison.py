@@ -69,14 +69,16 @@ class Comparison:
                 except WorkerError as error:
                     answer = {"error": str(error)}
                     self.drop(participant)
-                reason = answer.get("error")
-                if "skip" in answer:
+                if "skip" in answer and participant != OURS:
                     continue
-                if not reason and participant != OURS and OURS in active:
+                reason = answer.get("error", answer.get("skip"))
+                if not reason and participant != OURS:
                     reason = inputs.disagreement(case, folder, OURS, participant)
                     reason = reason and f"disagrees: {reason}"
                 if reason:
                     result.left_out[participant] = reason
+                    if participant == OURS:  # nothing to compare with
+                        return result
                 else:
                     active.append(participant)
         spent = dict.fromkeys(active, 0.0)

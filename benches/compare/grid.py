@@ -88,7 +88,16 @@ class Case:
 def grid() -> list[Case]:
     cases = []
 
-    def add(family: str, kind: str, mode: str, steps: int, batch: int, sizes: list[tuple[int, int]], suffix: str = "", **more: int) -> None:
+    def add(
+        family: str,
+        kind: str,
+        mode: str,
+        steps: int,
+        batch: int,
+        sizes: list[tuple[int, int]],
+        suffix: str = "",
+        **more: int,
+    ) -> None:
         for i, h in sizes:
             cases.append(Case(f"{family}-{kind}-{i}-{h}{suffix}", kind, mode, steps, batch, i, h, **more))
 
@@ -114,7 +123,9 @@ def grid() -> list[Case]:
     add("trainlen", "lstm", "train-len", 50, 32, square(256))
     add("trainlen", "gru", "train-len", 50, 32, square(256))
     add("trainlen-bi", "gru", "train-len", 50, 32, square(128), directions=2)
-    cases.append(Case("classifier", "lstm", "classifier", 30, 32, 64, 64, directions=2, classes=8, words=2000, batches=8))
+    cases.append(
+        Case("classifier", "lstm", "classifier", 30, 32, 64, 64, directions=2, classes=8, words=2000, batches=8)
+    )
 
     kinds, batches = ("lstm", "gru", "rnn"), (2, 7, 90)
     for row, hidden in enumerate((10, 33, 129, 300, 511, 700)):
@@ -124,8 +135,20 @@ def grid() -> list[Case]:
     for kind, hidden, batch in (("rnn", 10, 90), ("lstm", 33, 7), ("gru", 129, 90), ("lstm", 300, 2), ("gru", 511, 7)):
         add("odd-train", kind, "train", 25, batch, square(hidden), f"-b{batch}")
 
-    for m, n, k in ((1, 256, 64), (1, 512, 128), (1, 1024, 256), (1, 2048, 512), (1, 4096, 1024), (8, 1024, 256),
-                    (16, 1024, 256), (64, 512, 128), (64, 2048, 512), (100, 1024, 256), (1600, 1024, 256), (3200, 2048, 512)):
+    for m, n, k in (
+        (1, 256, 64),
+        (1, 512, 128),
+        (1, 1024, 256),
+        (1, 2048, 512),
+        (1, 4096, 1024),
+        (8, 1024, 256),
+        (16, 1024, 256),
+        (64, 512, 128),
+        (64, 2048, 512),
+        (100, 1024, 256),
+        (1600, 1024, 256),
+        (3200, 2048, 512),
+    ):
         cases.append(Case(f"{'gemv' if m == 1 else 'gemm'}-{m}x{n}x{k}", "rnn", "dense", 1, m, k, n))
     return cases
 

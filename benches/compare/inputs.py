@@ -15,7 +15,9 @@ def write(case: Case, folder: pathlib.Path) -> None:
     rng = np.random.default_rng(7)
 
     def save(name: str, values: np.ndarray) -> None:
-        values.astype({"f32": "<f4", "u32": "<u4", "u64": "<u8", "i64": "<i8"}[name.rsplit(".", 1)[1]]).tofile(folder / name)
+        values.astype({"f32": "<f4", "u32": "<u4", "u64": "<u8", "i64": "<i8"}[name.rsplit(".", 1)[1]]).tofile(
+            folder / name
+        )
 
     def normal(*shape: int) -> np.ndarray:
         return rng.standard_normal(shape, dtype=np.float32)
@@ -47,7 +49,7 @@ def write(case: Case, folder: pathlib.Path) -> None:
 
 
 def write_texts(case: Case, save) -> None:
-    """Texts of words with Zipf's frequencies, time-major in each batch, and a label that follows from the first word."""
+    """Texts of words with Zipf's frequencies, time-major in each batch; the first word decides the label."""
     draw = random.Random(3)
     weights = [1 / (rank + 1) for rank in range(case.words)]
     tokens = np.zeros((case.batches, case.steps, case.batch))

@@ -27,6 +27,7 @@ PACKAGES = {
 PACKAGES["torch-padded"] = PACKAGES["torch"]
 DEBIAN_PACKAGES = {"onednn2": "libdnnl-dev", "openblas": "libopenblas-dev", "blis": "libblis-dev"}
 PEERS = ["torch", "torch-padded", "onnxruntime", "openvino", "onednn3", "onednn2", "openblas", "blis"]
+NOT_LIMITED = ["onnxruntime"]  # takes what the CPU has, whatever the environment says
 OURS = "ours"
 
 
@@ -39,7 +40,9 @@ def make_venv(peers: list[str]) -> None:
     if not venv_python().exists():
         print(f"making {VENV.relative_to(ROOT)}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-    listing = subprocess.run([venv_python(), "-m", "pip", "freeze", "--all"], check=True, capture_output=True, text=True)
+    listing = subprocess.run(
+        [venv_python(), "-m", "pip", "freeze", "--all"], check=True, capture_output=True, text=True
+    )
     present = set(listing.stdout.lower().split())
     for peer in ["", *peers]:
         missing = [p for p in PACKAGES.get(peer, []) if p not in present]
@@ -82,7 +85,9 @@ def compile_program(name: str, source: str, *arguments: object) -> str | None:
 
 def link_library() -> None:
     """Puts our shared library beside the programs, under the name they will look for."""
-    listing = subprocess.run(["readelf", "-d", LIBRARY / "libsimdrnn.so"], check=True, capture_output=True, text=True).stdout
+    listing = subprocess.run(
+        ["readelf", "-d", LIBRARY / "libsimdrnn.so"], check=True, capture_output=True, text=True
+    ).stdout
     soname = re.search(r"soname: \[(.*)\]", listing)
     for name in {"libsimdrnn.so", soname[1] if soname else "libsimdrnn.so"}:
         (BUILD / name).unlink(missing_ok=True)
@@ -128,7 +133,20 @@ def command(participant: str, threads: int) -> list[str]:
 
 def environment(threads: int, isa: str | None) -> dict[str, str]:
     """The same for every participant: nothing set that tunes one of them but the number of threads and the limit."""
-    tuning = ("BLIS_", "DNNL_", "GOMP_", "KMP_", "MKL_", "NVPL_", "OMP_", "ONEDNN_", "OPENBLAS_", "ATEN_", "SIMDRNN_", "TORCH")
+    tuning = (
+        "BLIS_",
+        "DNNL_",
+        "GOMP_",
+        "KMP_",
+        "MKL_",
+        "NVPL_",
+        "OMP_",
+        "ONEDNN_",
+        "OPENBLAS_",
+        "ATEN_",
+        "SIMDRNN_",
+        "TORCH",
+    )
     result = {name: value for name, value in os.environ.items() if not name.startswith(tuning)}
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS"):
         result[name] = str(threads)
@@ -172,4 +190,6 @@ def cores() -> list[int]:
 
 def tool_version(*command: str) -> str:
     path = shutil.which(command[0])
-    return subprocess.run([path, *command[1:]], capture_output=True, text=True).stdout.splitlines()[0] if path else "none"
+    return (
+        subprocess.run([path, *command[1:]], capture_output=True, text=True).stdout.splitlines()[0] if path else "none"
+    )

@@ -51,9 +51,13 @@ def model(p: Problem) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
         outputs = [f"y{layer}", f"hn{layer}"] + ([f"cn{layer}"] if p.kind == "lstm" else [])
         attributes = {"linear_before_reset": 1} if p.kind == "gru" else {}
         direction = "bidirectional" if p.directions == 2 else "forward"
-        nodes.append(helper.make_node(p.kind.upper(), inputs, outputs, hidden_size=p.hidden, direction=direction, **attributes))
+        nodes.append(
+            helper.make_node(p.kind.upper(), inputs, outputs, hidden_size=p.hidden, direction=direction, **attributes)
+        )
         if layer + 1 < p.layers:  # (T, D, B, H) to (T, B, D * H)
-            constants.append(numpy_helper.from_array(np.array([p.steps, p.batch, p.directions * p.hidden]), f"shape{layer}"))
+            constants.append(
+                numpy_helper.from_array(np.array([p.steps, p.batch, p.directions * p.hidden]), f"shape{layer}")
+            )
             nodes.append(helper.make_node("Transpose", [f"y{layer}"], [f"t{layer}"], perm=[0, 2, 1, 3]))
             nodes.append(helper.make_node("Reshape", [f"t{layer}", f"shape{layer}"], [f"next{layer}"]))
             current = f"next{layer}"

@@ -1,5 +1,5 @@
-"""PyTorch: torch.nn's layers, eager. "torch" packs sequences of different lengths; "torch-padded" runs forward layers over
-the padding instead, which gives the same results and is sometimes faster."""
+"""PyTorch: torch.nn's layers, eager. "torch" packs sequences of different lengths; "torch-padded" runs forward layers
+over the padding instead, which gives the same results and is sometimes faster."""
 
 from collections.abc import Callable
 
@@ -42,7 +42,10 @@ def prepare(p: Problem, padded: bool) -> Call:
         return classifier(p)
     model = layers(p)
     x = torch.from_numpy(p.read("x.f32", p.steps, p.batch, p.input))
-    states = [torch.from_numpy(p.read(f"{n}.f32", p.layers * p.directions, p.batch, p.hidden)) for n in ("h0", "c0")[: 1 + (p.kind == "lstm")]]
+    states = [
+        torch.from_numpy(p.read(f"{n}.f32", p.layers * p.directions, p.batch, p.hidden))
+        for n in ("h0", "c0")[: 1 + (p.kind == "lstm")]
+    ]
     state = tuple(states) if p.kind == "lstm" else states[0]
     lengths = p.read("lengths.u64").astype("i8").tolist() if p.mode.endswith("len") else None
 

@@ -53,7 +53,14 @@ WIDTHS = (24, 8, 10, 8, 14, 10, 7, 11)
 
 
 def line(cells: tuple[str, ...]) -> str:
-    return " ".join(cell.ljust(width) if i in (0, 4) else cell.rjust(width) for i, (cell, width) in enumerate(zip(cells, WIDTHS))) + "  " + cells[-1]
+    return (
+        " ".join(
+            cell.ljust(width) if i in (0, 4) else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(cells, WIDTHS))
+        )
+        + "  "
+        + cells[-1]
+    )
 
 
 def row(result: Result) -> str:
@@ -65,17 +72,19 @@ def row(result: Result) -> str:
     elif ours and result.gflops:
         limit = f"{100 * result.fraction('ours'):.0f}% {'read' if case.bound_by_reads else 'FMA'}"
     ratios = [f"{p} {result.ratio(p):.2f}" if ours else f"{p} {duration(result.best(p))} us" for p in peers]
-    return line((
-        case.name,
-        str(result.threads),
-        duration(result.best("ours")) if ours else "-",
-        f"{result.median('ours') / result.best('ours'):.2f}" if ours else "",
-        peers[0] if peers else "-",
-        duration(result.best(peers[0])) if peers else "",
-        f"{result.ratio(peers[0]):.2f}" if peers and ours else "",
-        limit,
-        ", ".join(ratios),
-    ))
+    return line(
+        (
+            case.name,
+            str(result.threads),
+            duration(result.best("ours")) if ours else "-",
+            f"{result.median('ours') / result.best('ours'):.2f}" if ours else "",
+            peers[0] if peers else "-",
+            duration(result.best(peers[0])) if peers else "",
+            f"{result.ratio(peers[0]):.2f}" if peers and ours else "",
+            limit,
+            ", ".join(ratios),
+        )
+    )
 
 
 def write_csv(path: pathlib.Path, results: list[Result], versions: dict[str, str], machine: dict[str, str]) -> None:
@@ -84,19 +93,49 @@ def write_csv(path: pathlib.Path, results: list[Result], versions: dict[str, str
         for name, value in machine.items():
             file.write(f"# {name}: {value}\n")
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["case", "threads", "participant", "version", "samples", "min_us", "median_us", "gflops",
-                         "fma_gflops", "read_gbytes", "fraction_of", "fraction", "ratio_to_ours", "note"])
+        writer.writerow(
+            [
+                "case",
+                "threads",
+                "participant",
+                "version",
+                "samples",
+                "min_us",
+                "median_us",
+                "gflops",
+                "fma_gflops",
+                "read_gbytes",
+                "fraction_of",
+                "fraction",
+                "ratio_to_ours",
+                "note",
+            ]
+        )
         for r in results:
             for participant in ["ours", *r.peers()]:
                 if participant not in r.times:
                     continue
                 bound = "read" if r.case.bound_by_reads else "fma"
                 fraction = f"{r.fraction(participant):.4f}" if r.gflops and r.case.mode != "classifier" else ""
-                writer.writerow([
-                    r.case.name, r.threads, participant, versions.get(participant, ""), len(r.times[participant]),
-                    f"{r.best(participant) * 1e6:.4f}", f"{r.median(participant) * 1e6:.4f}", f"{r.rate(participant):.3f}",
-                    r.gflops, r.gbytes, bound if fraction else "", fraction,
-                    f"{r.ratio(participant):.4f}" if "ours" in r.times else "", "",
-                ])
+                writer.writerow(
+                    [
+                        r.case.name,
+                        r.threads,
+                        participant,
+                        versions.get(participant, ""),
+                        len(r.times[participant]),
+                        f"{r.best(participant) * 1e6:.4f}",
+                        f"{r.median(participant) * 1e6:.4f}",
+                        f"{r.rate(participant):.3f}",
+                        r.gflops,
+                        r.gbytes,
+                        bound if fraction else "",
+                        fraction,
+                        f"{r.ratio(participant):.4f}" if "ours" in r.times else "",
+                        "",
+                    ]
+                )
             for participant, reason in r.left_out.items():
-                writer.writerow([r.case.name, r.threads, participant, versions.get(participant, ""), 0, *[""] * 8, reason])
+                writer.writerow(
+                    [r.case.name, r.threads, participant, versions.get(participant, ""), 0, *[""] * 8, reason]
+                )

@@ -13,16 +13,26 @@ from participants import BUILD, OURS, PEERS
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name contains one of these, comma separated")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="cases whose name contains one of these, comma separated"
+    )
     parser.add_argument("--threads", default="1", help="numbers of threads, comma separated (default: 1)")
-    parser.add_argument("--peers", default=",".join(PEERS), help=f"comma separated, or none (default: {','.join(PEERS)})")
-    parser.add_argument("--seconds", type=float, default=1.0, help="time for each participant in each case (default: 1)")
+    parser.add_argument(
+        "--peers", default=",".join(PEERS), help=f"comma separated, or none (default: {','.join(PEERS)})"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="time for each participant in each case (default: 1)"
+    )
     parser.add_argument("--isa", choices=["avx2"], help="limit everybody to an instruction set")
-    parser.add_argument("--curves", action="store_true", help="our own fraction of the peak over sizes, instead of the cases")
+    parser.add_argument(
+        "--curves", action="store_true", help="our own fraction of the peak over sizes, instead of the cases"
+    )
     parser.add_argument("--install", action="store_true", help="install Debian packages of peers first (as root)")
     parser.add_argument("--list", action="store_true", help="print the cases' names")
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="where to write the CSV (charts go beside it)")
-    parser.add_argument("--record", action="store_true", help="keep CSV and charts under benches/record/, with the date")
+    parser.add_argument(
+        "--record", action="store_true", help="keep CSV and charts under benches/record/, with the date"
+    )
     return parser.parse_args()
 
 
@@ -54,6 +64,8 @@ def main() -> None:
     in_venv(peers)
 
     missing = participants.build(peers)
+    if args.isa and "avx512f" in participants.cpu_flags():
+        missing |= dict.fromkeys(set(peers) & set(participants.NOT_LIMITED), f"cannot be limited to {args.isa}")
     for peer, reason in missing.items():
         print(f"without {peer}: {reason}")
     names = [OURS, *(p for p in peers if p not in missing)]

@@ -19,7 +19,9 @@ class Worker:
     """A process that answers each line with a line of JSON. Between requests it is stopped (SIGSTOP), so that no thread
     of it spins while another participant is measured."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], cpus: list[int], log: pathlib.Path, greeting: bool = True):
+    def __init__(
+        self, command: list[str], environment: dict[str, str], cpus: list[int], log: pathlib.Path, greeting: bool = True
+    ):
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

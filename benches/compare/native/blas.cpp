@@ -23,7 +23,8 @@ namespace {
 
 worker::Calls prepare(const worker::Problem &p) {
   if (p.mode != "dense") throw worker::Skip("only products");
-  auto x = std::make_shared<worker::Values>(p.read<float>("x.f32")), w = std::make_shared<worker::Values>(p.read<float>("w.f32"));
+  auto x = std::make_shared<worker::Values>(p.read<float>("x.f32")),
+       w = std::make_shared<worker::Values>(p.read<float>("w.f32"));
   auto y = std::make_shared<worker::Values>(p.batch * p.hidden);
   int m = int(p.batch), n = int(p.hidden), k = int(p.input);
   worker::Calls calls = [=](size_t count) {
@@ -42,7 +43,8 @@ worker::Calls prepare(const worker::Problem &p) {
 
 std::string version() {
   if (openblas_get_config) return std::string(openblas_get_config()) + " on " + openblas_get_corename();
-  if (bli_info_get_version_str) return std::string(bli_info_get_version_str()) + " on " + bli_arch_string(bli_arch_query_id());
+  if (bli_info_get_version_str)
+    return std::string(bli_info_get_version_str()) + " on " + bli_arch_string(bli_arch_query_id());
   return "unknown CBLAS";
 }
 

@@ -1,17 +1,18 @@
 /* What the machine can do: multiply-adds in registers, and reads of memory that is read again and again.
  *
  * usage: limits THREADS avx2|avx512
- * Reads lines "BYTES MILLISECONDS" and answers each with a line of JSON: GFLOP/s of fused multiply-adds and GB/s of plain
- * reads of BYTES in all, divided among the threads; the best of the samples taken in about that time. */
+ * Reads lines "BYTES MILLISECONDS" and answers each with a line of JSON: GFLOP/s of fused multiply-adds and GB/s of
+ * plain reads of BYTES in all, divided among the threads; the best of the samples taken in about that time. */
 
 #include <immintrin.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
-enum { MAX_THREADS = 64, CHAINS = 12 };
+enum { MAX_THREADS = 64, CHAINS = 12, HUGE_PAGE = 1 << 21 };
 
 static double now(void) {
   struct timespec t;
@@ -70,7 +71,11 @@ __attribute__((target("avx512f"))) static float read_avx512(const float *p, size
 static int wide, threads;
 static pthread_barrier_t barrier;
 static volatile float sink[MAX_THREADS * 16];
-static struct { double until; size_t values; int reads; } job; /* a share's values */
+static struct {
+  double until;
+  size_t values;
+  int reads;
+} job; /* a share's values */
 static double best;
 static int over;
 
@@ -80,8 +85,10 @@ static void *work(void *argument) {
   float *memory = NULL;
   size_t repeats = 20000;
   if (job.reads) {
-    memory = aligned_alloc(4096, (4 * job.values + 4095) / 4096 * 4096);
+    size_t bytes = (4 * job.values + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    memory = aligned_alloc(HUGE_PAGE, bytes);
     if (!memory) abort();
+    madvise(memory, bytes, MADV_HUGEPAGE);
     memset(memory, 0, 4 * job.values);
     repeats = 1 + 4000000 / job.values;
   }

@@ -23,11 +23,23 @@ dnnl::stream stream(engine);
 
 // Version 2 describes an operation first and then asks an engine for it; version 3 does both at once.
 #if DNNL_VERSION_MAJOR >= 3
-template <class P, class... A> typename P::primitive_desc forward_desc(A... a) { return {engine, a...}; }
-template <class P, class Hint, class... A> typename P::primitive_desc backward_desc(const Hint &hint, A... a) { return {engine, a..., hint}; }
+template <class P, class... A>
+typename P::primitive_desc forward_desc(A... a) {
+  return {engine, a...};
+}
+template <class P, class Hint, class... A>
+typename P::primitive_desc backward_desc(const Hint &hint, A... a) {
+  return {engine, a..., hint};
+}
 #else
-template <class P, class... A> typename P::primitive_desc forward_desc(A... a) { return {typename P::desc(a...), engine}; }
-template <class P, class Hint, class... A> typename P::primitive_desc backward_desc(const Hint &hint, A... a) { return {typename P::desc(a...), engine, hint}; }
+template <class P, class... A>
+typename P::primitive_desc forward_desc(A... a) {
+  return {typename P::desc(a...), engine};
+}
+template <class P, class Hint, class... A>
+typename P::primitive_desc backward_desc(const Hint &hint, A... a) {
+  return {typename P::desc(a...), engine, hint};
+}
 #endif
 
 float *data(const memory &m) { return static_cast<float *>(m.get_data_handle()); }
@@ -46,9 +58,7 @@ memory filled(const Desc &desc, const float *from) {
   return m;
 }
 
-void reorder(memory from, memory to) {
-  dnnl::reorder(from, to).execute(stream, from, to);
-}
+void reorder(memory from, memory to) { dnnl::reorder(from, to).execute(stream, from, to); }
 
 // The layer's parameters in PyTorch's flat array, and where oneDNN has them: weights (direction, input, gate, hidden),
 // biases (direction, gate, hidden) with a fourth gate for the GRU's recurrent bias of n.
@@ -59,7 +69,8 @@ struct Parameters {
   size_t per_direction() const { return gates * hidden * (inputs + hidden + 2); }
   size_t torch_gate(size_t gate) const { return gru && gate < 2 ? 1 - gate : gate; }  // u, r, o against r, z, n
 
-  template <class Visit> void matrices(Visit visit) const {  // visit(torch index, is recurrent, oneDNN index)
+  template <class Visit>
+  void matrices(Visit visit) const {  // visit(torch index, is recurrent, oneDNN index)
     for (size_t d = 0; d < directions; ++d) {
       size_t at = d * per_direction();
       for (bool recurrent : {false, true}) {
@@ -67,7 +78,8 @@ struct Parameters {
         for (size_t i = 0; i < columns; ++i) {
           for (size_t g = 0; g < gates; ++g) {
             for (size_t h = 0; h < hidden; ++h) {
-              visit(at + (torch_gate(g) * hidden + h) * columns + i, recurrent, ((d * columns + i) * gates + g) * hidden + h);
+              visit(at + (torch_gate(g) * hidden + h) * columns + i, recurrent,
+                    ((d * columns + i) * gates + g) * hidden + h);
             }
           }
         }
@@ -76,7 +88,8 @@ struct Parameters {
     }
   }
 
-  template <class Visit> void biases(Visit visit) const {  // visit(torch index, oneDNN index)
+  template <class Visit>
+  void biases(Visit visit) const {  // visit(torch index, oneDNN index)
     for (size_t d = 0; d < directions; ++d) {
       size_t input = d * per_direction() + gates * hidden * (inputs + hidden), recurrent = input + gates * hidden;
       for (size_t g = 0; g < gates; ++g) {
@@ -106,7 +119,8 @@ struct Layer {
     reorder(plain_u, backward_arguments[DNNL_ARG_WEIGHTS_ITER]);
   }
   void run_backward() {
-    for (int argument : {DNNL_ARG_DIFF_WEIGHTS_LAYER, DNNL_ARG_DIFF_WEIGHTS_ITER, DNNL_ARG_DIFF_BIAS}) {  // they are added to
+    for (int argument :
+         {DNNL_ARG_DIFF_WEIGHTS_LAYER, DNNL_ARG_DIFF_WEIGHTS_ITER, DNNL_ARG_DIFF_BIAS}) {  // they are added to
       memory &m = backward_arguments[argument];
       std::fill_n(data(m), count(m), 0.0f);
     }
@@ -139,21 +153,30 @@ struct Stack {
 // Fills in the layer's primitives for one kind of cell. `before`, `states` and so on are what comes first and in the
 // middle of the argument lists, which differ in the activation and the cell states.
 template <class Forward, class Backward, class Before, class Iter>
-void build(Layer &layer, bool train, Before before, Iter iter, const Desc &x, const Desc &y, const Desc &w, const Desc &u, const Desc &b) {
+void build(Layer &layer, bool train, Before before, Iter iter, const Desc &x, const Desc &y, const Desc &w,
+           const Desc &u, const Desc &b) {
   auto kind = train ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference;
-  auto desc = std::apply([&](auto... a) {
-    return std::apply([&](auto... h) { return forward_desc<Forward>(kind, a..., x, h..., w, u, b, y, h...); }, iter);
-  }, before);
+  auto desc = std::apply(
+      [&](auto... a) {
+        return std::apply([&](auto... h) { return forward_desc<Forward>(kind, a..., x, h..., w, u, b, y, h...); },
+                          iter);
+      },
+      before);
   layer.forward = Forward(desc);
   Arguments &fa = layer.forward_arguments;
   fa[DNNL_ARG_WEIGHTS_LAYER] = memory(desc.weights_layer_desc(), engine);
   fa[DNNL_ARG_WEIGHTS_ITER] = memory(desc.weights_iter_desc(), engine);
   if (!train) return;
-  auto back = std::apply([&](auto... a) {
-    return std::apply([&](auto... h) {
-      return backward_desc<Backward>(desc, dnnl::prop_kind::backward, a..., x, h..., w, u, b, y, h..., x, h..., w, u, b, y, h...);
-    }, iter);
-  }, before);
+  auto back = std::apply(
+      [&](auto... a) {
+        return std::apply(
+            [&](auto... h) {
+              return backward_desc<Backward>(desc, dnnl::prop_kind::backward, a..., x, h..., w, u, b, y, h..., x, h...,
+                                             w, u, b, y, h...);
+            },
+            iter);
+      },
+      before);
   layer.backward = Backward(back);
   fa[DNNL_ARG_WORKSPACE] = memory(desc.workspace_desc(), engine);
   Arguments &ba = layer.backward_arguments;
@@ -166,12 +189,14 @@ void build(Layer &layer, bool train, Before before, Iter iter, const Desc &x, co
 
 worker::Calls prepare(const Problem &p) {
   if (p.mode == "dense" || p.mode == "classifier") throw worker::Skip("only recurrent layers");
-  if (!p.read<uint64_t>("lengths.u64").empty() && p.directions == 2) throw worker::Skip("no sequences of different lengths");
+  if (!p.read<uint64_t>("lengths.u64").empty() && p.directions == 2)
+    throw worker::Skip("no sequences of different lengths");
   using L = memory::dim;
   auto f32 = memory::data_type::f32;
   L steps = L(p.steps), batch = L(p.batch), hidden = L(p.hidden), directions = L(p.directions), gates = L(p.gates());
   Desc state({1, directions, batch, hidden}, f32, Tag::ldnc), y({steps, batch, directions * hidden}, f32, Tag::tnc);
-  auto direction = p.directions == 2 ? dnnl::rnn_direction::bidirectional_concat : dnnl::rnn_direction::unidirectional_left2right;
+  auto direction =
+      p.directions == 2 ? dnnl::rnn_direction::bidirectional_concat : dnnl::rnn_direction::unidirectional_left2right;
   Values weights = p.read<float>("w.f32"), h0 = p.read<float>("h0.f32"), c0 = p.read<float>("c0.f32");
   size_t slice = p.directions * p.batch * p.hidden;
 
@@ -188,18 +213,25 @@ worker::Calls prepare(const Problem &p) {
     L inputs = L(layer.at.inputs), bias_gates = L(layer.at.bias_gates());
     Dims w_dims{1, directions, inputs, gates, hidden}, u_dims{1, directions, hidden, gates, hidden};
     Desc in({steps, batch, inputs}, f32, Tag::tnc), b({1, directions, bias_gates, hidden}, f32, Tag::ldgo);
-    Desc any_w(w_dims, f32, Tag::any), any_u(u_dims, f32, Tag::any), plain_w(w_dims, f32, Tag::ldigo), plain_u(u_dims, f32, Tag::ldigo);
+    Desc any_w(w_dims, f32, Tag::any), any_u(u_dims, f32, Tag::any), plain_w(w_dims, f32, Tag::ldigo),
+        plain_u(u_dims, f32, Tag::ldigo);
     if (p.kind == "lstm") {
-      build<dnnl::lstm_forward, dnnl::lstm_backward>(layer, p.train(), std::make_tuple(direction), std::make_tuple(state, state), in, y, any_w, any_u, b);
+      build<dnnl::lstm_forward, dnnl::lstm_backward>(layer, p.train(), std::make_tuple(direction),
+                                                     std::make_tuple(state, state), in, y, any_w, any_u, b);
     } else if (p.kind == "gru") {
-      build<dnnl::lbr_gru_forward, dnnl::lbr_gru_backward>(layer, p.train(), std::make_tuple(direction), std::make_tuple(state), in, y, any_w, any_u, b);
+      build<dnnl::lbr_gru_forward, dnnl::lbr_gru_backward>(layer, p.train(), std::make_tuple(direction),
+                                                           std::make_tuple(state), in, y, any_w, any_u, b);
     } else {
-      build<dnnl::vanilla_rnn_forward, dnnl::vanilla_rnn_backward>(layer, p.train(), std::make_tuple(dnnl::algorithm::eltwise_tanh, direction), std::make_tuple(state), in, y, any_w, any_u, b);
+      build<dnnl::vanilla_rnn_forward, dnnl::vanilla_rnn_backward>(
+          layer, p.train(), std::make_tuple(dnnl::algorithm::eltwise_tanh, direction), std::make_tuple(state), in, y,
+          any_w, any_u, b);
     }
     layer.plain_w = zeros(plain_w);
     layer.plain_u = zeros(plain_u);
     memory bias = zeros(b);
-    layer.at.matrices([&](size_t torch, bool recurrent, size_t own) { data(recurrent ? layer.plain_u : layer.plain_w)[own] = from[torch]; });
+    layer.at.matrices([&](size_t torch, bool recurrent, size_t own) {
+      data(recurrent ? layer.plain_u : layer.plain_w)[own] = from[torch];
+    });
     layer.at.biases([&](size_t torch, size_t own) { data(bias)[own] += from[torch]; });
     Arguments &fa = layer.forward_arguments;
     fa[DNNL_ARG_SRC_LAYER] = input;
@@ -220,7 +252,8 @@ worker::Calls prepare(const Problem &p) {
     for (size_t l = p.layers; l-- > 0;) {
       Layer &layer = *stack->layers[l];
       Arguments &ba = layer.backward_arguments;
-      for (auto &argument : layer.forward_arguments) ba.insert(argument);  // but for the weights, which are there already
+      for (auto &argument : layer.forward_arguments)
+        ba.insert(argument);  // but for the weights, which are there already
       ba[DNNL_ARG_DIFF_DST_LAYER] = gradient;
       ba[DNNL_ARG_DIFF_SRC_LAYER] = gradient = zeros(layer.forward_arguments[DNNL_ARG_SRC_LAYER].get_desc());
       ba[DNNL_ARG_DIFF_BIAS] = zeros(layer.forward_arguments[DNNL_ARG_BIAS].get_desc());

@@ -17,7 +17,8 @@ void check(srnn_status status) {
 }
 
 // A handle that is destroyed with its owner.
-template <class T> using Handle = std::shared_ptr<T>;
+template <class T>
+using Handle = std::shared_ptr<T>;
 
 template <class T, class Destroy, class Create, class... Arguments>
 Handle<T> make(Destroy destroy, Create create, Arguments... arguments) {
@@ -56,8 +57,14 @@ struct Layers {
   srnn_state_out last;
 
   explicit Layers(const Problem &problem)
-      : p(problem), rnn(model(p)), x(p.read<float>("x.f32")), h0(p.read<float>("h0.f32")), c0(p.read<float>("c0.f32")),
-        y(p.steps * p.batch * p.directions * p.hidden), hn(h0.size()), cn(c0.size()) {
+      : p(problem),
+        rnn(model(p)),
+        x(p.read<float>("x.f32")),
+        h0(p.read<float>("h0.f32")),
+        c0(p.read<float>("c0.f32")),
+        y(p.steps * p.batch * p.directions * p.hidden),
+        hn(h0.size()),
+        cn(c0.size()) {
     for (uint64_t length : p.read<uint64_t>("lengths.u64")) lengths.push_back(size_t(length));
     srnn_batch_init(&batch, p.batch, p.steps);
     if (!lengths.empty()) {
@@ -71,7 +78,8 @@ struct Layers {
 
 Calls step(const Problem &p) {
   auto all = std::make_shared<Layers>(p);
-  auto stream = make<srnn_stream>(srnn_stream_destroy, srnn_stream_create, static_cast<const srnn_rnn *>(all->rnn.get()), p.batch);
+  auto stream = make<srnn_stream>(srnn_stream_destroy, srnn_stream_create,
+                                  static_cast<const srnn_rnn *>(all->rnn.get()), p.batch);
   check(srnn_stream_set_state(stream.get(), &all->initial, &error));
   Calls calls = [=](size_t count) {
     srnn_stream *s = stream.get();
@@ -109,7 +117,12 @@ Calls train(const Problem &p) {
     Values w, dy, dx, dh0, dc0;
     srnn_state_out dinitial;
     explicit Training(const Problem &problem)
-        : Layers(problem), w(p.read<float>("w.f32")), dy(p.read<float>("dy.f32")), dx(x.size()), dh0(h0.size()), dc0(c0.size()) {
+        : Layers(problem),
+          w(p.read<float>("w.f32")),
+          dy(p.read<float>("dy.f32")),
+          dx(x.size()),
+          dh0(h0.size()),
+          dc0(c0.size()) {
       grads = make<srnn_grads>(srnn_grads_destroy, srnn_grads_create, static_cast<const srnn_rnn *>(rnn.get()));
       srnn_state_out_init(&dinitial, dh0.data(), dh0.size(), dc0.empty() ? nullptr : dc0.data(), dc0.size());
     }
@@ -119,8 +132,8 @@ Calls train(const Problem &p) {
     for (size_t i = 0; i < count; ++i) {
       check(srnn_rnn_write_values(a->rnn.get(), a->w.data(), a->w.size(), &error));
       check(srnn_grads_zero(a->grads.get(), &error));
-      check(srnn_rnn_forward_train(a->rnn.get(), a->scratch.get(), a->tape.get(), &a->batch, 0, a->x.data(), a->x.size(),
-                                   &a->initial, a->y.data(), a->y.size(), &a->last, &error));
+      check(srnn_rnn_forward_train(a->rnn.get(), a->scratch.get(), a->tape.get(), &a->batch, 0, a->x.data(),
+                                   a->x.size(), &a->initial, a->y.data(), a->y.size(), &a->last, &error));
       check(srnn_rnn_backward(a->rnn.get(), a->scratch.get(), a->tape.get(), a->dy.data(), a->dy.size(), nullptr,
                               a->dx.data(), a->dx.size(), &a->dinitial, a->grads.get(), nullptr, &error));
     }
@@ -177,7 +190,8 @@ Calls classifier(const Problem &p) {
       classes = size_t(extents.at(1));
       batches = size_t(extents.at(2));
       rnn_grads = make<srnn_grads>(srnn_grads_destroy, srnn_grads_create, static_cast<const srnn_rnn *>(rnn.get()));
-      embedding = make<srnn_embedding>(srnn_embedding_destroy, srnn_embedding_create, size_t(extents.at(0)), p.input, int64_t(-1));
+      embedding = make<srnn_embedding>(srnn_embedding_destroy, srnn_embedding_create, size_t(extents.at(0)), p.input,
+                                       int64_t(-1));
       Values table = p.read<float>("embedding.f32"), w = p.read<float>("dense.f32");
       check(srnn_embedding_write_rows(embedding.get(), 0, table.data(), table.size(), &error));
       embedding_grads = make<srnn_embedding_grads>(srnn_embedding_grads_destroy, srnn_embedding_grads_create,
@@ -186,7 +200,8 @@ Calls classifier(const Problem &p) {
       check(srnn_dense_write_values(dense.get(), w.data(), w.size(), &error));
       srnn_optimizer_config config;
       srnn_optimizer_config_init(&config, SRNN_OPTIMIZER_ADAM);
-      adam = make<srnn_optimizer>(srnn_optimizer_destroy, srnn_optimizer_create, static_cast<const srnn_optimizer_config *>(&config));
+      adam = make<srnn_optimizer>(srnn_optimizer_destroy, srnn_optimizer_create,
+                                  static_cast<const srnn_optimizer_config *>(&config));
       tokens = p.read<uint32_t>("tokens.u32");
       lengths = p.read<uint64_t>("lengths.u64");
       labels = p.read<int64_t>("labels.i64");
@@ -203,7 +218,8 @@ Calls classifier(const Problem &p) {
     // From (directions, batch, hidden) to (batch, directions, hidden), or back.
     void swap(const Values &from, Values &to, size_t outer, size_t inner) const {
       for (size_t i = 0; i < outer; ++i) {
-        for (size_t j = 0; j < inner; ++j) std::copy_n(&from[(i * inner + j) * p.hidden], p.hidden, &to[(j * outer + i) * p.hidden]);
+        for (size_t j = 0; j < inner; ++j)
+          std::copy_n(&from[(i * inner + j) * p.hidden], p.hidden, &to[(j * outer + i) * p.hidden]);
       }
     }
 
@@ -226,17 +242,19 @@ Calls classifier(const Problem &p) {
       double loss = 0;
 
       check(srnn_embedding_forward(embedding.get(), words, count, x.data(), x_len, &error));
-      check(srnn_rnn_forward_train(rnn.get(), scratch.get(), tape.get(), &batch, 0, x.data(), x_len, nullptr, nullptr, 0, &last, &error));
+      check(srnn_rnn_forward_train(rnn.get(), scratch.get(), tape.get(), &batch, 0, x.data(), x_len, nullptr, nullptr,
+                                   0, &last, &error));
       swap(hn, pooled, p.directions, p.batch);
       check(srnn_dense_forward(dense.get(), pooled.data(), pooled.size(), logits.data(), logits.size(), &error));
-      check(srnn_cross_entropy(nullptr, classes, logits.data(), logits.size(), &labels[number * p.batch], p.batch, &loss,
-                               dlogits.data(), dlogits.size(), &error));
+      check(srnn_cross_entropy(nullptr, classes, logits.data(), logits.size(), &labels[number * p.batch], p.batch,
+                               &loss, dlogits.data(), dlogits.size(), &error));
 
       std::fill(dense_grads.begin(), dense_grads.end(), 0.0f);
       check(srnn_grads_zero(rnn_grads.get(), &error));
       check(srnn_embedding_grads_zero(embedding_grads.get(), &error));
-      check(srnn_dense_backward(dense.get(), scratch.get(), pooled.data(), pooled.size(), dlogits.data(), dlogits.size(),
-                                dpooled.data(), dpooled.size(), dense_grads.data(), dense_grads.size(), &error));
+      check(srnn_dense_backward(dense.get(), scratch.get(), pooled.data(), pooled.size(), dlogits.data(),
+                                dlogits.size(), dpooled.data(), dpooled.size(), dense_grads.data(), dense_grads.size(),
+                                &error));
       swap(dpooled, dh, p.batch, p.directions);
       check(srnn_rnn_backward(rnn.get(), scratch.get(), tape.get(), nullptr, 0, &dlast, dx.data(), x_len, nullptr,
                               rnn_grads.get(), nullptr, &error));

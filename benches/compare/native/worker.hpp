@@ -37,7 +37,8 @@ struct Problem {
   size_t layer_input(size_t layer) const { return layer == 0 ? input : directions * hidden; }
   size_t states() const { return layers * directions * batch * hidden; }
 
-  template <class T> std::vector<T> read(const std::string &name) const {
+  template <class T>
+  std::vector<T> read(const std::string &name) const {
     std::ifstream file(folder + "/" + name, std::ios::binary | std::ios::ate);
     if (!file) return {};
     std::vector<T> values(size_t(file.tellg()) / sizeof(T));
