@@ -44,14 +44,11 @@ fn compiler(language: &str) -> Command {
         let linker = linker.map(|l| format!("{}g++", l.strip_suffix("gcc").unwrap()));
         env::var("CXX").ok().or(linker).unwrap_or("c++".into())
     };
-    let mut words = name.split_whitespace();
-    let mut command = Command::new(words.next().expect("a compiler's name"));
-    command.args(words).args(WARNINGS).arg("-g").arg("-I").arg(root().join("include")).args(words_of_cflags());
+    let flags = words("SIMDRNN_CFLAGS");
+    let mut name = name.split_whitespace();
+    let mut command = Command::new(name.next().expect("a compiler's name"));
+    command.args(name).args(WARNINGS).arg("-g").arg("-I").arg(root().join("include")).args(flags);
     command
-}
-
-fn words_of_cflags() -> Vec<String> {
-    words("SIMDRNN_CFLAGS")
 }
 
 /// Runs a command to its end and returns what it printed; a failure fails the test.
@@ -70,7 +67,10 @@ fn run_program(program: &Path) -> String {
         runner.extend(cargo.split_whitespace().map(str::to_owned));
     }
     runner.push(program.to_str().unwrap().to_owned());
-    run(Command::new(&runner[0]).args(&runner[1..]))
+    // Programs that write files write them where only they do.
+    let directory = workplace().join(format!("{}.directory", program.file_name().unwrap().to_str().unwrap()));
+    fs::create_dir_all(&directory).unwrap();
+    run(Command::new(&runner[0]).args(&runner[1..]).current_dir(directory))
 }
 
 /// Where programs are built, with the libraries under the names they are installed with.
@@ -101,7 +101,9 @@ fn sources(dir: &str, extension: &str) -> Vec<PathBuf> {
 
 fn compile(source: &Path, standard: &str, more: &[&str]) -> PathBuf {
     let language = if standard.starts_with("c++") { "c++" } else { "c" };
-    let object = workplace().join(format!("{}.{language}.o", source.file_stem().unwrap().to_str().unwrap()));
+    // The directory's name too: an example and a test may be called alike.
+    let name = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let object = workplace().join(format!("{}_{}.{language}.o", name(source.parent().unwrap()), name(source)));
     let mut command = compiler(language);
     run(command.arg(format!("-std={standard}")).args(more).arg("-c").arg(source).arg("-o").arg(&object));
     object
