@@ -230,6 +230,11 @@ fn c_programs_pass() {
 
 #[test]
 fn the_cpp_classes_work() {
+    let classes = read(&root().join("include/simdrnn.hpp"));
+    for (name, _) in declared() {
+        let has_class = !name.ends_with("_destroy") || classes.contains(&format!("{name}>"));
+        assert!(has_class, "no C++ class ends with {name}");
+    }
     let flags = ["-fno-exceptions", "-fno-rtti", "-Wconversion"];
     for standard in ["c++17", "c++20"] {
         let objects = sources("capi-tests", "cpp").iter().map(|s| compile(s, standard, &flags)).collect::<Vec<_>>();

@@ -10,10 +10,11 @@ use super::error::{srnn_error, srnn_status};
 use super::handle;
 use super::pool::srnn_pool;
 use super::rnn::copy;
+use super::session::with_pool;
 use super::structs::{self, Growing};
 use super::vocab::srnn_vocab;
 use crate::error::{Result, check_len, err, product};
-use crate::rnn::{Cell, Session};
+use crate::rnn::Cell;
 use crate::text::{ClassifierConfig, ClassifierSession, Dataset, LabelMode, Pooling, TextClassifier, trainer};
 use std::ffi::c_char;
 
@@ -260,22 +261,10 @@ pub unsafe extern "C" fn srnn_classifier_session_create(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (inner, session) = unsafe { (new_session(pool)?, out("session", session)?) };
+        let (inner, session) = unsafe { (with_pool(pool)?, out("session", session)?) };
         session.write(handle::create(srnn_classifier_session(ClassifierSession::new(inner)))?);
         Ok(())
     })
-}
-
-/// A session with the pool, if there is one.
-///
-/// # Safety
-/// As for [`handle::shared`].
-pub(super) unsafe fn new_session(pool: *const srnn_pool) -> Result<Session> {
-    if pool.is_null() {
-        return Ok(Session::new());
-    }
-    // SAFETY: the caller's promise.
-    Ok(Session::with_pool(&unsafe { handle::shared("pool", pool) }?.0))
 }
 
 /// Destroys a session. NULL is allowed.

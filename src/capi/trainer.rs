@@ -2,12 +2,13 @@
 
 use super::args::{Arrays, check, out};
 use super::call;
-use super::classifier::{new_session, srnn_classifier};
+use super::classifier::srnn_classifier;
 use super::dataset::srnn_dataset;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
 use super::optimizer::srnn_optimizer_config;
 use super::pool::srnn_pool;
+use super::session::with_pool;
 use super::structs;
 use crate::text::{Trainer, TrainerConfig};
 
@@ -51,7 +52,7 @@ pub unsafe extern "C" fn srnn_trainer_create(
         // SAFETY: the header's contract.
         let (classifier, optimizer, session, trainer) = unsafe {
             let classifier = handle::shared("classifier", classifier)?;
-            (classifier, structs::read(optimizer)?, new_session(pool)?, out("trainer", trainer)?)
+            (classifier, structs::read(optimizer)?, with_pool(pool)?, out("trainer", trainer)?)
         };
         let config = TrainerConfig { optimizer: optimizer.to_rust()?, clip_norm, seed };
         trainer.write(handle::create(srnn_trainer(Trainer::new(&classifier.0, &config, session)?))?);
