@@ -17,3 +17,8 @@ pub mod text;
 pub use error::{Error, ErrorKind, Result};
 pub use parallel::Pool;
 pub use simd::Isa;
+
+/// The README's Rust program is compiled and run as a documentation test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

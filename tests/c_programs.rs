@@ -101,9 +101,9 @@ fn sources(dir: &str, extension: &str) -> Vec<PathBuf> {
 
 fn compile(source: &Path, standard: &str, more: &[&str]) -> PathBuf {
     let language = if standard.starts_with("c++") { "c++" } else { "c" };
-    // The directory's name too: an example and a test may be called alike.
-    let name = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
-    let object = workplace().join(format!("{}_{}.{language}.o", name(source.parent().unwrap()), name(source)));
+    // Folders have files of the same name.
+    let name = source.strip_prefix(root()).unwrap().with_extension("").display().to_string().replace('/', "-");
+    let object = workplace().join(format!("{name}.{language}.o"));
     let mut command = compiler(language);
     run(command.arg(format!("-std={standard}")).args(more).arg("-c").arg(source).arg("-o").arg(&object));
     object
