@@ -274,7 +274,7 @@ pub unsafe extern "C" fn srnn_rnn_param_name(
         // Every name fits, as asserted above.
         let _ = write!(text, "{}", rnn.0.param_specs()[index]);
         let needed = text.len + 1;
-        let (room, len) = (room.get_mut(..needed), room.len());
+        let (len, room) = (room.len(), room.get_mut(..needed));
         let room = room.ok_or_else(|| err!(ShapeMismatch, "name has room for {len} bytes, expected {needed}"))?;
         room.copy_from_slice(&text.bytes[..needed]);
         Ok(())
