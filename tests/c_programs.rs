@@ -48,7 +48,15 @@ fn compiler(language: &str) -> Command {
     let mut name = name.split_whitespace();
     let mut command = Command::new(name.next().expect("a compiler's name"));
     command.args(name).args(WARNINGS).arg("-g").arg("-I").arg(root().join("include")).args(flags);
+    not_emulated(&mut command);
     command
+}
+
+/// Compilers run on the machine itself, which must not look for its libraries where an emulated program does.
+fn not_emulated(tool: &mut Command) {
+    if cargo_target("RUNNER").is_some() {
+        tool.env_remove("LD_LIBRARY_PATH");
+    }
 }
 
 /// Runs a command to its end and returns what it printed; a failure fails the test.
@@ -120,7 +128,12 @@ fn link(language: &str, objects: &[&Path]) -> [PathBuf; 2] {
         if is_static {
             command.arg(dir.join("libsimdrnn.a")).args(STATIC_LIBS);
         } else {
-            command.arg("-L").arg(dir).arg("-lsimdrnn").arg(format!("-Wl,-rpath,{}", dir.display())).arg("-lm");
+            command
+                .arg("-L")
+                .arg(dir)
+                .arg("-lsimdrnn")
+                .arg(format!("-Wl,-rpath,{}", dir.display()))
+                .args(["-lpthread", "-lm"]);
         }
         run(&mut command);
         program
@@ -158,7 +171,9 @@ fn declared() -> Vec<(String, bool)> {
 /// Symbols that `nm` with `args` lists for `file`.
 fn symbols(args: &[&str], file: &Path) -> BTreeSet<String> {
     let nm = env::var("NM").unwrap_or("nm".into());
-    let listing = run(Command::new(nm).args(args).arg(file));
+    let mut nm = Command::new(nm);
+    not_emulated(&mut nm);
+    let listing = run(nm.args(args).arg(file));
     listing.lines().map(|l| l.split_whitespace().last().unwrap().to_owned()).collect()
 }
 
