@@ -372,6 +372,8 @@ SRNN_API srnn_status srnn_rnn_write_values(srnn_rnn *rnn, const float *values, s
 
 /* ----------------------------------------------------------------------------------------------------
  * Batches and states
+ *
+ * Error texts call the states before the first step h0 and c0, those after the last one hn and cn.
  */
 
 /** The extents of a batch of sequences. Fill it in with srnn_batch_init, then change fields. */
@@ -421,6 +423,8 @@ typedef struct srnn_state {
   const float *c;
   /** Values of c. */
   size_t c_len;
+  /** Zero. */
+  uint64_t reserved[2];
 } srnn_state;
 
 /**
@@ -440,6 +444,8 @@ typedef struct srnn_state_out {
   float *c;
   /** Values of c. */
   size_t c_len;
+  /** Zero. */
+  uint64_t reserved[2];
 } srnn_state_out;
 
 /** Fills in `batch`: `batch_size` sequences of `seq_len` steps each. NULL is ignored. */
@@ -495,7 +501,7 @@ SRNN_API srnn_status srnn_rnn_forward(const srnn_rnn *rnn, srnn_session *session
 /* ----------------------------------------------------------------------------------------------------
  * Gradient flow
  *
- * The numbers behind vanishing and exploding gradients (Pascanu, Mikolov and Bengio 2013), measured by a
+ * The numbers behind vanishing and exploding gradients (Pascanu, Mikolov and Bengio 2013), measured by an
  * srnn_rnn_backward call that is given an srnn_gradient_flow. A pass is a layer in one direction: number
  * layer * directions + direction.
  */
