@@ -81,6 +81,14 @@ fn run_program(program: &Path) -> String {
     run(Command::new(&runner[0]).args(&runner[1..]).current_dir(directory))
 }
 
+/// The part of the version that names the ABI.
+fn abi() -> String {
+    match env!("CARGO_PKG_VERSION_MAJOR") {
+        "0" => concat!("0.", env!("CARGO_PKG_VERSION_MINOR")).to_owned(),
+        major => major.to_owned(),
+    }
+}
+
 /// Where programs are built, with the libraries under the names they are installed with.
 fn workplace() -> &'static Path {
     static READY: OnceLock<PathBuf> = OnceLock::new();
@@ -89,7 +97,7 @@ fn workplace() -> &'static Path {
         fs::create_dir_all(&dir).unwrap();
         // Cargo has built all crate types of the library for this test, beside its executable.
         let built = env::current_exe().unwrap().parent().unwrap().to_owned();
-        for (from, to) in [("so", "so"), ("so", "so.0.1"), ("a", "a")] {
+        for (from, to) in [("so", "so"), ("so", &*format!("so.{}", abi())), ("a", "a")] {
             let (from, to) = (built.join(format!("libsimdrnn.{from}")), dir.join(format!("libsimdrnn.{to}")));
             assert!(from.exists(), "{} does not exist", from.display());
             let _ = fs::remove_file(&to);
@@ -199,6 +207,15 @@ fn the_library_exports_what_the_header_declares() {
     let stray: Vec<_> = library.difference(&header).collect();
     assert!(missing.is_empty() && stray.is_empty(), "not exported: {missing:?}; not declared: {stray:?}");
     println!("{} functions exported", header.len());
+}
+
+#[test]
+fn the_library_is_named_after_its_abi() {
+    let mut readelf = Command::new(env::var("READELF").unwrap_or("readelf".into()));
+    not_emulated(&mut readelf);
+    let dynamic = run(readelf.args(["-d", "--wide"]).arg(workplace().join("libsimdrnn.so")));
+    let soname = dynamic.lines().find(|l| l.contains("(SONAME)")).expect("a SONAME");
+    assert!(soname.ends_with(&format!("[libsimdrnn.so.{}]", abi())), "{soname}");
 }
 
 #[test]
