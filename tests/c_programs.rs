@@ -69,7 +69,7 @@ fn run(command: &mut Command) -> String {
 }
 
 /// Runs a program that was built for the target.
-fn run_program(program: &Path) -> String {
+fn run_program(program: &Path, arguments: &[&Path]) -> String {
     let mut runner = words("SIMDRNN_RUNNER");
     if let Some(cargo) = cargo_target("RUNNER") {
         runner.extend(cargo.split_whitespace().map(str::to_owned));
@@ -78,7 +78,7 @@ fn run_program(program: &Path) -> String {
     // Programs that write files write them where only they do.
     let directory = workplace().join(format!("{}.directory", program.file_name().unwrap().to_str().unwrap()));
     fs::create_dir_all(&directory).unwrap();
-    run(Command::new(&runner[0]).args(&runner[1..]).current_dir(directory))
+    run(Command::new(&runner[0]).args(&runner[1..]).args(arguments).current_dir(directory))
 }
 
 /// The part of the version that names the ABI.
@@ -223,7 +223,7 @@ fn c_programs_pass() {
     let programs = sources("capi-tests", "c");
     let counts = in_parallel(&programs, |source| {
         let object = compile(source, "c99", &["-O1"]);
-        let outputs = link("c", &[&object]).map(|program| run_program(&program));
+        let outputs = link("c", &[&object]).map(|program| run_program(&program, &[]));
         let counts = outputs.each_ref().map(|output| {
             let last: Vec<&str> = output.lines().last().unwrap_or("").split(' ').collect();
             let ["checks", checks, "misuses", misuses, "failures", "0"] = last[..] else {
@@ -272,7 +272,7 @@ fn the_cpp_classes_work() {
         let objects = sources("capi-tests", "cpp").iter().map(|s| compile(s, standard, &flags)).collect::<Vec<_>>();
         let objects: Vec<&Path> = objects.iter().map(PathBuf::as_path).collect();
         for program in link("c++", &objects) {
-            let output = run_program(&program);
+            let output = run_program(&program, &[]);
             assert!(output.starts_with("checks ") && output.ends_with(" failures 0\n"), "{output}");
         }
     }
@@ -280,35 +280,44 @@ fn the_cpp_classes_work() {
 
 #[test]
 fn examples_say_what_they_should() {
-    let run_both = |directory: &str, name: &str, language: &str, standard: &str| {
+    let run_both = |directory: &str, name: &str, language: &str, standard: &str, arguments: &[&Path]| {
         let source = root().join(directory).join(format!("{name}.{}", if language == "c" { "c" } else { "cpp" }));
         let object = compile(&source, standard, &["-O1"]);
-        let [shared, linked] = link(language, &[&object]).map(|program| run_program(&program));
+        let [shared, linked] = link(language, &[&object]).map(|program| run_program(&program, arguments));
         assert_eq!(shared, linked);
         shared
     };
-    let quick = run_both("examples/c", "quick_start", "c", "c99");
+    let quick = run_both("examples/c", "quick_start", "c", "c99", &[]);
     let lines: Vec<&str> = quick.lines().collect();
     assert_eq!(lines.len(), 3, "{quick}");
     // The same bits everywhere, so the same digits.
     assert_eq!(lines[0], "sequence 0, step 0, unit 0: -0.026755");
     assert_eq!(lines[1], "sequence 1, step 0, unit 0: -0.097839");
     assert_eq!(lines[2], "past the end of sequence 1: 0");
-    assert_eq!(run_both("examples/cpp", "quick_start", "c++", "c++17"), quick);
+    assert_eq!(run_both("examples/cpp", "quick_start", "c++", "c++17", &[]), quick);
 
-    let train = run_both("examples/c", "train", "c", "c99");
+    let train = run_both("examples/c", "train", "c", "c99", &[]);
     let right = train.lines().last().unwrap().strip_suffix(" of 32 right").expect("a count of right answers");
     assert!(right.parse::<usize>().unwrap() >= 31, "{train}");
 
-    let stream = run_both("examples/c", "stream", "c", "c99");
+    let stream = run_both("examples/c", "stream", "c", "c99", &[]);
     let places: Vec<usize> = stream.lines().map(|l| l.find('*').expect("a star")).collect();
     assert_eq!(places.len(), 24);
     let (low, high) = (places.iter().min().unwrap(), places.iter().max().unwrap());
     assert!(high - low > 30, "no oscillation: {stream}");
     assert!(places[..12].iter().zip(&places[12..]).all(|(a, b)| a.abs_diff(*b) <= 1), "no period of 12: {stream}");
 
+    let data = ["train", "test"].map(|part| root().join(format!("examples/data/reviews-{part}.tsv")));
+    let text = run_both("examples/c", "text_classifier", "c", "c99", &[&data[0], &data[1]]);
+    let right = text.lines().find_map(|l| l.strip_prefix("test: ")?.strip_suffix(" of 202 right"));
+    assert!(right.expect("a count of right answers").parse::<usize>().unwrap() > 165, "{text}");
+    assert!(text.contains("shop.\" is positive"), "{text}");
+
     for source in sources("examples/c", "c").iter().chain(&sources("examples/cpp", "cpp")) {
         let name = source.file_stem().unwrap().to_str().unwrap();
-        assert!(["quick_start", "train", "stream"].contains(&name), "{name} is not run by this test");
+        assert!(
+            ["quick_start", "train", "stream", "text_classifier"].contains(&name),
+            "{name} is not run by this test"
+        );
     }
 }
