@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -214,7 +215,96 @@ static void layers() {
   OK(embedding_grads.zero());
 }
 
+static void files_and_text() {
+  TensorWriter writer;
+  TensorFile file;
+  const std::size_t shape[] = {2, 1};
+  const float values[] = {1, 2};
+  std::size_t dims[2], n = 0;
+  std::vector<float> back(2);
+  std::string text;
+  OK(writer.create());
+  OK(writer.add("w", shape, values));
+  OK(writer.metadata("k", "value"));
+  OK(writer.save("classes.safetensors"));
+  OK(file.open("classes.safetensors"));
+  OK(file.name(0, text));
+  CHECK(text == "w" && file.count() == 1);
+  OK(file.shape("w", dims, n));
+  CHECK(n == 2 && dims[0] == 2 && dims[1] == 1);
+  OK(file.read("w", back));
+  CHECK(back[1] == 2);
+  OK(file.metadata("k", text));
+  CHECK(text == "value");
+  REFUSED(SRNN_ERROR_NOT_FOUND, file.metadata("no", text));
+  CHECK(text == "value");
+
+  Rnn rnn;
+  Optimizer optimizer;
+  OK(rnn.create(Rnn::config(SRNN_CELL_GRU, 2, 3)));
+  OK(rnn.save_safetensors("classes.safetensors"));
+  OK(rnn.load_safetensors("classes.safetensors"));
+  OK(optimizer.create(Optimizer::config(SRNN_OPTIMIZER_ADAMW)));
+  OK(optimizer.save_safetensors("classes.safetensors"));
+  OK(optimizer.load_safetensors("classes.safetensors"));
+
+  std::FILE *const data = std::fopen("classes.tsv", "wb");
+  CHECK(data != nullptr);
+  if (data == nullptr) return;
+  std::fputs("pos\tgood\nneg\tbad\npos\tvery good\nneg\tvery bad\n", data);
+  std::fclose(data);
+  Vocab vocab, words;
+  Dataset train, test;
+  REFUSED(SRNN_ERROR_IO, train.read_train("no such file", SRNN_LABEL_MODE_SINGLE, true, 1, 10, vocab));
+  CHECK(!train && !vocab);
+  OK(train.read_train("classes.tsv", SRNN_LABEL_MODE_SINGLE, true, 1, 10, vocab));
+  CHECK(train.size() == 4 && vocab.size() == 5);
+  std::uint32_t id = 0, ids[2] = {0, 0};
+  OK(vocab.id("very", id));
+  OK(vocab.word(id, text));
+  CHECK(text == "very");
+  OK(vocab.encode("Very odd", true, ids, n));
+  CHECK(n == 2 && ids[0] == id && ids[1] == 1);
+  const char *const list[] = {"a", "b"};
+  OK(words.create(list));
+  CHECK(words.size() == 4);
+  View<const std::uint32_t> tokens, targets, examples;
+  OK(train.tokens(0, tokens));
+  OK(train.targets(0, targets));
+  CHECK(tokens.size() == 1 && targets.size() == 1 && targets[0] == 1);
+
+  Classifier classifier, loaded;
+  ClassifierSession session;
+  Trainer trainer;
+  Batches batches;
+  srnn_step_report report;
+  srnn_classifier_config config = Classifier::config();
+  config.embedding_dim = config.hidden_size = 4;
+  OK(classifier.create(config, vocab, train, 1));
+  OK(trainer.create(classifier, Optimizer::config(SRNN_OPTIMIZER_ADAM), 1, 1));
+  OK(trainer.set_lr(0.01));
+  OK(batches.create(train, 4, 1, 0));
+  CHECK(batches.count() == 1);
+  OK(batches.examples(0, examples));
+  OK(trainer.step(classifier, train, examples, &report));
+  CHECK(examples.size() == 4 && report.tokens == 6);
+  OK(classifier.save("classes.safetensors"));
+  OK(loaded.load("classes.safetensors"));
+  CHECK(loaded.label_count() == 2 && loaded.vocab_size() == 5 && loaded.bytes() > 0);
+  OK(loaded.label(0, text));
+  CHECK(text == "neg");
+  OK(session.create());
+  OK(loaded.classify(session, "good", back));
+  CHECK(back[0] + back[1] > 0.999f);
+  std::vector<float> all(8);
+  OK(test.read(loaded, "classes.tsv"));
+  OK(loaded.predict(session, test, 2, all));
+  CHECK(all[0] == back[0]);
+  CHECK(std::remove("classes.tsv") == 0 && std::remove("classes.safetensors") == 0);
+}
+
 int main() {
+  files_and_text();
   handles();
   parameters();
   training();

@@ -14,6 +14,8 @@
  *               is not allowed, SRNN_ERROR_INVALID_ARGUMENT for a pointer that is not aligned to its type and for an array
  *               that is written and overlaps another of the call's arrays, SRNN_ERROR_SIZE_OVERFLOW for sizes whose product
  *               is more than memory can hold, and SRNN_ERROR_INTERNAL for a bug in the library.
+ *   Memory      Where it is short, a call fails with SRNN_ERROR_OUT_OF_MEMORY. Only starting threads, and reading and writing
+ *               files and texts, rest on parts of the standard library that may end the process instead.
  *   Handles     srnn_rnn, srnn_session, ... are made by a _create call and end with _destroy, which takes NULL too. No
  *               handle keeps a pointer to another handle or to the caller's memory.
  *   Threads     A handle that a call takes as const may be used by many threads at once, as long as no other thread uses
@@ -372,6 +374,8 @@ SRNN_API srnn_status srnn_rnn_write_values(srnn_rnn *rnn, const float *values, s
 
 /* ----------------------------------------------------------------------------------------------------
  * Batches and states
+ *
+ * Error texts call the states before the first step h0 and c0, those after the last one hn and cn.
  */
 
 /** The extents of a batch of sequences. Fill it in with srnn_batch_init, then change fields. */
@@ -421,6 +425,8 @@ typedef struct srnn_state {
   const float *c;
   /** Values of c. */
   size_t c_len;
+  /** Zero. */
+  uint64_t reserved[2];
 } srnn_state;
 
 /**
@@ -440,6 +446,8 @@ typedef struct srnn_state_out {
   float *c;
   /** Values of c. */
   size_t c_len;
+  /** Zero. */
+  uint64_t reserved[2];
 } srnn_state_out;
 
 /** Fills in `batch`: `batch_size` sequences of `seq_len` steps each. NULL is ignored. */
@@ -495,7 +503,7 @@ SRNN_API srnn_status srnn_rnn_forward(const srnn_rnn *rnn, srnn_session *session
 /* ----------------------------------------------------------------------------------------------------
  * Gradient flow
  *
- * The numbers behind vanishing and exploding gradients (Pascanu, Mikolov and Bengio 2013), measured by a
+ * The numbers behind vanishing and exploding gradients (Pascanu, Mikolov and Bengio 2013), measured by an
  * srnn_rnn_backward call that is given an srnn_gradient_flow. A pass is a layer in one direction: number
  * layer * directions + direction.
  */
@@ -1234,6 +1242,442 @@ SRNN_API srnn_status srnn_optimizer_update_embedding(srnn_optimizer *optimizer, 
  */
 SRNN_API srnn_status srnn_optimizer_update(srnn_optimizer *optimizer, size_t slot, float *values, size_t values_len,
     const float *grads, size_t grads_len, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Weight files
+ *
+ * Named tensors in the safetensors format, as PyTorch programs write them. Files are written to a temporary name and
+ * renamed: a failed save leaves an existing file as it was.
+ */
+
+/** A safetensors file in memory, for the weights of other layers. */
+typedef struct srnn_tensor_file srnn_tensor_file;
+
+/** Tensors and metadata that are to become a safetensors file. */
+typedef struct srnn_tensor_writer srnn_tensor_writer;
+
+/**
+ * Reads all parameters of `rnn` from the file at `path`, in which their torch.nn names follow `prefix` ("lstm.", or ""),
+ * as f32, f64, f16 or bf16. Other tensors of the file are ignored; the weights change only if all could be read.
+ *
+ * Errors: SRNN_ERROR_IO; SRNN_ERROR_NOT_FOUND for a missing tensor; SRNN_ERROR_INVALID_DATA for a damaged file and for
+ * values that are not finite; SRNN_ERROR_SHAPE_MISMATCH for another shape; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_rnn_load_safetensors(srnn_rnn *rnn, const char *path, const char *prefix, srnn_error *error);
+
+/**
+ * Writes all parameters of `rnn`, as f32, to the file at `path`, under `prefix` and their torch.nn names.
+ *
+ * Errors: SRNN_ERROR_IO; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_rnn_save_safetensors(const srnn_rnn *rnn, const char *path, const char *prefix,
+    srnn_error *error);
+
+/**
+ * Writes the whole state of `optimizer` to the file at `path`, from which training can go on bit for bit.
+ *
+ * Errors: SRNN_ERROR_IO; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_optimizer_save_safetensors(const srnn_optimizer *optimizer, const char *path,
+    srnn_error *error);
+
+/**
+ * Makes `optimizer` what the file at `path` holds, whatever its kind was before.
+ *
+ * Errors: SRNN_ERROR_IO; SRNN_ERROR_NOT_FOUND and SRNN_ERROR_INVALID_DATA for a file that holds no optimizer or a damaged
+ * one; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_optimizer_load_safetensors(srnn_optimizer *optimizer, const char *path, srnn_error *error);
+
+/**
+ * Reads the file at `path` and checks its header. The caller destroys it.
+ *
+ * Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for a file that is not whole and consistent; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_tensor_file_open(const char *path, srnn_tensor_file **file, srnn_error *error);
+
+/** Destroys a file in memory. NULL is allowed. */
+SRNN_API void srnn_tensor_file_destroy(srnn_tensor_file *file);
+
+/** Number of tensors; 0 for NULL. */
+SRNN_API size_t srnn_tensor_file_count(const srnn_tensor_file *file);
+
+/**
+ * Copies the name of tensor `index`, in byte order, and a closing NUL to `text`, which has room for `text_size` bytes, and
+ * its length without the NUL to `text_len`. With NULL and 0 it only measures.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for an index that does not exist; SRNN_ERROR_SHAPE_MISMATCH for too little room.
+ */
+SRNN_API srnn_status srnn_tensor_file_name(const srnn_tensor_file *file, size_t index, char *text, size_t text_size,
+    size_t *text_len, srnn_error *error);
+
+/**
+ * Copies the shape of tensor `name`, outermost dimension first, to `shape`, which has room for `shape_len` dimensions, and
+ * their number to `ndim`. With NULL and 0 it only counts.
+ *
+ * Errors: SRNN_ERROR_NOT_FOUND; SRNN_ERROR_SHAPE_MISMATCH for too little room.
+ */
+SRNN_API srnn_status srnn_tensor_file_shape(const srnn_tensor_file *file, const char *name, size_t *shape,
+    size_t shape_len, size_t *ndim, srnn_error *error);
+
+/**
+ * Copies tensor `name`, stored as f32, f64, f16 or bf16, row-major, to `values`: as many as its shape says.
+ *
+ * Errors: SRNN_ERROR_NOT_FOUND; SRNN_ERROR_SHAPE_MISMATCH for the length; SRNN_ERROR_INVALID_DATA for another type and
+ * for values that are not finite.
+ */
+SRNN_API srnn_status srnn_tensor_file_read(const srnn_tensor_file *file, const char *name, float *values,
+    size_t values_len, srnn_error *error);
+
+/**
+ * Copies the metadata text under `key` and a closing NUL to `text`, which has room for `text_size` bytes, and its length
+ * without the NUL to `text_len`. With NULL and 0 it only measures.
+ *
+ * Errors: SRNN_ERROR_NOT_FOUND; SRNN_ERROR_SHAPE_MISMATCH for too little room.
+ */
+SRNN_API srnn_status srnn_tensor_file_metadata(const srnn_tensor_file *file, const char *key, char *text,
+    size_t text_size, size_t *text_len, srnn_error *error);
+
+/** Creates a writer without tensors. The caller destroys it. */
+SRNN_API srnn_status srnn_tensor_writer_create(srnn_tensor_writer **writer, srnn_error *error);
+
+/** Destroys a writer. NULL is allowed. */
+SRNN_API void srnn_tensor_writer_destroy(srnn_tensor_writer *writer);
+
+/**
+ * Adds a tensor, stored as f32: a copy of `values`, row-major in `shape`, outermost dimension first.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for a name that is taken; SRNN_ERROR_SHAPE_MISMATCH if the shape has another number
+ * of values; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_tensor_writer_add(srnn_tensor_writer *writer, const char *name, const size_t *shape,
+    size_t shape_len, const float *values, size_t values_len, srnn_error *error);
+
+/**
+ * Adds a metadata text under `key`.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for a key that is taken; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_tensor_writer_metadata(srnn_tensor_writer *writer, const char *key, const char *text,
+    srnn_error *error);
+
+/**
+ * Writes everything to the file at `path`.
+ *
+ * Errors: SRNN_ERROR_IO; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_tensor_writer_save(const srnn_tensor_writer *writer, const char *path, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Vocabularies
+ *
+ * Words by number: 0 is padding, 1 stands for unknown words, the others start at 2. Texts are UTF-8 and are cut into words
+ * and other characters.
+ */
+
+/** A fixed list of words. */
+typedef struct srnn_vocab srnn_vocab;
+
+/**
+ * Creates a vocabulary of `count` words, numbered from 2 on. The caller destroys it.
+ *
+ * Errors: SRNN_ERROR_INVALID_DATA for a word that is empty, comes twice, or is "<pad>" or "<unk>";
+ * SRNN_ERROR_INVALID_ARGUMENT for one that is not UTF-8; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_vocab_create(const char *const *words, size_t count, srnn_vocab **vocab, srnn_error *error);
+
+/** Destroys a vocabulary. NULL is allowed. */
+SRNN_API void srnn_vocab_destroy(srnn_vocab *vocab);
+
+/** Number of words, the two special ones included; 0 for NULL. */
+SRNN_API size_t srnn_vocab_size(const srnn_vocab *vocab);
+
+/** Writes the number of `word` to `id`: 1 for an unknown one. */
+SRNN_API srnn_status srnn_vocab_id(const srnn_vocab *vocab, const char *word, uint32_t *id, srnn_error *error);
+
+/**
+ * Copies word number `id` and a closing NUL to `text`, which has room for `text_size` bytes, and its length without the
+ * NUL to `text_len`. With NULL and 0 it only measures.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for a number without a word; SRNN_ERROR_SHAPE_MISMATCH for too little room.
+ */
+SRNN_API srnn_status srnn_vocab_word(const srnn_vocab *vocab, uint32_t id, char *text, size_t text_size,
+    size_t *text_len, srnn_error *error);
+
+/**
+ * Cuts `text` into tokens, in lower case if `lowercase` is 1, and copies their numbers to `ids`, which has room for
+ * `ids_len` of them, and how many there are to `count`. With NULL and 0 it only counts.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for too little room; SRNN_ERROR_INVALID_ARGUMENT for a text that is not UTF-8 or
+ * another `lowercase`; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_vocab_encode(const srnn_vocab *vocab, int32_t lowercase, const char *text, uint32_t *ids,
+    size_t ids_len, size_t *count, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Labelled texts
+ *
+ * Files with a line "label TAB text" for each example, in UTF-8.
+ */
+
+/** How a line's label field is read. */
+typedef enum srnn_label_mode {
+  /** One label, whatever it contains. */
+  SRNN_LABEL_MODE_SINGLE = 0,
+  /** One or more different labels, separated by commas. */
+  SRNN_LABEL_MODE_MULTI = 1,
+} srnn_label_mode;
+
+/** A dataset's examples in batches of texts of similar length. */
+typedef struct srnn_batches srnn_batches;
+
+/** Labelled texts as numbers. */
+typedef struct srnn_dataset srnn_dataset;
+
+/**
+ * Reads a training file and builds the labels (in byte order) and the vocabulary from it: the words seen at least
+ * `min_count` times, the most frequent first, at most `max_size` with the two special ones. Tokens are in lower case if
+ * `lowercase` is 1; a classifier for these data must say the same. The caller destroys both.
+ *
+ * - mode: an srnn_label_mode
+ *
+ * Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA, with the line's number, for a line without a tab, a label or a token,
+ * with a repeated label, or that is not UTF-8, and for fewer than two labels; SRNN_ERROR_INVALID_ARGUMENT for an unknown
+ * mode, another `lowercase`, or max_size below 2; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_dataset_read_train(const char *path, int32_t mode, int32_t lowercase, uint64_t min_count,
+    size_t max_size, srnn_dataset **dataset, srnn_vocab **vocab, srnn_error *error);
+
+/** Destroys a dataset. NULL is allowed. */
+SRNN_API void srnn_dataset_destroy(srnn_dataset *dataset);
+
+/** Number of examples; 0 for NULL. */
+SRNN_API size_t srnn_dataset_size(const srnn_dataset *dataset);
+
+/**
+ * Writes where the word numbers of example `index` lie: memory of `dataset`, until it is destroyed.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for an example that does not exist.
+ */
+SRNN_API srnn_status srnn_dataset_tokens(const srnn_dataset *dataset, size_t index, const uint32_t **tokens,
+    size_t *tokens_len, srnn_error *error);
+
+/**
+ * Writes where the classes of example `index` lie, ascending: memory of `dataset`, until it is destroyed.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for an example that does not exist.
+ */
+SRNN_API srnn_status srnn_dataset_targets(const srnn_dataset *dataset, size_t index, const uint32_t **targets,
+    size_t *targets_len, srnn_error *error);
+
+/**
+ * Creates the batches of one training epoch: shuffled, texts of similar length together, the same on every machine for
+ * the same data, size, seed and epoch. They do not keep `dataset`. The caller destroys them.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for batch_size 0; SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_batches_create(const srnn_dataset *dataset, size_t batch_size, uint64_t seed, uint32_t epoch,
+    srnn_batches **batches, srnn_error *error);
+
+/** Destroys batches. NULL is allowed. */
+SRNN_API void srnn_batches_destroy(srnn_batches *batches);
+
+/** Number of batches; 0 for NULL. */
+SRNN_API size_t srnn_batches_count(const srnn_batches *batches);
+
+/**
+ * Writes where the examples of batch `index` lie: memory of `batches`, until they are destroyed.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for a batch that does not exist.
+ */
+SRNN_API srnn_status srnn_batches_get(const srnn_batches *batches, size_t index, const uint32_t **examples,
+    size_t *examples_len, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Text classifiers
+ *
+ * Tokens, embedding, recurrent layers, pooling, dense layer, softmax or sigmoid; saved with vocabulary and labels in one
+ * file.
+ */
+
+/** How the outputs of all steps become one vector. */
+typedef enum srnn_pooling {
+  /** The final hidden states of the last layer, both directions side by side. */
+  SRNN_POOLING_LAST = 0,
+  /** The mean of the last layer's outputs over a text's tokens. */
+  SRNN_POOLING_MEAN = 1,
+  /** Their maximum. */
+  SRNN_POOLING_MAX = 2,
+} srnn_pooling;
+
+/**
+ * A classifier of texts. Any number of threads may use one at once, each with its own session, as long as none trains it.
+ */
+typedef struct srnn_classifier srnn_classifier;
+
+/** One caller's memory for running a classifier, kept from call to call. */
+typedef struct srnn_classifier_session srnn_classifier_session;
+
+/** The shape of a classifier. Fill it in with srnn_classifier_config_init, then change fields. */
+typedef struct srnn_classifier_config {
+  /** Bytes of this struct as the caller knows it; set by the init function. */
+  uint32_t struct_size;
+  /** An srnn_cell. Default SRNN_CELL_LSTM. */
+  int32_t cell;
+  /** Features of a token. Default 64. */
+  uint64_t embedding_dim;
+  /** Features of a hidden state, per direction. Default 64. */
+  uint64_t hidden_size;
+  /** Recurrent layers. Default 1. */
+  uint64_t num_layers;
+  /** 1 if layers read the text in both directions. Default 1. */
+  int32_t bidirectional;
+  /** An srnn_pooling. Default SRNN_POOLING_LAST. */
+  int32_t pooling;
+  /** Dropout, in training, of embedded tokens, between layers, and before the dense layer. Default 0.3. */
+  float dropout;
+  /** 1 if texts are lower-cased. Default 1. */
+  int32_t lowercase;
+  /** Zero. */
+  uint64_t reserved[4];
+} srnn_classifier_config;
+
+/** Fills in `config` with defaults. NULL is ignored. */
+SRNN_API void srnn_classifier_config_init(srnn_classifier_config *config);
+
+/**
+ * Creates a classifier with random weights, the same for the same `seed` on every machine, for the labels of `dataset`
+ * (one a text: softmax; any number: a sigmoid each) and a copy of `vocab`. The caller destroys it.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT, naming the field, for a configuration that makes no sense;
+ * SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_classifier_create(const srnn_classifier_config *config, const srnn_vocab *vocab,
+    const srnn_dataset *dataset, uint64_t seed, srnn_classifier **classifier, srnn_error *error);
+
+/**
+ * Reads a classifier that srnn_classifier_save wrote. The caller destroys it.
+ *
+ * Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for a file that is damaged or holds no classifier;
+ * SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_classifier_load(const char *path, srnn_classifier **classifier, srnn_error *error);
+
+/**
+ * Writes weights, configuration, vocabulary and labels to the safetensors file at `path`.
+ *
+ * Errors: SRNN_ERROR_IO, with an existing file as it was; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_classifier_save(const srnn_classifier *classifier, const char *path, srnn_error *error);
+
+/** Destroys a classifier. NULL is allowed. */
+SRNN_API void srnn_classifier_destroy(srnn_classifier *classifier);
+
+/** Bytes of weights and their packed forms; 0 for NULL. */
+SRNN_API size_t srnn_classifier_bytes(const srnn_classifier *classifier);
+
+/** Number of words of its vocabulary; 0 for NULL. */
+SRNN_API size_t srnn_classifier_vocab_size(const srnn_classifier *classifier);
+
+/** Number of labels; 0 for NULL. */
+SRNN_API size_t srnn_classifier_label_count(const srnn_classifier *classifier);
+
+/**
+ * Copies the name of label `index` and a closing NUL to `text`, which has room for `text_size` bytes, and its length
+ * without the NUL to `text_len`. With NULL and 0 it only measures.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for a label that does not exist; SRNN_ERROR_SHAPE_MISMATCH for too little room.
+ */
+SRNN_API srnn_status srnn_classifier_label(const srnn_classifier *classifier, size_t index, char *text,
+    size_t text_size, size_t *text_len, srnn_error *error);
+
+/**
+ * Reads a file against the labels and the vocabulary of `classifier`, to evaluate it. The caller destroys it.
+ *
+ * Errors: as srnn_dataset_read_train, and SRNN_ERROR_INVALID_DATA for a label that the classifier does not have.
+ */
+SRNN_API srnn_status srnn_classifier_read_dataset(const srnn_classifier *classifier, const char *path,
+    srnn_dataset **dataset, srnn_error *error);
+
+/** Creates a session on the caller's thread or, with a `pool`, on the pool's threads. The caller destroys it. */
+SRNN_API srnn_status srnn_classifier_session_create(const srnn_pool *pool, srnn_classifier_session **session,
+    srnn_error *error);
+
+/** Destroys a session. NULL is allowed. */
+SRNN_API void srnn_classifier_session_destroy(srnn_classifier_session *session);
+
+/**
+ * Writes the probability of every label of `text` to `probabilities`, srnn_classifier_label_count of them. A text without
+ * a token counts as one unknown word.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length; SRNN_ERROR_INVALID_ARGUMENT for a text that is not UTF-8;
+ * SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_classifier_classify(const srnn_classifier *classifier, srnn_classifier_session *session,
+    const char *text, float *probabilities, size_t probabilities_len, srnn_error *error);
+
+/**
+ * Writes the probabilities, (examples, labels), of all examples of `dataset`, worked on `batch_size` at a time.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length; SRNN_ERROR_INVALID_ARGUMENT for batch_size 0 or word numbers of
+ * another vocabulary; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_classifier_predict(const srnn_classifier *classifier, srnn_classifier_session *session,
+    const srnn_dataset *dataset, size_t batch_size, float *probabilities, size_t probabilities_len, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Training of text classifiers
+ */
+
+/** A training run: optimizer, gradients, and memory that is kept from step to step. */
+typedef struct srnn_trainer srnn_trainer;
+
+/** What one training step found. */
+typedef struct srnn_step_report {
+  /** The mean loss over the batch, before the step. */
+  double loss;
+  /** The gradients' global norm before clipping. */
+  double grad_norm;
+  /** Texts whose most probable class was right, or of which all labels were. */
+  uint64_t correct;
+  /** Tokens in the batch. */
+  uint64_t tokens;
+  /** Zero. */
+  uint64_t reserved[4];
+} srnn_step_report;
+
+/**
+ * Creates a trainer for `classifier`, or for another of the same shape; it does not keep it. Work is spread over the
+ * threads of `pool`, if it is not NULL. The caller destroys it.
+ *
+ * - optimizer: the optimizer and its learning rate
+ * - clip_norm: gradients are scaled down to this global norm; infinite for no clipping
+ * - seed: decides dropout
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for a configuration that makes no sense; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_trainer_create(const srnn_classifier *classifier, const srnn_optimizer_config *optimizer,
+    double clip_norm, uint64_t seed, const srnn_pool *pool, srnn_trainer **trainer, srnn_error *error);
+
+/** Destroys a trainer. NULL is allowed. */
+SRNN_API void srnn_trainer_destroy(srnn_trainer *trainer);
+
+/**
+ * Sets the learning rate from the next step on.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for one that is negative or not finite.
+ */
+SRNN_API srnn_status srnn_trainer_set_lr(srnn_trainer *trainer, double lr, srnn_error *error);
+
+/**
+ * One training step on some `examples` of `dataset`, by their numbers, as srnn_batches_get gives them. What it found goes
+ * to `report`, which may be NULL.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT if there are no examples or one does not exist, or if the dataset has other labels
+ * than the classifier; SRNN_ERROR_OUT_OF_MEMORY. The classifier changes only if the step succeeds.
+ */
+SRNN_API srnn_status srnn_trainer_step(srnn_trainer *trainer, srnn_classifier *classifier, const srnn_dataset *dataset,
+    const uint32_t *examples, size_t examples_len, srnn_step_report *report, srnn_error *error);
 
 #ifdef __cplusplus
 }

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -103,7 +104,7 @@ class Handle {
   Status take(F &&create) {
     T *made = nullptr;
     Status status = Status::of([&](srnn_error *e) { create(&made, e); });
-    if (status.ok()) handle_.reset(made);
+    if (made != nullptr) handle_.reset(made);  // a failed call makes nothing and keeps what there was
     return status;
   }
 
@@ -131,6 +132,7 @@ class Session : public Handle<srnn_session, srnn_session_destroy> {
   std::size_t bytes() const noexcept { return srnn_session_bytes(get()); }
 };
 
+class Classifier;
 class Rnn;
 
 class Tape : public Handle<srnn_tape, srnn_tape_destroy> {
@@ -218,6 +220,13 @@ class Rnn : public Handle<srnn_rnn, srnn_rnn_destroy> {
   }
   Status write_values(Floats values) {
     return Status::of([&](srnn_error *e) { srnn_rnn_write_values(get(), values.data(), values.size(), e); });
+  }
+
+  Status load_safetensors(const char *path, const char *prefix = "") {
+    return Status::of([&](srnn_error *e) { srnn_rnn_load_safetensors(get(), path, prefix, e); });
+  }
+  Status save_safetensors(const char *path, const char *prefix = "") const {
+    return Status::of([&](srnn_error *e) { srnn_rnn_save_safetensors(get(), path, prefix, e); });
   }
 
   Status forward(Session &session, const srnn_batch &batch, Floats x, FloatsOut y, const srnn_state *initial = nullptr,
@@ -411,6 +420,12 @@ class Optimizer : public Handle<srnn_optimizer, srnn_optimizer_destroy> {
   Status set_lr(double lr) {
     return Status::of([&](srnn_error *e) { srnn_optimizer_set_lr(get(), lr, e); });
   }
+  Status save_safetensors(const char *path) const {
+    return Status::of([&](srnn_error *e) { srnn_optimizer_save_safetensors(get(), path, e); });
+  }
+  Status load_safetensors(const char *path) {
+    return Status::of([&](srnn_error *e) { srnn_optimizer_load_safetensors(get(), path, e); });
+  }
   Status begin_step() {
     return Status::of([&](srnn_error *e) { srnn_optimizer_begin_step(get(), e); });
   }
@@ -429,6 +444,211 @@ class Optimizer : public Handle<srnn_optimizer, srnn_optimizer_destroy> {
   Status update(std::size_t slot, FloatsOut values, Floats grads) {
     return Status::of([&](srnn_error *e) {
       srnn_optimizer_update(get(), slot, values.data(), values.size(), grads.data(), grads.size(), e);
+    });
+  }
+};
+
+/// Calls `f(char *text, size_t text_size, size_t *text_len, srnn_error *)` twice: to measure a text, and to copy it.
+template <typename F>
+Status read_text(std::string &text, F &&f) {
+  std::size_t size = 0;
+  Status status = Status::of([&](srnn_error *e) { f(nullptr, 0, &size, e); });
+  if (!status.ok()) return status;
+  std::string room(size + 1, '\0');
+  status = Status::of([&](srnn_error *e) { f(room.data(), room.size(), &size, e); });
+  if (status.ok()) {
+    room.resize(size);
+    text = std::move(room);
+  }
+  return status;
+}
+
+class TensorFile : public Handle<srnn_tensor_file, srnn_tensor_file_destroy> {
+ public:
+  Status open(const char *path) {
+    return take([&](srnn_tensor_file **f, srnn_error *e) { srnn_tensor_file_open(path, f, e); });
+  }
+  std::size_t count() const noexcept { return srnn_tensor_file_count(get()); }
+  Status name(std::size_t index, std::string &name) const {
+    return read_text(name, [&](char *text, std::size_t size, std::size_t *len, srnn_error *e) {
+      srnn_tensor_file_name(get(), index, text, size, len, e);
+    });
+  }
+  /// With an empty `shape` only `ndim` is written.
+  Status shape(const char *name, View<std::size_t> shape, std::size_t &ndim) const {
+    return Status::of(
+        [&](srnn_error *e) { srnn_tensor_file_shape(get(), name, shape.data(), shape.size(), &ndim, e); });
+  }
+  Status read(const char *name, FloatsOut values) const {
+    return Status::of([&](srnn_error *e) { srnn_tensor_file_read(get(), name, values.data(), values.size(), e); });
+  }
+  Status metadata(const char *key, std::string &value) const {
+    return read_text(value, [&](char *text, std::size_t size, std::size_t *len, srnn_error *e) {
+      srnn_tensor_file_metadata(get(), key, text, size, len, e);
+    });
+  }
+};
+
+class TensorWriter : public Handle<srnn_tensor_writer, srnn_tensor_writer_destroy> {
+ public:
+  Status create() { return take([](srnn_tensor_writer **w, srnn_error *e) { srnn_tensor_writer_create(w, e); }); }
+  Status add(const char *name, View<const std::size_t> shape, Floats values) {
+    return Status::of([&](srnn_error *e) {
+      srnn_tensor_writer_add(get(), name, shape.data(), shape.size(), values.data(), values.size(), e);
+    });
+  }
+  Status metadata(const char *key, const char *text) {
+    return Status::of([&](srnn_error *e) { srnn_tensor_writer_metadata(get(), key, text, e); });
+  }
+  Status save(const char *path) const {
+    return Status::of([&](srnn_error *e) { srnn_tensor_writer_save(get(), path, e); });
+  }
+};
+
+class Vocab : public Handle<srnn_vocab, srnn_vocab_destroy> {
+ public:
+  Status create(View<const char *const> words) {
+    return take([&](srnn_vocab **v, srnn_error *e) { srnn_vocab_create(words.data(), words.size(), v, e); });
+  }
+  std::size_t size() const noexcept { return srnn_vocab_size(get()); }
+  Status id(const char *word, std::uint32_t &id) const {
+    return Status::of([&](srnn_error *e) { srnn_vocab_id(get(), word, &id, e); });
+  }
+  Status word(std::uint32_t id, std::string &word) const {
+    return read_text(word, [&](char *text, std::size_t size, std::size_t *len, srnn_error *e) {
+      srnn_vocab_word(get(), id, text, size, len, e);
+    });
+  }
+  /// With empty `ids` only `count` is written.
+  Status encode(const char *text, bool lowercase, View<std::uint32_t> ids, std::size_t &count) const {
+    return Status::of(
+        [&](srnn_error *e) { srnn_vocab_encode(get(), lowercase, text, ids.data(), ids.size(), &count, e); });
+  }
+
+ private:
+  friend class Dataset;
+};
+
+class Dataset : public Handle<srnn_dataset, srnn_dataset_destroy> {
+ public:
+  /// Reads a training file and makes the vocabulary from it.
+  Status read_train(const char *path, srnn_label_mode mode, bool lowercase, std::uint64_t min_count,
+                    std::size_t max_size, Vocab &vocab) {
+    return take([&](srnn_dataset **d, srnn_error *e) {
+      static_cast<void>(vocab.take([&](srnn_vocab **v, srnn_error *) {
+        srnn_dataset_read_train(path, mode, lowercase, min_count, max_size, d, v, e);
+      }));
+    });
+  }
+  /// Reads a file to evaluate `classifier` with.
+  inline Status read(const Classifier &classifier, const char *path);
+  std::size_t size() const noexcept { return srnn_dataset_size(get()); }
+  Status tokens(std::size_t index, View<const std::uint32_t> &tokens) const {
+    return list(tokens, [&](const std::uint32_t **p, std::size_t *n, srnn_error *e) {
+      srnn_dataset_tokens(get(), index, p, n, e);
+    });
+  }
+  Status targets(std::size_t index, View<const std::uint32_t> &targets) const {
+    return list(targets, [&](const std::uint32_t **p, std::size_t *n, srnn_error *e) {
+      srnn_dataset_targets(get(), index, p, n, e);
+    });
+  }
+
+ private:
+  template <typename F>
+  static Status list(View<const std::uint32_t> &view, F &&f) {
+    const std::uint32_t *data = nullptr;
+    std::size_t size = 0;
+    Status status = Status::of([&](srnn_error *e) { f(&data, &size, e); });
+    if (status.ok()) view = {data, size};
+    return status;
+  }
+  friend class Batches;
+};
+
+class Batches : public Handle<srnn_batches, srnn_batches_destroy> {
+ public:
+  Status create(const Dataset &dataset, std::size_t batch_size, std::uint64_t seed, std::uint32_t epoch) {
+    return take([&](srnn_batches **b, srnn_error *e) {
+      srnn_batches_create(dataset.get(), batch_size, seed, epoch, b, e);
+    });
+  }
+  std::size_t count() const noexcept { return srnn_batches_count(get()); }
+  Status examples(std::size_t index, View<const std::uint32_t> &examples) const {
+    return Dataset::list(examples, [&](const std::uint32_t **p, std::size_t *n, srnn_error *e) {
+      srnn_batches_get(get(), index, p, n, e);
+    });
+  }
+};
+
+class ClassifierSession : public Handle<srnn_classifier_session, srnn_classifier_session_destroy> {
+ public:
+  Status create(const Pool &pool = {}) {
+    return take(
+        [&](srnn_classifier_session **s, srnn_error *e) { srnn_classifier_session_create(pool.get(), s, e); });
+  }
+};
+
+class Classifier : public Handle<srnn_classifier, srnn_classifier_destroy> {
+ public:
+  static srnn_classifier_config config() noexcept {
+    srnn_classifier_config c;
+    srnn_classifier_config_init(&c);
+    return c;
+  }
+  Status create(const srnn_classifier_config &config, const Vocab &vocab, const Dataset &dataset, std::uint64_t seed) {
+    return take([&](srnn_classifier **c, srnn_error *e) {
+      srnn_classifier_create(&config, vocab.get(), dataset.get(), seed, c, e);
+    });
+  }
+  Status load(const char *path) {
+    return take([&](srnn_classifier **c, srnn_error *e) { srnn_classifier_load(path, c, e); });
+  }
+  Status save(const char *path) const {
+    return Status::of([&](srnn_error *e) { srnn_classifier_save(get(), path, e); });
+  }
+  std::size_t bytes() const noexcept { return srnn_classifier_bytes(get()); }
+  std::size_t vocab_size() const noexcept { return srnn_classifier_vocab_size(get()); }
+  std::size_t label_count() const noexcept { return srnn_classifier_label_count(get()); }
+  Status label(std::size_t index, std::string &label) const {
+    return read_text(label, [&](char *text, std::size_t size, std::size_t *len, srnn_error *e) {
+      srnn_classifier_label(get(), index, text, size, len, e);
+    });
+  }
+  Status classify(ClassifierSession &session, const char *text, FloatsOut probabilities) const {
+    return Status::of([&](srnn_error *e) {
+      srnn_classifier_classify(get(), session.get(), text, probabilities.data(), probabilities.size(), e);
+    });
+  }
+  Status predict(ClassifierSession &session, const Dataset &dataset, std::size_t batch_size,
+                 FloatsOut probabilities) const {
+    return Status::of([&](srnn_error *e) {
+      srnn_classifier_predict(get(), session.get(), dataset.get(), batch_size, probabilities.data(),
+                              probabilities.size(), e);
+    });
+  }
+};
+
+inline Status Dataset::read(const Classifier &classifier, const char *path) {
+  return take(
+      [&](srnn_dataset **d, srnn_error *e) { srnn_classifier_read_dataset(classifier.get(), path, d, e); });
+}
+
+class Trainer : public Handle<srnn_trainer, srnn_trainer_destroy> {
+ public:
+  Status create(const Classifier &classifier, const srnn_optimizer_config &optimizer, double clip_norm,
+                std::uint64_t seed, const Pool &pool = {}) {
+    return take([&](srnn_trainer **t, srnn_error *e) {
+      srnn_trainer_create(classifier.get(), &optimizer, clip_norm, seed, pool.get(), t, e);
+    });
+  }
+  Status set_lr(double lr) {
+    return Status::of([&](srnn_error *e) { srnn_trainer_set_lr(get(), lr, e); });
+  }
+  Status step(Classifier &classifier, const Dataset &dataset, View<const std::uint32_t> examples,
+              srnn_step_report *report = nullptr) {
+    return Status::of([&](srnn_error *e) {
+      srnn_trainer_step(get(), classifier.get(), dataset.get(), examples.data(), examples.size(), report, e);
     });
   }
 };

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The header's sections: the files of `src/capi` with exported functions, in reading order, types before their use.
-const SECTIONS: [&str; 18] = [
+const SECTIONS: [&str; 23] = [
     "version",
     "error",
     "isa",
@@ -23,6 +23,11 @@ const SECTIONS: [&str; 18] = [
     "loss",
     "clip",
     "optimizer",
+    "tensors",
+    "vocab",
+    "dataset",
+    "classifier",
+    "trainer",
 ];
 
 /// Columns of a line.

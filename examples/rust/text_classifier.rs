@@ -103,11 +103,11 @@ struct Options {
 fn main() -> ExitCode {
     let options = Options::parse();
     let done = match &options.load {
-        Some(path) => load_and_classify(&options, path),
+        Some(path) => load_and_classify(&options, path).map(|()| ExitCode::SUCCESS),
         None => train(&options),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -136,13 +136,19 @@ fn session(options: &Options) -> Result<Session, Error> {
     })
 }
 
-fn train(options: &Options) -> Result<(), Error> {
+fn train(options: &Options) -> Result<ExitCode, Error> {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
     let (train_path, test_path) = match (&options.train, &options.test) {
         (None, None) => (shipped.join("reviews-train.tsv"), Some(shipped.join("reviews-test.tsv"))),
         (None, Some(test)) => (shipped.join("reviews-train.tsv"), Some(test.clone())),
         (Some(train), test) => (train.clone(), test.clone()),
     };
+    // Not at the end of a long training.
+    let directory = options.save.parent().filter(|d| !d.as_os_str().is_empty());
+    if let Some(directory) = directory.filter(|d| !d.is_dir()) {
+        eprintln!("error: --save {}: {} is no directory", options.save.display(), directory.display());
+        return Ok(ExitCode::FAILURE);
+    }
     let config = ClassifierConfig {
         cell: match options.cell {
             CellOption::Elman => Cell::ElmanTanh,
@@ -216,7 +222,7 @@ fn train(options: &Options) -> Result<(), Error> {
         println!("test accuracy: {accuracy:.4}");
     }
     println!("training speed: {speed:.0} tokens/s");
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Trains until the epochs are over or Ctrl-C is pressed; returns tokens per second of training.

@@ -3,6 +3,7 @@
 use crate::error::{Result, ensure, err};
 use std::ffi::{CStr, c_char};
 use std::mem::MaybeUninit;
+use std::path::Path;
 
 /// The most arrays that one call takes.
 const MOST: usize = 12;
@@ -141,6 +142,45 @@ pub(super) unsafe fn text<'a>(name: &str, ptr: *const c_char) -> Result<&'a str>
     // SAFETY: the caller's promise.
     let text = unsafe { CStr::from_ptr(ptr) };
     text.to_str().map_err(|_| err!(InvalidArgument, "{name} is not UTF-8"))
+}
+
+/// A file's path: any bytes where the system allows that, else UTF-8.
+///
+/// # Safety
+/// As for [`text`].
+pub(super) unsafe fn path<'a>(name: &str, ptr: *const c_char) -> Result<&'a Path> {
+    #[cfg(unix)]
+    {
+        check(name, ptr)?;
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { CStr::from_ptr(ptr) }.to_bytes();
+        Ok(Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes)))
+    }
+    #[cfg(not(unix))]
+    // SAFETY: the caller's promise.
+    unsafe { text(name, ptr) }.map(Path::new)
+}
+
+/// Copies a text and a closing NUL to the caller's `room`, if there is any, and its length to `length`.
+///
+/// # Safety
+/// `room` is NULL or has room for `size` bytes, `length` for a size.
+pub(super) unsafe fn copy_text(text: &str, room: *mut c_char, size: usize, length: *mut usize) -> Result<()> {
+    // SAFETY: the caller's promise; `u8` and `c_char` have the same size and alignment.
+    let (room, length) = unsafe { (Arrays::new().write("text", room.cast::<u8>(), size)?, out("text_len", length)?) };
+    if !room.is_empty() {
+        ensure!(
+            text.len() < room.len(),
+            ShapeMismatch,
+            "text has room for {} bytes, expected {}",
+            room.len(),
+            text.len() + 1
+        );
+        room[..text.len()].copy_from_slice(text.as_bytes());
+        room[text.len()] = 0;
+    }
+    length.write(text.len());
+    Ok(())
 }
 
 /// A C truth value: 0 or 1.

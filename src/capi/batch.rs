@@ -1,4 +1,6 @@
 //! # Batches and states
+//!
+//! Error texts call the states before the first step h0 and c0, those after the last one hn and cn.
 
 use super::args::Arrays;
 use super::structs::{self, Growing};
@@ -93,6 +95,8 @@ pub struct srnn_state {
     pub c: *const f32,
     /// Values of c.
     pub c_len: usize,
+    /// Zero.
+    pub reserved: [u64; 2],
 }
 
 // SAFETY: numbers and pointers without padding, the size first.
@@ -100,11 +104,12 @@ unsafe impl Growing for srnn_state {
     const NAME: &'static str = "srnn_state";
 
     fn defaults() -> Self {
-        Self { struct_size: size_of::<Self>() as u32, reserved0: 0, h: null(), h_len: 0, c: null(), c_len: 0 }
+        let struct_size = size_of::<Self>() as u32;
+        Self { struct_size, reserved0: 0, h: null(), h_len: 0, c: null(), c_len: 0, reserved: [0; 2] }
     }
 
     fn reserved_is_zero(&self) -> bool {
-        self.reserved0 == 0
+        self.reserved0 == 0 && self.reserved == [0; 2]
     }
 }
 
@@ -125,6 +130,8 @@ pub struct srnn_state_out {
     pub c: *mut f32,
     /// Values of c.
     pub c_len: usize,
+    /// Zero.
+    pub reserved: [u64; 2],
 }
 
 // SAFETY: numbers and pointers without padding, the size first.
@@ -132,11 +139,12 @@ unsafe impl Growing for srnn_state_out {
     const NAME: &'static str = "srnn_state_out";
 
     fn defaults() -> Self {
-        Self { struct_size: size_of::<Self>() as u32, reserved0: 0, h: null_mut(), h_len: 0, c: null_mut(), c_len: 0 }
+        let struct_size = size_of::<Self>() as u32;
+        Self { struct_size, reserved0: 0, h: null_mut(), h_len: 0, c: null_mut(), c_len: 0, reserved: [0; 2] }
     }
 
     fn reserved_is_zero(&self) -> bool {
-        self.reserved0 == 0
+        self.reserved0 == 0 && self.reserved == [0; 2]
     }
 }
 

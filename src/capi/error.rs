@@ -38,15 +38,18 @@ pub enum srnn_status_code {
     SRNN_ERROR_INTERNAL = 11,
 }
 
-/// The name of each status, and that numbers and names are those of `ErrorKind`.
+/// A status' name by its number; numbers and names are those of `ErrorKind`.
 macro_rules! names {
     ($($kind:ident = $code:ident),*) => {
         $(const _: () = assert!(ErrorKind::$kind as i32 == srnn_status_code::$code as i32);)*
 
         fn name(status: srnn_status) -> &'static CStr {
-            // SAFETY: `concat!` ends each with its only NUL.
             $(if status == srnn_status_code::$code as i32 {
-                return unsafe { CStr::from_bytes_with_nul_unchecked(concat!(stringify!($code), "\0").as_bytes()) };
+                const NAME: &CStr = match CStr::from_bytes_with_nul(concat!(stringify!($code), "\0").as_bytes()) {
+                    Ok(name) => name,
+                    Err(_) => panic!("a name has no NUL"),
+                };
+                return NAME;
             })*
             if status == srnn_status_code::SRNN_OK as i32 { c"SRNN_OK" } else { c"unknown status" }
         }

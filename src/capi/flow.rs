@@ -1,6 +1,6 @@
 //! # Gradient flow
 //!
-//! The numbers behind vanishing and exploding gradients (Pascanu, Mikolov and Bengio 2013), measured by a
+//! The numbers behind vanishing and exploding gradients (Pascanu, Mikolov and Bengio 2013), measured by an
 //! srnn_rnn_backward call that is given an srnn_gradient_flow. A pass is a layer in one direction: number
 //! layer * directions + direction.
 

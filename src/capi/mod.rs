@@ -11,7 +11,9 @@ mod structs;
 
 mod activation;
 mod batch;
+mod classifier;
 mod clip;
+mod dataset;
 mod dense;
 mod dropout;
 mod embedding;
@@ -24,9 +26,12 @@ mod pool;
 mod rnn;
 mod session;
 mod stream;
+mod tensors;
 mod train;
+mod trainer;
 mod truncated;
 mod version;
+mod vocab;
 
 use error::{srnn_error, srnn_status};
 
@@ -87,5 +92,13 @@ mod tests {
         shared::<stream::srnn_stream>();
         shared::<truncated::srnn_truncated_bptt>();
         shared::<optimizer::srnn_optimizer>();
+        shared::<tensors::srnn_tensor_file>();
+        shared::<tensors::srnn_tensor_writer>();
+        shared::<vocab::srnn_vocab>();
+        shared::<dataset::srnn_dataset>();
+        shared::<dataset::srnn_batches>();
+        shared::<classifier::srnn_classifier>();
+        shared::<classifier::srnn_classifier_session>();
+        shared::<trainer::srnn_trainer>();
     }
 }

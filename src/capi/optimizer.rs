@@ -94,7 +94,7 @@ impl srnn_optimizer_config {
         }
     }
 
-    fn to_rust(self) -> Result<OptimizerConfig> {
+    pub(super) fn to_rust(self) -> Result<OptimizerConfig> {
         let Self { lr, weight_decay, momentum, dampening, eps, .. } = self;
         Ok(match self.kind {
             SGD => {

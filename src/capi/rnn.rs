@@ -9,9 +9,10 @@ use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
 use super::structs::{self, Growing};
-use crate::error::{Result, check_len, ensure};
+use crate::error::{Result, check_len, err};
 use crate::rnn::{Cell, Direction, Init, Rnn, RnnConfig};
 use std::ffi::c_char;
+use std::fmt::{self, Write};
 
 /// Recurrent cells.
 #[repr(C)]
@@ -269,18 +270,31 @@ pub unsafe extern "C" fn srnn_rnn_param_name(
         let (rnn, room) =
             unsafe { (handle::shared("rnn", rnn)?, Arrays::new().write("name", name.cast::<u8>(), name_size)?) };
         rnn.0.param(index)?;
-        let text = rnn.0.param_specs()[index].name();
-        ensure!(
-            text.len() < room.len(),
-            ShapeMismatch,
-            "name has room for {} bytes, expected {}",
-            room.len(),
-            text.len() + 1
-        );
-        room[..text.len()].copy_from_slice(text.as_bytes());
-        room[text.len()] = 0;
+        let mut text = Name { bytes: [0; SRNN_PARAM_NAME_SIZE], len: 0 };
+        // Every name fits, as asserted above.
+        let _ = write!(text, "{}", rnn.0.param_specs()[index]);
+        let needed = text.len + 1;
+        let (len, room) = (room.len(), room.get_mut(..needed));
+        let room = room.ok_or_else(|| err!(ShapeMismatch, "name has room for {len} bytes, expected {needed}"))?;
+        room.copy_from_slice(&text.bytes[..needed]);
         Ok(())
     })
+}
+
+/// A parameter's name, on the stack.
+struct Name {
+    bytes: [u8; SRNN_PARAM_NAME_SIZE],
+    len: usize,
+}
+
+impl fmt::Write for Name {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        // The last byte stays the closing NUL.
+        let room = self.bytes[..SRNN_PARAM_NAME_SIZE - 1].get_mut(self.len..self.len + s.len());
+        room.ok_or(fmt::Error)?.copy_from_slice(s.as_bytes());
+        self.len += s.len();
+        Ok(())
+    }
 }
 
 /// Writes the shape of parameter `index`: `rows` by `cols`, where a bias vector has 1 column.

@@ -8,6 +8,7 @@ use super::handle;
 use super::pool::srnn_pool;
 use super::rnn::srnn_rnn;
 use super::structs;
+use crate::error::Result;
 use crate::rnn::{ForwardArgs, Session};
 
 /// One caller's scratch memory. It grows to what a call needs and is kept: a call of a shape that fitted before
@@ -24,16 +25,22 @@ pub unsafe extern "C" fn srnn_session_create(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let session = unsafe { out("session", session) }?;
-        let new = if pool.is_null() {
-            Session::new()
-        } else {
-            // SAFETY: the header's contract.
-            Session::with_pool(&unsafe { handle::shared("pool", pool) }?.0)
-        };
+        let (new, session) = unsafe { (with_pool(pool)?, out("session", session)?) };
         session.write(handle::create(srnn_session(new))?);
         Ok(())
     })
+}
+
+/// A session with the pool, if there is one.
+///
+/// # Safety
+/// As for [`handle::shared`].
+pub(super) unsafe fn with_pool(pool: *const srnn_pool) -> Result<Session> {
+    if pool.is_null() {
+        return Ok(Session::new());
+    }
+    // SAFETY: the caller's promise.
+    Ok(Session::with_pool(&unsafe { handle::shared("pool", pool) }?.0))
 }
 
 /// Destroys a session. NULL is allowed.

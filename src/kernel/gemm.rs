@@ -55,10 +55,8 @@ pub(crate) fn gemm_gates<S: Ops>(s: S, a: impl Left, b: &Panels, range: Range<us
     if a.count() == 0 || range.is_empty() {
         return;
     }
-    let vectors = S::PANEL_VECTORS;
-    let used = view.offsets.map_or(&[][..], |o| &o[range.start * vectors..range.end * vectors]);
-    let end = used.iter().max().map_or(0, |&o| o + S::LANES);
-    check(&a, &view, end, start, &out);
+    assert!(range.end <= view.panels);
+    check(&a, &view, b.row_len(), start, &out);
     let product = Product { a, b: view, start: Source::new(start, &out), out };
     s.enter(
         #[inline(always)]

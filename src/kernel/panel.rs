@@ -55,6 +55,8 @@ pub(crate) struct Panels {
     gates: Vec<(usize, usize)>,
     /// For each vector, padding vectors included, the offset of its first column in a row of the output.
     offsets: AlignedBuf<usize>,
+    /// The largest offset plus a vector: values that an output row needs.
+    row_len: usize,
     data: AlignedBuf<f32>,
 }
 
@@ -85,7 +87,8 @@ impl Panels {
         let data = AlignedBuf::zeroed(product("a packed matrix", &[padded, lanes, k])?)?;
         let mut gates = try_with_capacity(columns.gates.len())?;
         gates.extend_from_slice(columns.gates);
-        Ok(Self { k, lanes, width: lanes * panel_vectors, units: columns.units, gates, offsets, data })
+        let row_len = offsets.iter().max().map_or(0, |&o| o + lanes);
+        Ok(Self { k, lanes, width: lanes * panel_vectors, units: columns.units, gates, offsets, row_len, data })
     }
 
     /// Zero panels for a plain matrix of `n` columns.
@@ -96,6 +99,11 @@ impl Panels {
     /// Columns of a plain matrix.
     pub(crate) fn columns(&self) -> usize {
         self.units
+    }
+
+    /// Values that a row of the output of gate columns needs.
+    pub(crate) fn row_len(&self) -> usize {
+        self.row_len
     }
 
     pub(crate) fn is_plain(&self) -> bool {

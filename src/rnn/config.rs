@@ -2,6 +2,7 @@
 
 use crate::buffer::try_with_capacity;
 use crate::error::{Result, ensure, err, product};
+use std::fmt;
 
 /// The recurrent cell. Equations are in `reference/`; gate order is PyTorch's.
 #[repr(i32)]
@@ -252,10 +253,16 @@ pub struct ParamSpec {
     pub offset: usize,
 }
 
+impl fmt::Display for ParamSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_l{}{}", self.kind, self.layer, if self.direction == 1 { "_reverse" } else { "" })
+    }
+}
+
 impl ParamSpec {
-    /// PyTorch's name, such as `weight_hh_l0_reverse`.
+    /// PyTorch's name, such as `weight_hh_l0_reverse`; what [`Display`](fmt::Display) shows without allocating.
     pub fn name(&self) -> String {
-        format!("{}_l{}{}", self.kind, self.layer, if self.direction == 1 { "_reverse" } else { "" })
+        self.to_string()
     }
 
     /// Whether `name` is its name, without building it.

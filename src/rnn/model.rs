@@ -5,7 +5,7 @@ use super::grads::Grads;
 use super::init::{self, Init};
 use super::weights::{BackwardWeights, ForwardWeights, PassParams};
 use crate::buffer::{AlignedBuf, try_with_capacity};
-use crate::error::{Result, check_len, ensure, err};
+use crate::error::{Result, ensure, err};
 use crate::nn::Optimizer;
 use crate::simd::Isa;
 use std::sync::OnceLock;
@@ -69,12 +69,7 @@ impl Rnn {
     /// Index of the parameter with torch.nn's `name`.
     pub fn find_param(&self, name: &str) -> Result<usize> {
         self.specs.iter().position(|s| s.has_name(name)).ok_or_else(|| {
-            err!(
-                NotFound,
-                "no parameter '{name}', the {} names start with '{}'",
-                self.specs.len(),
-                self.specs[0].name()
-            )
+            err!(NotFound, "no parameter '{name}', the {} names start with '{}'", self.specs.len(), self.specs[0])
         })
     }
 
@@ -86,7 +81,8 @@ impl Rnn {
     /// Replaces the values of parameter `index`.
     pub fn set_param(&mut self, index: usize, values: &[f32]) -> Result<()> {
         let spec = self.spec(index)?;
-        check_len(&spec.name(), values.len(), spec.len())?;
+        let (found, expected) = (values.len(), spec.len());
+        ensure!(found == expected, ShapeMismatch, "{spec} has {found} values, expected {expected}");
         let range = spec.range();
         self.update(|all| all[range].copy_from_slice(values));
         Ok(())

@@ -3,11 +3,12 @@
 use super::batch::Batch;
 use super::config::{Direction, RnnConfig};
 use super::model::Rnn;
-use super::pass::HOISTED_ROWS;
+use super::pass::{HOISTED_ROWS, Pass, Strides};
 use super::session::{Forward, ForwardArgs, Scratch};
 use crate::error::{Result, check_len, ensure, product};
+use crate::kernel::rows::Rows;
 use crate::parallel::Team;
-use crate::simd::{Isa, dispatch};
+use crate::simd::{Isa, Kernel, Ops, dispatch};
 
 /// The states of one or more parallel sequences that go on for as long as the caller likes. The calls
 /// [`Stream::step`] and [`Stream::process`] allocate nothing, lock nothing, make no system call, and their time does
@@ -45,19 +46,20 @@ impl Stream {
         self.scratch.bytes()
     }
 
-    /// One step of every lane: `x` is (lanes, input_size), `y` (lanes, S) with S the state size.
+    /// One step of every lane: `x` is (lanes, input_size), `y` (lanes, S) with S the state size. A failed call leaves
+    /// the states as they were.
     pub fn step(&mut self, rnn: &Rnn, x: &[f32], y: &mut [f32]) -> Result<()> {
-        self.process(rnn, 1, x, Some(y))
+        self.check_model(rnn)?;
+        check_len("x", x.len(), self.lanes() * self.config.input_size)?;
+        check_len("y", y.len(), self.lanes() * self.config.state_size())?;
+        dispatch(self.isa, Step { rnn, scratch: &mut self.scratch, x, y });
+        Ok(())
     }
 
     /// `steps` steps of every lane: `x` is (steps, lanes, input_size), `y` (steps, lanes, S); with `batch_first`
     /// lanes come before steps. Without `y` only the states advance. A failed call leaves them as they were.
     pub fn process(&mut self, rnn: &Rnn, steps: usize, x: &[f32], y: Option<&mut [f32]>) -> Result<()> {
-        ensure!(
-            *rnn.config() == self.config && rnn.isa() == self.isa,
-            InvalidState,
-            "the stream was made for a model of another configuration"
-        );
+        self.check_model(rnn)?;
         let batch = Batch::new(self.lanes(), steps);
         let args = ForwardArgs { x, y, ..ForwardArgs::default() };
         args.check(&self.config, &batch)?;
@@ -103,6 +105,15 @@ impl Stream {
         Ok(())
     }
 
+    fn check_model(&self, rnn: &Rnn) -> Result<()> {
+        ensure!(
+            *rnn.config() == self.config && rnn.isa() == self.isa,
+            InvalidState,
+            "the stream was made for a model of another configuration"
+        );
+        Ok(())
+    }
+
     fn check_states(&self, h: Option<&[f32]>, c: Option<&[f32]>) -> Result<()> {
         let places = self.config.passes() * self.lanes();
         if let Some(h) = h {
@@ -113,5 +124,46 @@ impl Stream {
             check_len("c", c.len(), places * self.config.hidden_size)?;
         }
         Ok(())
+    }
+}
+
+/// One step of all lanes through all layers, without the planning that blocks of steps need.
+struct Step<'a> {
+    rnn: &'a Rnn,
+    scratch: &'a mut Scratch,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Kernel for Step<'_> {
+    type Output = ();
+    fn run<S: Ops>(self, s: S) {
+        let config = self.rnn.config();
+        let Scratch { plan, step, histories, .. } = self.scratch;
+        let (lanes, size, strides) = (plan.batch, config.state_size(), Strides::of(config, S::LANES));
+        for layer in 0..config.num_layers {
+            let (below, own) = histories.split_at_mut(layer);
+            let input = match below.last() {
+                None => Rows::strided(self.x, lanes, config.input_size, config.input_size),
+                Some(b) => Rows::strided(&b.h[lanes * strides.h..], lanes, strides.h, size),
+            };
+            let history = &mut own[0];
+            (history.base, history.steps) = (0, 0..1);
+            let weights = self.rnn.forward_weights(layer);
+            Pass { config, weights, plan, reverse: false }.run(s, Team::one(), 0..1, input, history, step);
+        }
+        for history in &mut histories[..config.num_layers] {
+            history.steps = 0..0;
+            let states = lanes * strides.h;
+            history.h.copy_within(states..2 * states, 0);
+            if config.cell.has_cell_state() {
+                let states = lanes * strides.c;
+                history.c.copy_within(states..2 * states, 0);
+            }
+        }
+        let last = &histories[config.num_layers - 1].h;
+        for (y, h) in self.y.chunks_exact_mut(size).zip(last.chunks_exact(strides.h)) {
+            y.copy_from_slice(&h[..size]);
+        }
     }
 }

@@ -155,6 +155,7 @@ impl TextClassifier {
 
     fn zeroed(config: &ClassifierConfig, vocab: Vocab, labels: Vec<String>) -> Result<Self> {
         ensure!(labels.len() >= 2, InvalidArgument, "{} labels, expected at least 2", labels.len());
+        ensure!(config.embedding_dim > 0, InvalidArgument, "embedding_dim is 0, expected at least 1");
         let rnn = Rnn::new(&config.rnn())?;
         Ok(Self {
             tokenizer: Tokenizer { lowercase: config.lowercase },

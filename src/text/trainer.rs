@@ -144,14 +144,8 @@ impl Trainer {
         let grad_norm = clip_grad_norm(&mut all, self.config.clip_norm)?;
         self.optimizer.begin_step();
         model.embedding.update(&mut self.optimizer, 0, &self.embedding_grads)?;
-        let (optimizer, grads) = (&mut self.optimizer, self.rnn_grads.values());
-        let mut done = Ok(());
-        model.rnn.update(|values| done = optimizer.update(1, values, grads));
-        done?;
-        let (optimizer, grads) = (&mut self.optimizer, &self.dense_grads);
-        let mut done = Ok(());
-        model.dense.update(|values| done = optimizer.update(2, values, grads));
-        done?;
+        model.rnn.optimize(&mut self.optimizer, 1, &self.rnn_grads)?;
+        model.dense.optimize(&mut self.optimizer, 2, &self.dense_grads)?;
         let tokens = texts.iter().map(|t| t.len()).sum();
         Ok(StepReport { loss, grad_norm, correct, tokens })
     }

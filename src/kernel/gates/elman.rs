@@ -12,22 +12,17 @@ pub(crate) const SLOTS: usize = 1;
 /// # Safety
 /// `pre` and `h` reach to the span's last row and block; they do not overlap.
 pub(crate) unsafe fn forward<S: Ops>(s: S, span: Span, relu: bool, pre: Mat, h: Mat, flush_below: f32) {
-    s.enter(
+    span.run(
+        s,
         #[inline(always)]
-        || {
-            span.for_each(
-                s,
-                #[inline(always)]
-                |at| {
-                    // SAFETY: the caller's contract.
-                    unsafe {
-                        let a = at.load_slot(s, pre, SLOTS, 0);
-                        let zero = s.splat(0.0);
-                        let v = if relu { s.select(s.lt(a, zero), zero, a) } else { tanh(s, a) };
-                        s.store(h.at(at.row, at.unit), flush(s, v, flush_below));
-                    }
-                },
-            );
+        |at| {
+            // SAFETY: the caller's contract.
+            unsafe {
+                let a = at.load_slot(s, pre, SLOTS, 0);
+                let zero = s.splat(0.0);
+                let v = if relu { s.select(s.lt(a, zero), zero, a) } else { tanh(s, a) };
+                s.store(h.at(at.row, at.unit), flush(s, v, flush_below));
+            }
         },
     );
 }
@@ -38,24 +33,18 @@ pub(crate) unsafe fn forward<S: Ops>(s: S, span: Span, relu: bool, pre: Mat, h: 
 /// All reach to the span's last row and block; they do not overlap.
 pub(crate) unsafe fn backward<S: Ops>(s: S, span: Span, relu: bool, pre: Mat, dh: Mat, gradient: Mat) {
     let units = span.units;
-    s.enter(
+    span.run(
+        s,
         #[inline(always)]
-        || {
-            span.for_each(
-                s,
-                #[inline(always)]
-                |at| {
-                    // SAFETY: the caller's contract.
-                    unsafe {
-                        let a = at.load_slot(s, pre, SLOTS, 0);
-                        let dh = s.load(dh.at(at.row, at.unit));
-                        let zero = s.splat(0.0);
-                        let da =
-                            if relu { s.select(s.lt(zero, a), dh, zero) } else { s.mul(dh, tanh_and_slope(s, a).1) };
-                        at.store_gate(s, gradient, units, 0, da);
-                    }
-                },
-            );
+        |at| {
+            // SAFETY: the caller's contract.
+            unsafe {
+                let a = at.load_slot(s, pre, SLOTS, 0);
+                let dh = s.load(dh.at(at.row, at.unit));
+                let zero = s.splat(0.0);
+                let da = if relu { s.select(s.lt(zero, a), dh, zero) } else { s.mul(dh, tanh_and_slope(s, a).1) };
+                at.store_gate(s, gradient, units, 0, da);
+            }
         },
     );
 }

@@ -29,25 +29,20 @@ pub(crate) unsafe fn forward_after<S: Ops>(
     h: Mat,
     flush_below: f32,
 ) {
-    s.enter(
+    span.run(
+        s,
         #[inline(always)]
-        || {
-            span.for_each(
-                s,
-                #[inline(always)]
-                |at| {
-                    // SAFETY: the caller's contract.
-                    unsafe {
-                        let r = sigmoid(s, at.load_slot(s, pre, SLOTS_AFTER, 0));
-                        let z = sigmoid(s, at.load_slot(s, pre, SLOTS_AFTER, 1));
-                        let a = at.load_slot(s, pre, SLOTS_AFTER, 2);
-                        let q = at.load_slot(s, pre, SLOTS_AFTER, 3);
-                        let n = tanh(s, s.fma(r, q, a));
-                        let before = s.load(previous_h.at(at.row, at.unit));
-                        s.store(h.at(at.row, at.unit), flush(s, blend(s, z, n, before), flush_below));
-                    }
-                },
-            );
+        |at| {
+            // SAFETY: the caller's contract.
+            unsafe {
+                let r = sigmoid(s, at.load_slot(s, pre, SLOTS_AFTER, 0));
+                let z = sigmoid(s, at.load_slot(s, pre, SLOTS_AFTER, 1));
+                let a = at.load_slot(s, pre, SLOTS_AFTER, 2);
+                let q = at.load_slot(s, pre, SLOTS_AFTER, 3);
+                let n = tanh(s, s.fma(r, q, a));
+                let before = s.load(previous_h.at(at.row, at.unit));
+                s.store(h.at(at.row, at.unit), flush(s, blend(s, z, n, before), flush_below));
+            }
         },
     );
 }
@@ -67,33 +62,28 @@ pub(crate) unsafe fn backward_after<S: Ops>(
     gradient: Mat,
 ) {
     let units = span.units;
-    s.enter(
+    span.run(
+        s,
         #[inline(always)]
-        || {
-            span.for_each(
-                s,
-                #[inline(always)]
-                |at| {
-                    // SAFETY: the caller's contract.
-                    unsafe {
-                        let (r, not_r) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS_AFTER, 0));
-                        let (z, not_z) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS_AFTER, 1));
-                        let a = at.load_slot(s, pre, SLOTS_AFTER, 2);
-                        let q = at.load_slot(s, pre, SLOTS_AFTER, 3);
-                        let (n, n_slope) = tanh_and_slope(s, s.fma(r, q, a));
-                        let before = s.load(previous_h.at(at.row, at.unit));
-                        let dh = s.load(dh.at(at.row, at.unit));
-                        let dn = s.mul(s.mul(dh, not_z), n_slope);
-                        let dz = s.mul(s.mul(dh, s.sub(before, n)), s.mul(z, not_z));
-                        let dr = s.mul(s.mul(dn, q), s.mul(r, not_r));
-                        s.store(dh_direct.at(at.row, at.unit), s.mul(dh, z));
-                        at.store_gate(s, gradient, units, 0, dr);
-                        at.store_gate(s, gradient, units, 1, dz);
-                        at.store_gate(s, gradient, units, 2, dn);
-                        at.store_gate(s, gradient, units, 3, s.mul(dn, r));
-                    }
-                },
-            );
+        |at| {
+            // SAFETY: the caller's contract.
+            unsafe {
+                let (r, not_r) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS_AFTER, 0));
+                let (z, not_z) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS_AFTER, 1));
+                let a = at.load_slot(s, pre, SLOTS_AFTER, 2);
+                let q = at.load_slot(s, pre, SLOTS_AFTER, 3);
+                let (n, n_slope) = tanh_and_slope(s, s.fma(r, q, a));
+                let before = s.load(previous_h.at(at.row, at.unit));
+                let dh = s.load(dh.at(at.row, at.unit));
+                let dn = s.mul(s.mul(dh, not_z), n_slope);
+                let dz = s.mul(s.mul(dh, s.sub(before, n)), s.mul(z, not_z));
+                let dr = s.mul(s.mul(dn, q), s.mul(r, not_r));
+                s.store(dh_direct.at(at.row, at.unit), s.mul(dh, z));
+                at.store_gate(s, gradient, units, 0, dr);
+                at.store_gate(s, gradient, units, 1, dz);
+                at.store_gate(s, gradient, units, 2, dn);
+                at.store_gate(s, gradient, units, 3, s.mul(dn, r));
+            }
         },
     );
 }
@@ -103,21 +93,16 @@ pub(crate) unsafe fn backward_after<S: Ops>(
 /// # Safety
 /// All reach to the span's last row and block; nothing that is written overlaps what is read.
 pub(crate) unsafe fn reset<S: Ops>(s: S, span: Span, pre: Mat, previous_h: Previous<'_>, reset_h: Mat) {
-    s.enter(
+    span.run(
+        s,
         #[inline(always)]
-        || {
-            span.for_each(
-                s,
-                #[inline(always)]
-                |at| {
-                    // SAFETY: the caller's contract.
-                    unsafe {
-                        let r = sigmoid(s, at.load_slot(s, pre, SLOTS_BEFORE, 0));
-                        let before = s.load(previous_h.at(at.row, at.unit));
-                        s.store(reset_h.at(at.row, at.unit), s.mul(r, before));
-                    }
-                },
-            );
+        |at| {
+            // SAFETY: the caller's contract.
+            unsafe {
+                let r = sigmoid(s, at.load_slot(s, pre, SLOTS_BEFORE, 0));
+                let before = s.load(previous_h.at(at.row, at.unit));
+                s.store(reset_h.at(at.row, at.unit), s.mul(r, before));
+            }
         },
     );
 }
@@ -134,22 +119,17 @@ pub(crate) unsafe fn forward_before<S: Ops>(
     h: Mat,
     flush_below: f32,
 ) {
-    s.enter(
+    span.run(
+        s,
         #[inline(always)]
-        || {
-            span.for_each(
-                s,
-                #[inline(always)]
-                |at| {
-                    // SAFETY: the caller's contract.
-                    unsafe {
-                        let z = sigmoid(s, at.load_slot(s, pre, SLOTS_BEFORE, 1));
-                        let n = tanh(s, at.load_slot(s, pre, SLOTS_BEFORE, 2));
-                        let before = s.load(previous_h.at(at.row, at.unit));
-                        s.store(h.at(at.row, at.unit), flush(s, blend(s, z, n, before), flush_below));
-                    }
-                },
-            );
+        |at| {
+            // SAFETY: the caller's contract.
+            unsafe {
+                let z = sigmoid(s, at.load_slot(s, pre, SLOTS_BEFORE, 1));
+                let n = tanh(s, at.load_slot(s, pre, SLOTS_BEFORE, 2));
+                let before = s.load(previous_h.at(at.row, at.unit));
+                s.store(h.at(at.row, at.unit), flush(s, blend(s, z, n, before), flush_below));
+            }
         },
     );
 }
@@ -168,26 +148,21 @@ pub(crate) unsafe fn backward_before<S: Ops>(
     gradient: Mat,
 ) {
     let units = span.units;
-    s.enter(
+    span.run(
+        s,
         #[inline(always)]
-        || {
-            span.for_each(
-                s,
-                #[inline(always)]
-                |at| {
-                    // SAFETY: the caller's contract.
-                    unsafe {
-                        let (z, not_z) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS_BEFORE, 1));
-                        let (n, n_slope) = tanh_and_slope(s, at.load_slot(s, pre, SLOTS_BEFORE, 2));
-                        let before = s.load(previous_h.at(at.row, at.unit));
-                        let dh = s.load(dh.at(at.row, at.unit));
-                        let dz = s.mul(s.mul(dh, s.sub(before, n)), s.mul(z, not_z));
-                        s.store(dh_direct.at(at.row, at.unit), s.mul(dh, z));
-                        at.store_gate(s, gradient, units, 1, dz);
-                        at.store_gate(s, gradient, units, 2, s.mul(s.mul(dh, not_z), n_slope));
-                    }
-                },
-            );
+        |at| {
+            // SAFETY: the caller's contract.
+            unsafe {
+                let (z, not_z) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS_BEFORE, 1));
+                let (n, n_slope) = tanh_and_slope(s, at.load_slot(s, pre, SLOTS_BEFORE, 2));
+                let before = s.load(previous_h.at(at.row, at.unit));
+                let dh = s.load(dh.at(at.row, at.unit));
+                let dz = s.mul(s.mul(dh, s.sub(before, n)), s.mul(z, not_z));
+                s.store(dh_direct.at(at.row, at.unit), s.mul(dh, z));
+                at.store_gate(s, gradient, units, 1, dz);
+                at.store_gate(s, gradient, units, 2, s.mul(s.mul(dh, not_z), n_slope));
+            }
         },
     );
 }
@@ -206,24 +181,19 @@ pub(crate) unsafe fn backward_reset<S: Ops>(
     gradient: Mat,
 ) {
     let units = span.units;
-    s.enter(
+    span.run(
+        s,
         #[inline(always)]
-        || {
-            span.for_each(
-                s,
-                #[inline(always)]
-                |at| {
-                    // SAFETY: the caller's contract.
-                    unsafe {
-                        let (r, not_r) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS_BEFORE, 0));
-                        let before = s.load(previous_h.at(at.row, at.unit));
-                        let d = s.load(d_reset_h.at(at.row, at.unit));
-                        let direct = dh_direct.at(at.row, at.unit);
-                        s.store(direct, s.fma(d, r, s.load(direct)));
-                        at.store_gate(s, gradient, units, 0, s.mul(s.mul(d, before), s.mul(r, not_r)));
-                    }
-                },
-            );
+        |at| {
+            // SAFETY: the caller's contract.
+            unsafe {
+                let (r, not_r) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS_BEFORE, 0));
+                let before = s.load(previous_h.at(at.row, at.unit));
+                let d = s.load(d_reset_h.at(at.row, at.unit));
+                let direct = dh_direct.at(at.row, at.unit);
+                s.store(direct, s.fma(d, r, s.load(direct)));
+                at.store_gate(s, gradient, units, 0, s.mul(s.mul(d, before), s.mul(r, not_r)));
+            }
         },
     );
 }

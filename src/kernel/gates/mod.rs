@@ -99,14 +99,20 @@ struct Cursor {
 }
 
 impl Span {
+    /// Calls `f`, an `#[inline(always)]` closure, for every block of units of every row, compiled for `S`.
     #[inline(always)]
-    fn for_each<S: Ops>(&self, _: S, mut f: impl FnMut(Cursor)) {
-        for row in 0..self.rows {
-            for block in self.blocks.clone() {
-                let unit = block * S::LANES;
-                f(Cursor { row, block, unit, count: S::LANES.min(self.units - unit) });
-            }
-        }
+    fn run<S: Ops>(&self, s: S, mut f: impl FnMut(Cursor)) {
+        s.enter(
+            #[inline(always)]
+            || {
+                for row in 0..self.rows {
+                    for block in self.blocks.clone() {
+                        let unit = block * S::LANES;
+                        f(Cursor { row, block, unit, count: S::LANES.min(self.units - unit) });
+                    }
+                }
+            },
+        );
     }
 }
 

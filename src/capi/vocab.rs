@@ -1,0 +1,132 @@
+//! # Vocabularies
+//!
+//! Words by number: 0 is padding, 1 stands for unknown words, the others start at 2. Texts are UTF-8 and are cut into words
+//! and other characters.
+
+use super::args::{self, Arrays, copy_text, out, text};
+use super::call;
+use super::error::{srnn_error, srnn_status};
+use super::handle;
+use crate::buffer::try_with_capacity;
+use crate::error::{ensure, err};
+use crate::text::{Tokenizer, Vocab};
+use std::ffi::c_char;
+
+/// A fixed list of words.
+pub struct srnn_vocab(pub(super) Vocab);
+
+/// Creates a vocabulary of `count` words, numbered from 2 on. The caller destroys it.
+///
+/// Errors: SRNN_ERROR_INVALID_DATA for a word that is empty, comes twice, or is "<pad>" or "<unk>";
+/// SRNN_ERROR_INVALID_ARGUMENT for one that is not UTF-8; SRNN_ERROR_OUT_OF_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vocab_create(
+    words: *const *const c_char,
+    count: usize,
+    vocab: *mut *mut srnn_vocab,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (words, vocab) = unsafe { (Arrays::new().read("words", words, count)?, out("vocab", vocab)?) };
+        let mut texts = try_with_capacity(count)?;
+        for &word in words {
+            // SAFETY: the header's contract.
+            texts.push(unsafe { text("a word", word) }?);
+        }
+        vocab.write(handle::create(srnn_vocab(Vocab::from_words(texts)?))?);
+        Ok(())
+    })
+}
+
+/// Destroys a vocabulary. NULL is allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vocab_destroy(vocab: *mut srnn_vocab) {
+    // SAFETY: the header's contract.
+    unsafe { handle::destroy(vocab) }
+}
+
+/// Number of words, the two special ones included; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vocab_size(vocab: *const srnn_vocab) -> usize {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(vocab, 0, |v| v.0.len()) }
+}
+
+/// Writes the number of `word` to `id`: 1 for an unknown one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vocab_id(
+    vocab: *const srnn_vocab,
+    word: *const c_char,
+    id: *mut u32,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (vocab, word, id) = unsafe { (handle::shared("vocab", vocab)?, text("word", word)?, out("id", id)?) };
+        id.write(vocab.0.id(word));
+        Ok(())
+    })
+}
+
+/// Copies word number `id` and a closing NUL to `text`, which has room for `text_size` bytes, and its length without the
+/// NUL to `text_len`. With NULL and 0 it only measures.
+///
+/// Errors: SRNN_ERROR_INVALID_ARGUMENT for a number without a word; SRNN_ERROR_SHAPE_MISMATCH for too little room.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vocab_word(
+    vocab: *const srnn_vocab,
+    id: u32,
+    text: *mut c_char,
+    text_size: usize,
+    text_len: *mut usize,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        unsafe {
+            let vocab = handle::shared("vocab", vocab)?;
+            let word = vocab.0.word(id);
+            let word = word.ok_or_else(|| err!(InvalidArgument, "word {id}, expected less than {}", vocab.0.len()))?;
+            copy_text(word, text, text_size, text_len)
+        }
+    })
+}
+
+/// Cuts `text` into tokens, in lower case if `lowercase` is 1, and copies their numbers to `ids`, which has room for
+/// `ids_len` of them, and how many there are to `count`. With NULL and 0 it only counts.
+///
+/// Errors: SRNN_ERROR_SHAPE_MISMATCH for too little room; SRNN_ERROR_INVALID_ARGUMENT for a text that is not UTF-8 or
+/// another `lowercase`; SRNN_ERROR_OUT_OF_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vocab_encode(
+    vocab: *const srnn_vocab,
+    lowercase: i32,
+    text: *const c_char,
+    ids: *mut u32,
+    ids_len: usize,
+    count: *mut usize,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (vocab, text, ids, count) = unsafe {
+            let vocab = handle::shared("vocab", vocab)?;
+            (vocab, args::text("text", text)?, Arrays::new().write("ids", ids, ids_len)?, out("count", count)?)
+        };
+        let mut tokens = Vec::new();
+        vocab.0.encode(text, &Tokenizer { lowercase: args::flag("lowercase", lowercase)? }, &mut tokens)?;
+        if !ids.is_empty() {
+            ensure!(
+                tokens.len() <= ids.len(),
+                ShapeMismatch,
+                "ids has room for {} tokens, expected {}",
+                ids.len(),
+                tokens.len()
+            );
+            ids[..tokens.len()].copy_from_slice(&tokens);
+        }
+        count.write(tokens.len());
+        Ok(())
+    })
+}
