@@ -22,12 +22,14 @@ PATIENCE = 180.0  # seconds for one answer
 class Comparison:
     """Workers for one number of threads, and what they measure."""
 
-    def __init__(self, names: list[str], threads: int, args: argparse.Namespace, wide: bool):
+    def __init__(self, threads: int, args: argparse.Namespace, wide: bool):
         self.threads, self.seconds = threads, args.seconds
         self.environment = participants.environment(threads, args.isa)
         self.cpus = participants.cores()[:threads]
         self.log = BUILD / "peers.log"
-        self.names, self.versions, self.workers = names, {}, {}
+        self.versions: dict[str, str] = {}
+        self.workers: dict[str, Worker] = {}
+        self.broken: set[str] = set()  # those that do not even start
         self.limits = self.start_limits("avx512" if wide else "avx2")
 
     def start_limits(self, isa: str) -> Worker:
@@ -43,7 +45,11 @@ class Comparison:
     def start(self, name: str) -> Worker:
         worker = self.workers.get(name)
         if worker is None:
-            worker = Worker(participants.command(name, self.threads), self.environment, self.cpus, self.log)
+            try:
+                worker = Worker(participants.command(name, self.threads), self.environment, self.cpus, self.log)
+            except WorkerError as error:
+                self.broken.add(name)
+                raise WorkerError(f"does not start: {error}; see {os.path.relpath(self.log)}") from None
             self.workers[name], self.versions[name] = worker, worker.version
         return worker
 
@@ -59,11 +65,11 @@ class Comparison:
     def measure(self, case: Case, names: list[str]) -> Result:
         """Prepares all participants, compares their results with ours, then times them in turns."""
         result = Result(case, self.threads)
-        with tempfile.TemporaryDirectory() as name:
-            folder = pathlib.Path(name)
+        with tempfile.TemporaryDirectory() as path:
+            folder = pathlib.Path(path)
             inputs.write(case, folder)
             active = []
-            for participant in names:
+            for participant in (name for name in names if name not in self.broken):
                 try:
                     answer = self.start(participant).ask(prepare_request(case, folder), PATIENCE)
                 except WorkerError as error:
@@ -121,13 +127,15 @@ def machine(args: argparse.Namespace, versions: dict[str, str], limits: dict[str
 def compare(args: argparse.Namespace, cases: list[Case], names: list[str]) -> None:
     """Measures, prints and writes."""
     wide = "avx512f" in participants.cpu_flags() and args.isa != "avx2"
-    results, versions, limits = [], {}, {}
+    results: list[Result] = []
+    versions: dict[str, str] = {}
+    limits: dict[str, str] = {}
     try:
         for threads in map(int, args.threads.split(",")):
             if threads > len(participants.cores()):
                 print(f"no {threads} cores to run {threads} threads on")
                 continue
-            comparison = Comparison(names, threads, args, wide)
+            comparison = Comparison(threads, args, wide)
             try:
                 for isa in ("avx2", "avx512") if wide else ("avx2",):
                     limits |= comparison.peak(isa)

@@ -189,7 +189,8 @@ def cores() -> list[int]:
 
 
 def tool_version(*command: str) -> str:
-    path = shutil.which(command[0])
-    return (
-        subprocess.run([path, *command[1:]], capture_output=True, text=True).stdout.splitlines()[0] if path else "none"
-    )
+    """The first line of what a command says, if it exists and knows."""
+    if not shutil.which(command[0]):
+        return "unknown"
+    said = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    return said[0] if said else "unknown"

@@ -62,12 +62,14 @@ def model(p: Problem) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
             nodes.append(helper.make_node("Reshape", [f"t{layer}", f"shape{layer}"], [f"next{layer}"]))
             current = f"next{layer}"
     top = p.layers - 1
-    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape) for name, value in feeds.items()]
-    outputs = [
+    graph_inputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape) for name, value in feeds.items()
+    ]
+    graph_outputs = [
         helper.make_tensor_value_info(f"y{top}", TensorProto.FLOAT, [p.steps, p.directions, p.batch, p.hidden]),
         helper.make_tensor_value_info(f"hn{top}", TensorProto.FLOAT, [p.directions, p.batch, p.hidden]),
     ]
-    graph = helper.make_graph(nodes, "layers", inputs, outputs, constants)
+    graph = helper.make_graph(nodes, "layers", graph_inputs, graph_outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8), feeds
 
 
