@@ -43,6 +43,8 @@ impl Output {
 const K_BLOCK: usize = 256;
 /// Rows that share one pass over the panels: their block of the left matrix stays in the L2 cache.
 const ROW_BLOCK: usize = 96;
+/// Values in a cache line.
+const LINE: usize = 16;
 /// The widest panel and the tallest tile of any instruction set.
 const MAX_TILE: usize = 8 * 32;
 /// The most vectors a tile spans: panels read together times vectors in each.
@@ -143,6 +145,9 @@ struct Tile<'a> {
     out_stride: usize,
     /// Where each vector of the panels goes in a row.
     offsets: &'a [usize],
+    /// What to bring closer meanwhile: at every feature, the line this far on.
+    ahead: *const f32,
+    ahead_step: usize,
 }
 
 impl<A: Left> Product<'_, A> {
@@ -178,11 +183,17 @@ impl<A: Left> Product<'_, A> {
                     } else {
                         Source { values: Some(self.out.values), stride: self.out.stride }
                     };
+                    // The block that follows in memory, the panel's next or the next panel's first, is fetched by the
+                    // first tiles of this one, a line at every feature.
+                    let block = self.b.data.as_ptr().wrapping_add((panel * k + k0) * S::PANEL_WIDTH);
+                    let mut ahead_left = if panels == 1 { kc * S::PANEL_WIDTH } else { 0 };
+                    let mut ahead = block.wrapping_add(ahead_left);
                     let mut row = row0;
                     let mut tiles = (row1 - row0).div_ceil(S::TILE_ROWS);
                     while tiles > 0 {
                         // Rows are shared evenly, so that no tile is left with too few chains.
                         let count = (row1 - row).div_ceil(tiles);
+                        let ahead_step = if ahead_left > 0 { LINE } else { 0 };
                         // SAFETY: rows, panels and features are within the operands; the caller vouches for the rest.
                         unsafe {
                             self.tile(
@@ -193,15 +204,19 @@ impl<A: Left> Product<'_, A> {
                                     panels,
                                     k0,
                                     k: kc,
-                                    data: self.b.data.as_ptr().add((panel * k + k0) * S::PANEL_WIDTH),
+                                    data: block,
                                     start: source.values.map(|p| p.add(row * source.stride + column)),
                                     start_stride: source.stride,
                                     out: self.out.values.add(row * self.out.stride + column),
                                     out_stride: self.out.stride,
                                     offsets,
+                                    ahead,
+                                    ahead_step,
                                 },
                             );
                         }
+                        ahead = ahead.wrapping_add(kc * ahead_step);
+                        ahead_left = ahead_left.saturating_sub(kc * LINE);
                         row += count;
                         tiles -= 1;
                     }
@@ -254,6 +269,8 @@ impl<A: Left> Product<'_, A> {
                         out: tile,
                         out_stride: width,
                         offsets: &offsets[..S::PANEL_VECTORS],
+                        ahead: self.b.data.as_ptr(),
+                        ahead_step: 0,
                     },
                 );
                 for r in 0..count {
@@ -311,6 +328,7 @@ impl<A: Left> Product<'_, A> {
                 }
             }
             for i in 0..t.k {
+                s.prefetch(t.ahead.wrapping_add(i * t.ahead_step));
                 let mut b = [[s.splat(0.0); V]; P];
                 for p in 0..P {
                     for v in 0..V {

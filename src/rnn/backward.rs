@@ -291,6 +291,7 @@ impl Backward<'_> {
             history: &self.tape.histories[pass],
             strides,
             team: self.team,
+            wants_norms: self.flow_norms.is_some(),
         };
         let params = self.rnn.pass_params(pass);
         let mut norms = self.flow_norms.as_deref_mut().map(|n| &mut n[pass * plan.seq_len..(pass + 1) * plan.seq_len]);
@@ -339,6 +340,8 @@ struct PassBackward<'a> {
     history: &'a History,
     strides: Strides,
     team: Team,
+    /// Whether steps leave the squares of their states' gradients.
+    wants_norms: bool,
 }
 
 /// The buffers of a block as threads share them: each writes the rows of its own sequences.
@@ -443,7 +446,9 @@ impl PassBackward<'_> {
                 let state = std::slice::from_raw_parts_mut(dh.row(i), size);
                 let dy = &memory.outputs[(first + i) * config.output_size() + self.direction * size..][..size];
                 state.iter_mut().zip(dy).for_each(|(d, y)| *d += y);
-                squares[i] = state.iter().fold(0.0, |sum, &v| sum + f64::from(v) * f64::from(v));
+                if self.wants_norms {
+                    squares[i] = state.iter().fold(0.0, |sum, &v| sum + f64::from(v) * f64::from(v));
+                }
             }
             let pre = Mat { values: history.pre[first * strides.pre..].as_ptr().cast_mut(), stride: strides.pre };
             let gates = memory.gates.starting_at(row);
