@@ -68,6 +68,12 @@ impl<T: Plain> AlignedBuf<T> {
     }
 }
 
+impl<T: Plain> Default for AlignedBuf<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T: Plain> Drop for AlignedBuf<T> {
     fn drop(&mut self) {
         if self.capacity > 0
@@ -110,6 +116,16 @@ pub(crate) fn try_vec<T: Clone>(len: usize, value: T) -> Result<Vec<T>> {
     let mut v = try_with_capacity(len)?;
     v.resize(len, value);
     Ok(v)
+}
+
+/// Makes `values` at least `len` long with what `make` makes, or fails where memory is short.
+pub(crate) fn try_grow<T>(values: &mut Vec<T>, len: usize, make: impl FnMut() -> T) -> Result<()> {
+    let missing = len.saturating_sub(values.len());
+    values
+        .try_reserve_exact(missing)
+        .map_err(|_| err!(OutOfMemory, "could not allocate {missing} entries of {} bytes", size_of::<T>()))?;
+    values.resize_with(values.len() + missing, make);
+    Ok(())
 }
 
 /// An empty `Vec` with room for `capacity` values, or an error where memory is short.

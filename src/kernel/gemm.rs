@@ -481,7 +481,7 @@ mod tests {
         type Output = ();
         fn run<S: Ops>(self, s: S) {
             let Outer(a, b, rows, m, n, cut, c) = self;
-            let mut scratch = OuterScratch::new();
+            let mut scratch = OuterScratch::default();
             scratch.reserve(rows, m, n).unwrap();
             // In two blocks of rows: the chains continue.
             for (start, end) in [(0, cut), (cut, rows)] {

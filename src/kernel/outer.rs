@@ -12,6 +12,7 @@ use crate::simd::Ops;
 use std::ops::Range;
 
 /// Memory for the packed operands, reused from block to block.
+#[derive(Default)]
 pub(crate) struct OuterScratch {
     left: AlignedBuf<f32>,
     right: AlignedBuf<f32>,
@@ -22,10 +23,6 @@ const TALLEST: usize = 8;
 const WIDEST: usize = 32;
 
 impl OuterScratch {
-    pub(crate) const fn new() -> Self {
-        Self { left: AlignedBuf::new(), right: AlignedBuf::new() }
-    }
-
     /// Makes room for blocks of `rows` rows with at most `left` columns on the left and `right` on the right.
     pub(crate) fn reserve(&mut self, rows: usize, left: usize, right: usize) -> Result<()> {
         self.left.resize(product("the packed operands", &[rows, left + TALLEST])?)?;

@@ -71,18 +71,6 @@ pub(crate) struct BackwardScratch {
     pub(crate) outer: OuterScratch,
 }
 
-impl Default for OuterScratch {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<T: crate::buffer::Plain> Default for AlignedBuf<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl BackwardScratch {
     fn reserve(&mut self, config: &RnnConfig, plan: &Plan) -> Result<()> {
         let strides = Strides::of(config, 1);
@@ -110,10 +98,12 @@ impl BackwardScratch {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let values = [&self.outputs, &self.inputs, &self.dh, &self.dc, &self.step, &self.gates, &self.hidden];
-        values.iter().map(|b| size_of_val(&***b)).sum::<usize>()
+        let floats = [&self.outputs, &self.inputs, &self.dh, &self.dc, &self.step, &self.gates, &self.hidden];
+        let offsets = self.visit.iter().chain([&self.h_offsets, &self.c_offsets]);
+        floats.iter().map(|b| size_of_val(&***b)).sum::<usize>()
+            + offsets.map(|b| size_of_val(&**b)).sum::<usize>()
             + size_of_val(&*self.projected)
-            + self.visit.iter().map(|b| size_of_val(&**b)).sum::<usize>()
+            + size_of_val(&*self.squares)
             + self.outer.bytes()
     }
 }

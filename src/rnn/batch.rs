@@ -43,6 +43,12 @@ pub(crate) struct Plan {
     uniform: bool,
 }
 
+impl Default for Plan {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Plan {
     pub(crate) const fn new() -> Self {
         Self {

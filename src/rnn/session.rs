@@ -4,7 +4,7 @@ use super::batch::{Batch, Plan};
 use super::config::{Direction, RnnConfig};
 use super::model::Rnn;
 use super::pass::{HOISTED_ROWS, History, Pass, StepScratch, Strides, lanes};
-use crate::buffer::{AlignedBuf, try_with_capacity};
+use crate::buffer::{AlignedBuf, try_grow};
 use crate::error::{Result, check_len, ensure, product};
 use crate::kernel::rows::Rows;
 use crate::parallel::{Pool, Team, enter};
@@ -145,12 +145,7 @@ impl Scratch {
         let (config, plan) = (rnn.config(), &self.plan);
         let stacked = config.direction != Direction::Bidirectional;
         let histories = if stacked { config.num_layers } else { 1 };
-        if self.histories.len() < histories {
-            let mut more = try_with_capacity(histories)?;
-            more.append(&mut self.histories);
-            more.resize_with(histories, History::new);
-            self.histories = more;
-        }
+        try_grow(&mut self.histories, histories, History::new)?;
         for history in &mut self.histories[..histories] {
             history.reserve(config, lanes(rnn.isa()), plan.batch, rows)?;
         }

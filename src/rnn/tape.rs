@@ -6,7 +6,7 @@ use super::dropout::{DropoutPosition, Mask};
 use super::model::Rnn;
 use super::pass::{History, Pass, StepScratch, lanes};
 use super::session::{Blocks, ForwardArgs, Session, block_rows, copy_states, input_rows, write_outputs, zero_padding};
-use crate::buffer::{AlignedBuf, try_with_capacity};
+use crate::buffer::{AlignedBuf, try_grow};
 use crate::error::{Result, product};
 use crate::kernel::rows::{Left, Rows};
 use crate::parallel::{Team, enter};
@@ -36,12 +36,6 @@ pub(crate) struct Recorded {
     pub(crate) dropout: DropoutPosition,
 }
 
-impl Default for Plan {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Tape {
     /// An empty tape.
     pub fn new() -> Self {
@@ -57,18 +51,8 @@ impl Tape {
 
     fn reserve(&mut self, rnn: &Rnn) -> Result<()> {
         let (config, rows) = (rnn.config(), self.plan.rows);
-        if self.inputs.len() < config.num_layers {
-            let mut more = try_with_capacity(config.num_layers)?;
-            more.append(&mut self.inputs);
-            more.resize_with(config.num_layers, AlignedBuf::new);
-            self.inputs = more;
-        }
-        if self.histories.len() < config.passes() {
-            let mut more = try_with_capacity(config.passes())?;
-            more.append(&mut self.histories);
-            more.resize_with(config.passes(), History::new);
-            self.histories = more;
-        }
+        try_grow(&mut self.inputs, config.num_layers, AlignedBuf::new)?;
+        try_grow(&mut self.histories, config.passes(), History::new)?;
         for layer in 0..config.num_layers {
             self.inputs[layer].resize(product("a layer's input", &[rows, config.layer_input_size(layer)])?)?;
         }
