@@ -1674,7 +1674,8 @@ SRNN_API srnn_status srnn_trainer_set_lr(srnn_trainer *trainer, double lr, srnn_
  * to `report`, which may be NULL.
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT if there are no examples or one does not exist, or if the dataset has other labels
- * than the classifier; SRNN_ERROR_OUT_OF_MEMORY. The classifier changes only if the step succeeds.
+ * than the classifier; SRNN_ERROR_OUT_OF_MEMORY. The classifier does not change, unless memory for the optimizer's state runs out in the very first
+ * step: some parts may then have moved.
  */
 SRNN_API srnn_status srnn_trainer_step(srnn_trainer *trainer, srnn_classifier *classifier, const srnn_dataset *dataset,
     const uint32_t *examples, size_t examples_len, srnn_step_report *report, srnn_error *error);

@@ -84,7 +84,8 @@ pub unsafe extern "C" fn srnn_trainer_set_lr(
 /// to `report`, which may be NULL.
 ///
 /// Errors: SRNN_ERROR_INVALID_ARGUMENT if there are no examples or one does not exist, or if the dataset has other labels
-/// than the classifier; SRNN_ERROR_OUT_OF_MEMORY. The classifier changes only if the step succeeds.
+/// than the classifier; SRNN_ERROR_OUT_OF_MEMORY. The classifier does not change, unless memory for the optimizer's state runs out in the very first
+/// step: some parts may then have moved.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_trainer_step(
     trainer: *mut srnn_trainer,

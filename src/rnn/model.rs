@@ -83,8 +83,10 @@ impl Rnn {
         let spec = self.spec(index)?;
         let (found, expected) = (values.len(), spec.len());
         ensure!(found == expected, ShapeMismatch, "{spec} has {found} values, expected {expected}");
-        let range = spec.range();
-        self.update(|all| all[range].copy_from_slice(values));
+        let (range, pass) = (spec.range(), spec.layer * self.config.direction.count() + spec.direction);
+        self.values[range].copy_from_slice(values);
+        self.version = next_version();
+        self.pack(pass);
         Ok(())
     }
 
@@ -97,12 +99,15 @@ impl Rnn {
     pub fn update(&mut self, change: impl FnOnce(&mut [f32])) {
         change(&mut self.values);
         self.version = next_version();
-        for pass in 0..self.config.passes() {
-            let params = PassParams::of(&self.config, &self.specs, pass);
-            self.forward[pass].pack(&self.config, self.isa, &params, &self.values);
-            if let Some(backward) = self.backward.get_mut() {
-                backward[pass].pack(&self.config, &params, &self.values);
-            }
+        (0..self.config.passes()).for_each(|pass| self.pack(pass));
+    }
+
+    /// Brings the packed forms of a pass up to date.
+    fn pack(&mut self, pass: usize) {
+        let params = PassParams::of(&self.config, &self.specs, pass);
+        self.forward[pass].pack(&self.config, self.isa, &params, &self.values);
+        if let Some(backward) = self.backward.get_mut() {
+            backward[pass].pack(&self.config, &params, &self.values);
         }
     }
 

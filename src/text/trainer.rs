@@ -90,7 +90,8 @@ impl Trainer {
     ///
     /// # Errors
     /// `InvalidArgument` if the batch is empty or names an example that is not there, or if `data` has other labels than
-    /// the model; `OutOfMemory`. The model changes only if the step succeeds.
+    /// the model; `OutOfMemory`. The model does not change, unless memory for the
+    /// optimizer's state runs out in the very first step: some parts may then have moved.
     pub fn step(&mut self, model: &mut TextClassifier, data: &Dataset, batch: &[u32]) -> Result<StepReport> {
         let mut texts: Vec<&[u32]> = try_with_capacity(batch.len())?;
         ensure!(!batch.is_empty(), InvalidArgument, "the batch is empty, expected at least one example");
