@@ -6,6 +6,8 @@ use super::model::Rnn;
 use super::pass::{HOISTED_ROWS, Pass, Strides};
 use super::session::{Forward, ForwardArgs, Scratch};
 use crate::error::{Result, check_len, ensure, product};
+use super::row;
+use crate::kernel::row::{States, Walk};
 use crate::kernel::rows::Rows;
 use crate::parallel::Team;
 use crate::simd::{Isa, Kernel, Ops, dispatch};
@@ -63,7 +65,9 @@ impl Stream {
         let batch = Batch::new(self.lanes(), steps);
         let args = ForwardArgs { x, y, ..ForwardArgs::default() };
         args.check(&self.config, &batch)?;
-        self.scratch.plan.set(&batch)?;
+        let Scratch { plan, histories, .. } = &mut self.scratch;
+        histories.iter_mut().for_each(|h| { h.carry(&self.config, plan, false); h.steps = 0..0; });
+        plan.set(&batch)?;
         dispatch(self.isa, Forward { rnn, scratch: &mut self.scratch, args, keep_states: true, team: Team::one() });
         Ok(())
     }
@@ -100,6 +104,7 @@ impl Stream {
     pub fn reset_lane(&mut self, lane: usize) -> Result<()> {
         ensure!(lane < self.lanes(), InvalidArgument, "lane {lane}, expected less than {}", self.lanes());
         for history in &mut self.scratch.histories {
+            history.carry(&self.config, &self.scratch.plan, false); history.steps = 0..0;
             history.zero_initial(&self.config, lane);
         }
         Ok(())
@@ -137,7 +142,41 @@ struct Step<'a> {
 
 impl Kernel for Step<'_> {
     type Output = ();
+    #[inline(always)]
     fn run<S: Ops>(self, s: S) {
+        if row::serves(self.rnn.config()) && self.scratch.plan.batch <= 4 { self.rows(s) } else { self.general(s) }
+    }
+}
+
+impl Step<'_> {
+    #[inline(always)]
+    fn rows<S: Ops>(self, s: S) {
+        let config = self.rnn.config();
+        let Scratch { plan, histories, .. } = self.scratch;
+        let (lanes, size, strides) = (plan.batch, config.state_size(), Strides::of(config, S::LANES));
+        let mut x = Walk { first: self.x.as_ptr(), step: config.input_size as isize };
+        for (layer, history) in histories[..config.num_layers].iter_mut().enumerate() {
+            let (from, to) = if history.steps.is_empty() { (0, lanes) } else { (lanes, 0) };
+            (history.base, history.steps) = (0, 0..usize::from(to > 0));
+            let weights = self.rnn.forward_weights(layer);
+            let states = |values: *mut f32, stride: usize| unsafe {
+                let before = Walk { first: values.add(from * stride).cast_const(), step: stride as isize };
+                States::apart(before, Walk { first: values.add(to * stride), step: stride as isize })
+            };
+            let h = states(history.h.as_mut_ptr(), strides.h);
+            let c = if config.cell.has_cell_state() { states(history.c.as_mut_ptr(), strides.c) } else { h };
+            let start = Walk { first: weights.bias.as_ptr(), step: 0 };
+            let rows = row::Rows { start, keep: None, x, h, c };
+            unsafe { row::run_layer(s, config, weights, true, rows, lanes) };
+            x = Walk { first: h.now.first.cast_const(), step: h.now.step };
+        }
+        for (i, y) in self.y.chunks_exact_mut(size).enumerate() {
+            let h = x.first.wrapping_offset(i as isize * x.step);
+            y.copy_from_slice(unsafe { std::slice::from_raw_parts(h, size) });
+        }
+    }
+
+    fn general<S: Ops>(self, s: S) {
         let config = self.rnn.config();
         let Scratch { plan, step, histories, .. } = self.scratch;
         let (lanes, size, strides) = (plan.batch, config.state_size(), Strides::of(config, S::LANES));

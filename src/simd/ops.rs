@@ -14,6 +14,8 @@ pub(crate) trait Ops: Simd {
     const PANEL_VECTORS: usize;
     /// Rows of the largest micro-tile.
     const TILE_ROWS: usize;
+    /// Vector registers.
+    const REGISTERS: usize;
     /// Panels read together when there is one row, so that enough independent chains hide the latency.
     const ROW_PANELS: usize;
 
@@ -165,6 +167,7 @@ impl Ops for pulp::Scalar {
     const LANES: usize = 1;
     const PANEL_VECTORS: usize = 4;
     const TILE_ROWS: usize = 2;
+    const REGISTERS: usize = 16;
     const ROW_PANELS: usize = 1;
     #[inline(always)]
     fn fma(self, a: f32, b: f32, c: f32) -> f32 {
@@ -193,6 +196,7 @@ impl Ops for pulp::x86::V3 {
     const LANES: usize = 8;
     const PANEL_VECTORS: usize = 2;
     const TILE_ROWS: usize = 6;
+    const REGISTERS: usize = 16;
     const ROW_PANELS: usize = 4;
 }
 
@@ -205,6 +209,7 @@ impl Ops for pulp::x86::V4 {
     const LANES: usize = 16;
     const PANEL_VECTORS: usize = 2;
     const TILE_ROWS: usize = 8;
+    const REGISTERS: usize = 32;
     const ROW_PANELS: usize = 4;
 }
 
@@ -217,5 +222,6 @@ impl Ops for pulp::aarch64::Neon {
     const LANES: usize = 4;
     const PANEL_VECTORS: usize = 4;
     const TILE_ROWS: usize = 6;
+    const REGISTERS: usize = 32;
     const ROW_PANELS: usize = 4;
 }
