@@ -6,6 +6,7 @@
 use super::gates::{Cell, Flush, MOST_SLOTS, Reads};
 use super::panel::PanelView;
 use crate::simd::Ops;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -93,7 +94,7 @@ struct Row {
 }
 
 /// The shape of groups: as many blocks of LANES units as leave registers for weights and inputs.
-struct Shape<S, C>(S, C);
+struct Shape<S, C>(PhantomData<(S, C)>);
 
 impl<S: Ops, C: Cell> Shape<S, C> {
     const GATES: usize = C::RECURRENT.len();
@@ -111,6 +112,39 @@ impl<S: Ops, C: Cell> Shape<S, C> {
         let fit = if fit > MOST_GROUP { MOST_GROUP } else { fit };
         fit - fit % Self::ALIGN
     };
+}
+
+/// How blocks are shared among groups: full ones, but the last two share theirs, so that neither has too few chains.
+struct Groups<S, C> {
+    first: usize,
+    end: usize,
+    count: usize,
+    /// Where the last group starts.
+    last: usize,
+    shape: PhantomData<Shape<S, C>>,
+}
+
+impl<S: Ops, C: Cell> Groups<S, C> {
+    #[inline(always)]
+    fn new(blocks: Range<usize>) -> Self {
+        let most = Shape::<S, C>::MOST;
+        let count = blocks.len().div_ceil(most);
+        let pair = blocks.start + count.saturating_sub(2) * most;
+        let last = if count < 2 { pair } else { pair + (blocks.end - pair).div_ceil(2).next_multiple_of(Shape::<S, C>::ALIGN) };
+        Self { first: blocks.start, end: blocks.end, count, last, shape: PhantomData }
+    }
+
+    /// The first block of group `g`, or the end.
+    #[inline(always)]
+    fn start(&self, g: usize) -> usize {
+        if g == self.count {
+            self.end
+        } else if g + 1 == self.count {
+            self.last
+        } else {
+            self.first + g * Shape::<S, C>::MOST
+        }
+    }
 }
 
 /// Runs the units in `blocks` (blocks of LANES units; the range starts at a multiple of [`Shape::ALIGN`]) of rows
@@ -144,29 +178,20 @@ pub(crate) unsafe fn run<S: Ops, C: Cell>(
                     c_before: rows.c.before(i),
                     c: rows.c.now.at(i),
                 };
-                let (most, align) = (Shape::<S, C>::MOST, Shape::<S, C>::ALIGN);
-                let mut block = blocks.start;
-                while block < blocks.end {
-                    let left = blocks.end - block;
-                    // The last two groups share their blocks, so that neither has too few chains.
-                    let n = if left <= most {
-                        left
-                    } else if left < 2 * most {
-                        left.div_ceil(2).next_multiple_of(align)
-                    } else {
-                        most
-                    };
+                let groups = Groups::<S, C>::new(blocks.clone());
+                for j in 0..groups.count {
+                    let g = if i % 2 == 1 { groups.count - 1 - j } else { j };
+                    let (block, end) = (groups.start(g), groups.start(g + 1));
                     macro_rules! sizes {
                         ($($n:literal)*) => {
-                            match n {
+                            match end - block {
                                 // SAFETY: the caller's contract.
-                                $($n if $n <= most => unsafe { group.run::<S, $n>(s, &row, block) },)*
-                                _ => unreachable!("no group of {n} blocks"),
+                                $($n if $n <= Shape::<S, C>::MOST => unsafe { group.run::<S, $n>(s, &row, block) },)*
+                                n => unreachable!("no group of {n} blocks"),
                             }
                         };
                     }
                     sizes!(1 2 3 4 5 6 7 8);
-                    block += n;
                 }
                 done();
             }
