@@ -2,7 +2,7 @@
 
 use super::batch::Plan;
 use super::config::{Cell, RnnConfig};
-use super::row;
+use super::row::{self, States, Walk};
 use super::weights::{ForwardWeights, Layout};
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, product};
@@ -12,7 +12,6 @@ use crate::kernel::gates::lstm::Lstm;
 use crate::kernel::gates::{self, Flush, Mat, Previous, STATE_PADDING, Span};
 use crate::kernel::gemm::{Output, Start, gemm, gemm_gates};
 use crate::kernel::panel::{Geometry, padded_row};
-use crate::kernel::row::{States, Walk};
 use crate::kernel::rows::{Left, Rows};
 use crate::parallel::{FEWEST_PRODUCTS, Team};
 use crate::simd::Ops;
@@ -130,6 +129,12 @@ impl History {
         }
         let t = if reverse { self.steps.start } else { end - 1 };
         self.index(plan, plan.start(t) + j)
+    }
+
+    /// Forgets the kept steps: their final states become the initial ones.
+    pub(crate) fn settle(&mut self, config: &RnnConfig, plan: &Plan, reverse: bool) {
+        self.carry(config, plan, reverse);
+        self.steps = 0..0;
     }
 
     /// Makes the final states the initial ones, before the next block of steps.
@@ -284,20 +289,8 @@ impl Pass<'_> {
             self.start_rows(s, input.slice(part), target, strides.pre);
         });
         if sequences == 1 && row::serves(self.config) {
-            let t = if self.reverse { block.end - 1 } else { block.start };
-            let step = if self.reverse { -1 } else { 1 };
-            let walk = |m: Mat, row: usize| Walk {
-                // SAFETY: rows of the block lie within their buffers, as asserted.
-                first: unsafe { m.row(row) },
-                step: step * m.stride as isize,
-            };
-            let (row, before) = (self.plan.start(t) - history.base, history.previous_index(self.plan, self.reverse, t, 0));
-            let keep = walk(pre, row);
-            let states = |m: Mat| States::chained(unsafe { m.row(before) }, walk(m, self.plan.batch + row));
-            let start = Walk { first: keep.first.cast_const(), step: keep.step };
-            let c = if self.config.cell.has_cell_state() { states(memory.c) } else { states(h) };
-            let rows = row::Rows { start, keep: Some(keep), x: start, h: states(h), c };
-            unsafe { row::run_layer(s, self.config, self.weights, false, rows, block.len()) };
+            // SAFETY: the buffers reach to the block's last row, as asserted.
+            unsafe { self.run_single(s, &block, &memory) }
             return;
         }
         let fewest_sequences = (FEWEST_PRODUCTS / (gates * units * size * block.len())).max(1);
@@ -311,6 +304,27 @@ impl Pass<'_> {
             };
             if self.reverse { block.clone().rev().for_each(step) } else { block.clone().for_each(step) }
         });
+    }
+
+    /// The steps `block`, in which one sequence runs, after their input product.
+    ///
+    /// # Safety
+    /// The memory's buffers have the rows of all steps, and no other thread works on them.
+    unsafe fn run_single<S: Ops>(&self, s: S, block: &Range<usize>, memory: &Memory<'_>) {
+        let (plan, history) = (self.plan, memory.history);
+        let (first, sign) = if self.reverse { (block.end - 1, -1) } else { (block.start, 1) };
+        let row = plan.start(first) - history.base;
+        let before = history.previous_index(plan, self.reverse, first, 0);
+        // SAFETY: the caller's contract; a single sequence's rows follow each other, and each is the next one's past.
+        unsafe {
+            let walk = |rows: Mat, row: usize| Walk { first: rows.row(row), step: sign * rows.stride as isize };
+            let states = |rows: Mat| States::chained(rows.row(before), walk(rows, plan.batch + row));
+            let (pre, h) = (walk(memory.pre, row), states(memory.h));
+            let c = if self.config.cell.has_cell_state() { states(memory.c) } else { h };
+            let (start, count) = (pre.read(), block.len());
+            let rows = row::Rows { start, keep: Some(pre), x: start, h, c, count, turned: false };
+            row::run_layer(s, self.config, self.weights, false, rows);
+        }
     }
 
     /// The input product of some rows, and the recurrent bias where it has a slot of its own.

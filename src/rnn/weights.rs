@@ -3,10 +3,10 @@
 use super::config::{Cell, ParamSpec, RnnConfig};
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::Result;
+use crate::kernel::gates::Cell as _;
 use crate::kernel::gates::elman::Elman;
 use crate::kernel::gates::gru::{ResetAfter, ResetBefore};
 use crate::kernel::gates::lstm::Lstm;
-use crate::kernel::gates::Cell as _;
 use crate::kernel::panel::{GateColumns, Geometry, Panels, padded_row};
 use crate::simd::Isa;
 
