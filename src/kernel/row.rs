@@ -4,7 +4,7 @@
 //! the panels are read, and the latency of a step. Every output is the chain that the products of [`super::gemm`] make.
 
 use super::gates::{Cell, Flush, MOST_SLOTS, Reads};
-use super::panel::PanelView;
+use super::panel::{PanelView, Panels};
 use crate::simd::Ops;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -19,12 +19,19 @@ const MOST_GROUP: usize = 8;
 /// are ready while its last are still being computed.
 const TO_AND_FRO: usize = 256 << 10;
 
+/// Bytes of panels that the second-level cache rather than the first holds, so that the next group's are fetched ahead.
+const AHEAD_FROM: usize = 32 << 10;
+/// Values of each panel that are fetched ahead.
+const AHEAD: usize = 512;
+/// Values in a cache line.
+const LINE: usize = 16;
+
 /// The packed weights of a layer in one direction.
 #[derive(Clone, Copy)]
 pub(crate) struct Weights<'a> {
     /// `None` where the rows start with their input product.
-    pub(crate) input: Option<PanelView<'a>>,
-    pub(crate) recurrent: PanelView<'a>,
+    pub(crate) input: Option<&'a Panels>,
+    pub(crate) recurrent: &'a Panels,
 }
 
 /// Rows of a buffer that are visited one after another, `step` values apart.
@@ -80,7 +87,6 @@ impl States {
 }
 
 /// The buffers that a layer's rows lie in.
-#[derive(Clone, Copy)]
 pub(crate) struct Rows {
     /// Where the chains start: rows of slots.
     pub(crate) start: Walk<*const f32>,
@@ -146,8 +152,8 @@ impl<S: Ops, C: Cell> Groups<S, C> {
     };
     /// Blocks of a full group.
     const MOST: usize = {
-        let fit = S::REGISTERS * 3 / 4 / Self::GATES;
-        let fit = if fit > MOST_GROUP { MOST_GROUP } else { fit };
+        let chains = if S::REGISTERS > 16 { 16 } else { S::REGISTERS * 3 / 4 };
+        let fit = if chains / Self::GATES > MOST_GROUP { MOST_GROUP } else { chains / Self::GATES };
         fit - fit % Self::ALIGN
     };
 
@@ -191,7 +197,7 @@ pub(crate) unsafe fn run<S: Ops, C: Cell>(
     s: S,
     cell: C,
     weights: Weights<'_>,
-    rows: Rows,
+    rows: &Rows,
     blocks: Range<usize>,
     flush: Flush,
     done: impl Fn(),
@@ -199,22 +205,31 @@ pub(crate) unsafe fn run<S: Ops, C: Cell>(
     s.enter(
         #[inline(always)]
         || {
-            let group = Group { cell, weights, flush };
+            let (input, recurrent) = (weights.input.map(Panels::view), weights.recurrent.view());
+            let group = Group { cell, input, recurrent, flush };
             let groups = Groups::<S, C>::new(blocks.clone());
-            let features = weights.recurrent.k + weights.input.map_or(0, |p| p.k);
+            let features = recurrent.k + input.map_or(0, |p| p.k);
             let values = blocks.len() * Groups::<S, C>::GATES * S::LANES * features;
-            let to_and_fro = values * size_of::<f32>() > TO_AND_FRO;
+            let bytes = values * size_of::<f32>();
+            let to_and_fro = bytes > TO_AND_FRO;
             let mut backwards = to_and_fro && rows.turned;
             for i in 0..rows.count {
                 let row = rows.row(i);
                 for j in 0..groups.count {
                     let g = if backwards { groups.count - 1 - j } else { j };
                     let (block, end) = (groups.start(g), groups.start(g + 1));
+                    // After the last group of a row comes the first of the next.
+                    let next = match (j + 1 == groups.count, backwards) {
+                        (true, _) => groups.start(if to_and_fro { g } else { 0 }),
+                        (false, true) => groups.start(g - 1),
+                        (false, false) => end,
+                    };
+                    let ahead = (bytes > AHEAD_FROM).then_some(next);
                     macro_rules! sizes {
                         ($($n:literal)*) => {
                             match end - block {
                                 // SAFETY: the caller's contract.
-                                $($n if $n <= Groups::<S, C>::MOST => unsafe { group.run::<S, $n>(s, &row, block) },)*
+                                $($n if $n <= Groups::<S, C>::MOST => unsafe { group.run::<S, $n>(s, &row, block, ahead) },)*
                                 n => unreachable!("no group of {n} blocks"),
                             }
                         };
@@ -230,18 +245,19 @@ pub(crate) unsafe fn run<S: Ops, C: Cell>(
 
 struct Group<'a, C> {
     cell: C,
-    weights: Weights<'a>,
+    input: Option<PanelView<'a>>,
+    recurrent: PanelView<'a>,
     flush: Flush,
 }
 
 impl<C: Cell> Group<'_, C> {
-    /// The `B` blocks of units from `block` on.
+    /// The `B` blocks of units from `block` on, fetching ahead the first weights of those from `ahead` on.
     ///
     /// # Safety
     /// As [`run`]'s.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "indices that run over registers and memory alike")]
-    unsafe fn run<S: Ops, const B: usize>(&self, s: S, row: &Row, block: usize) {
+    unsafe fn run<S: Ops, const B: usize>(&self, s: S, row: &Row, block: usize, ahead: Option<usize>) {
         let slots = block * C::SLOTS * S::LANES;
         let mut acc = [[s.splat(0.0); MOST_SLOTS]; B];
         // The gates' loop reads the slots back from memory: indexed in a loop, they could not stay in registers.
@@ -253,10 +269,10 @@ impl<C: Cell> Group<'_, C> {
                     acc[b][i] = s.load(row.start.add(slots + (b * C::SLOTS + i) * S::LANES));
                 }
             }
-            if let Some(input) = &self.weights.input {
+            if let Some(input) = &self.input {
                 acc = chain(s, acc, C::INPUT, input, block, row.x);
             }
-            acc = chain(s, acc, C::RECURRENT, &self.weights.recurrent, block, row.h_before);
+            acc = chain(s, acc, C::RECURRENT, &self.recurrent, block, row.h_before);
             let complete = match row.keep {
                 Some(keep) => keep.add(slots),
                 None => scratch.as_mut_ptr().cast::<f32>(),
@@ -282,6 +298,16 @@ impl<C: Cell> Group<'_, C> {
                     s.store(row.c.add(unit), next.c);
                 }
                 s.store(row.h.add(unit), next.h);
+                if let Some(ahead) = ahead {
+                    let panels = self.input.unwrap_or(self.recurrent);
+                    let of = |block: usize| block * Groups::<S, C>::GATES / S::PANEL_VECTORS;
+                    for panel in of(ahead + b)..of(ahead + b + 1) {
+                        let first = panels.data.as_ptr().wrapping_add(panel * panels.k * S::PANEL_WIDTH);
+                        for i in (0..AHEAD).step_by(LINE) {
+                            s.prefetch_near(first.wrapping_add(i));
+                        }
+                    }
+                }
             }
         }
     }
@@ -327,7 +353,7 @@ mod tests {
     use crate::kernel::gates::lstm::Lstm;
     use crate::kernel::gates::{self, Mat, Previous, Span};
     use crate::kernel::gemm::{Output, Start, gemm_gates};
-    use crate::kernel::panel::{GateColumns, Panels, padded_row};
+    use crate::kernel::panel::{GateColumns, padded_row};
     use crate::kernel::rows::Rows as Matrix;
     use crate::random::Random;
     use crate::simd::{Isa, Kernel, dispatch};
@@ -392,8 +418,7 @@ mod tests {
                 found.pre.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(self.bias));
                 gemm_gates(s, x, self.input, panels, Start::Output, Output::new(&mut found.pre, width));
             }
-            let input = (!hoisted).then(|| self.input.view());
-            let weights = Weights { input, recurrent: self.recurrent.view() };
+            let weights = Weights { input: (!hoisted).then_some(self.input), recurrent: self.recurrent };
             let walk = |values: &mut [f32], row: usize, stride: usize| Walk {
                 first: values[row * stride..].as_mut_ptr(),
                 step: stride as isize,
@@ -413,12 +438,12 @@ mod tests {
             // SAFETY: all rows lie within the buffers, whose strides hold whole blocks.
             unsafe {
                 match cut {
-                    None => run(s, cell, weights, rows(0, self.steps()), 0..blocks, self.flush, || ()),
+                    None => run(s, cell, weights, &rows(0, self.steps()), 0..blocks, self.flush, || ()),
                     Some(cut) => {
                         let cut = cut.next_multiple_of(alignment::<S, C>()).min(blocks);
                         for t in 0..self.steps() {
-                            run(s, cell, weights, rows(t, 1), cut..blocks, self.flush, || ());
-                            run(s, cell, weights, rows(t, 1), 0..cut, self.flush, || ());
+                            run(s, cell, weights, &rows(t, 1), cut..blocks, self.flush, || ());
+                            run(s, cell, weights, &rows(t, 1), 0..cut, self.flush, || ());
                         }
                     }
                 }

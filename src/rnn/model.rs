@@ -52,11 +52,13 @@ impl Rnn {
     }
 
     /// Its configuration.
+    #[inline]
     pub fn config(&self) -> &RnnConfig {
         &self.config
     }
 
     /// The instruction set its kernels use.
+    #[inline]
     pub fn isa(&self) -> Isa {
         self.isa
     }
@@ -134,10 +136,12 @@ impl Rnn {
         size_of_val(&*self.values) + self.forward.iter().map(ForwardWeights::bytes).sum::<usize>() + backward
     }
 
+    #[inline]
     pub(crate) fn version(&self) -> u64 {
         self.version
     }
 
+    #[inline]
     pub(crate) fn forward_weights(&self, pass: usize) -> &ForwardWeights {
         &self.forward[pass]
     }

@@ -44,11 +44,17 @@ pub(crate) struct Strides {
 }
 
 impl Strides {
+    /// That of rows of states of `size` values.
+    #[inline]
+    pub(crate) fn of_states(size: usize) -> usize {
+        size.next_multiple_of(STATE_PADDING)
+    }
+
     pub(crate) fn of(config: &RnnConfig, lanes: usize) -> Self {
         Self {
             pre: padded_row(lanes, config.hidden_size, Layout::of(config.cell).slots),
-            h: config.state_size().next_multiple_of(STATE_PADDING),
-            c: config.hidden_size.next_multiple_of(STATE_PADDING),
+            h: Self::of_states(config.state_size()),
+            c: Self::of_states(config.hidden_size),
         }
     }
 }
@@ -323,7 +329,7 @@ impl Pass<'_> {
             let c = if self.config.cell.has_cell_state() { states(memory.c) } else { h };
             let (start, count) = (pre.read(), block.len());
             let rows = row::Rows { start, keep: Some(pre), x: start, h, c, count, turned: false };
-            row::run_layer(s, self.config, self.weights, false, rows);
+            row::run_layer(s, self.config, self.weights, false, &rows);
         }
     }
 

@@ -28,11 +28,11 @@ pub(crate) unsafe fn run_layer<S: Ops>(
     config: &RnnConfig,
     weights: &ForwardWeights,
     with_input: bool,
-    rows: Rows,
+    rows: &Rows,
 ) {
     let flush = Flush::new(config.flush_small_states);
     let blocks = 0..config.hidden_size.div_ceil(S::LANES);
-    let weights = Weights { input: with_input.then(|| weights.input.view()), recurrent: weights.recurrent[0].view() };
+    let weights = Weights { input: with_input.then_some(&weights.input), recurrent: &weights.recurrent[0] };
     // SAFETY: the caller's contract; the panels are those of the cell.
     unsafe {
         match config.cell {

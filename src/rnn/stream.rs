@@ -120,9 +120,11 @@ impl Stream {
 
     #[inline]
     fn check_model(&mut self, rnn: &Rnn) -> Result<()> {
-        if rnn.version() == self.checked {
-            return Ok(());
-        }
+        if rnn.version() == self.checked { Ok(()) } else { self.check_new_model(rnn) }
+    }
+
+    #[cold]
+    fn check_new_model(&mut self, rnn: &Rnn) -> Result<()> {
         ensure!(
             *rnn.config() == self.config && rnn.isa() == self.isa,
             InvalidState,
@@ -172,7 +174,8 @@ impl Step<'_> {
     fn by_rows<S: Ops>(self, s: S) {
         let config = self.rnn.config();
         let Scratch { plan, histories, .. } = self.scratch;
-        let (lanes, size, strides) = (plan.batch, config.state_size(), Strides::of(config, S::LANES));
+        // The kernel serves no projections: both kinds of states have the same size.
+        let (lanes, size, stride) = (plan.batch, config.hidden_size, Strides::of_states(config.hidden_size));
         let mut x = Walk { first: self.x.as_ptr(), step: config.input_size as isize };
         for (layer, history) in histories[..config.num_layers].iter_mut().enumerate() {
             let kept = history.steps.end;
@@ -181,16 +184,16 @@ impl Step<'_> {
             // SAFETY: a stream's histories have at least two rows a lane; weights and rows are those of one model, and
             // `x` and `y` have been checked.
             unsafe {
-                let states = |values: *mut f32, stride: usize| {
+                let states = |values: *mut f32| {
                     let walk = |row: usize| Walk { first: values.add(row * stride), step: stride as isize };
                     States::apart(walk(from).read(), walk(to))
                 };
-                let h = states(history.h.as_mut_ptr(), strides.h);
-                let c = if config.cell.has_cell_state() { states(history.c.as_mut_ptr(), strides.c) } else { h };
+                let h = states(history.h.as_mut_ptr());
+                let c = if config.cell.has_cell_state() { states(history.c.as_mut_ptr()) } else { h };
                 let weights = self.rnn.forward_weights(layer);
                 let start = Walk { first: weights.bias.as_ptr(), step: 0 };
                 let turned = kept > 0 && lanes % 2 == 1;
-                row::run_layer(s, config, weights, true, Rows { start, keep: None, x, h, c, count: lanes, turned });
+                row::run_layer(s, config, weights, true, &Rows { start, keep: None, x, h, c, count: lanes, turned });
                 x = h.now.read();
             }
         }
@@ -198,7 +201,7 @@ impl Step<'_> {
             let whole = size - size % S::LANES;
             // SAFETY: rows of states are padded to whole vectors.
             unsafe {
-                let h = x.first.add(lane * strides.h);
+                let h = x.first.add(lane * stride);
                 for i in (0..whole).step_by(S::LANES) {
                     s.store(y.as_mut_ptr().add(i), s.load(h.add(i)));
                 }
