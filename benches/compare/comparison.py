@@ -122,7 +122,16 @@ class Memory:
         self.environment = participants.environment(1, args.isa) | {"MALLOC_MMAP_THRESHOLD_": str(1 << 17)}
         self.workers: dict[str, Worker] = {}
 
-    def measure(self, case: Case, participant: str, folder: pathlib.Path) -> int:
+    def measure(self, result: Result, folder: pathlib.Path) -> None:
+        for participant in self.MEASURED:
+            if participant in result.times:
+                try:
+                    result.memory[participant] = self.peak(result.case, participant, folder)
+                except WorkerError as error:
+                    print(f"    no memory of {participant}: {error}", flush=True)
+                    self.drop(participant)
+
+    def peak(self, case: Case, participant: str, folder: pathlib.Path) -> int:
         """How much the process grows with model, outputs and everything that the calls need."""
         if participant not in self.workers:
             cpus = participants.cores()[:1]
@@ -142,13 +151,16 @@ class Memory:
             ):
                 answer |= worker.ask(request, PATIENCE)
                 if "error" in answer or "skip" in answer:
-                    self.workers.pop(participant).stop()
                     raise WorkerError(f"{request.split()[0]}: {answer}")
         return max(0, answer["grown"] - inputs.held(case, folder, participant))
 
+    def drop(self, participant: str) -> None:
+        if participant in self.workers:
+            self.workers.pop(participant).stop()
+
     def close(self) -> None:
-        for worker in self.workers.values():
-            worker.stop()
+        for participant in list(self.workers):
+            self.drop(participant)
 
 
 def machine(args: argparse.Namespace, versions: dict[str, str], limits: dict[str, str]) -> dict[str, str]:
@@ -165,7 +177,9 @@ def machine(args: argparse.Namespace, versions: dict[str, str], limits: dict[str
     }
 
 
-def measure_all(args: argparse.Namespace, cases: list[Case], names: list[str], about: dict, versions: dict) -> list[Result]:
+def measure_all(
+    args: argparse.Namespace, cases: list[Case], names: list[str], limits: dict[str, str], versions: dict[str, str]
+) -> list[Result]:
     """Case by case, all numbers of threads one after another. An interrupt ends it early."""
     wide = "avx512f" in participants.cpu_flags() and args.isa != "avx2"
     available = len(participants.cores())
@@ -178,7 +192,7 @@ def measure_all(args: argparse.Namespace, cases: list[Case], names: list[str], a
     try:
         for comparison in comparisons:
             for isa in ("avx2", "avx512") if wide else ("avx2",):
-                about |= comparison.peak(isa)
+                limits |= comparison.peak(isa)
         print(report.line(report.HEADER), flush=True)
         for case in cases:
             with tempfile.TemporaryDirectory() as path:
@@ -190,8 +204,7 @@ def measure_all(args: argparse.Namespace, cases: list[Case], names: list[str], a
                     one = result if comparison.threads == 1 else one
                     result.one = one
                     if comparison is comparisons[0] and not args.curves:
-                        for participant in set(memory.MEASURED) & set(result.times):
-                            result.memory[participant] = memory.measure(case, participant, folder)
+                        memory.measure(result, folder)
                     results.append(result)
                     print(report.row(result), flush=True)
                     for participant, reason in result.left_out.items():
