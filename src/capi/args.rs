@@ -96,8 +96,9 @@ impl Arrays {
 
     #[inline]
     fn add<T>(&mut self, name: &'static str, ptr: *const T, len: usize, written: bool) -> Result<()> {
-        let span = span(name, ptr, len)?;
-        let span = Span { name, start: span.0, end: span.1, written };
+        check(name, ptr)?;
+        let Some((start, end)) = extent(ptr, len) else { return Err(too_large(name, len)) };
+        let span = Span { name, start, end, written };
         for other in &self.spans[..self.count] {
             // SAFETY: one of the first `count`.
             let other = unsafe { other.assume_init_ref() };
@@ -115,12 +116,14 @@ impl Arrays {
 #[inline]
 pub(super) fn span<T>(name: &str, ptr: *const T, len: usize) -> Result<(usize, usize)> {
     check(name, ptr)?;
-    let start = ptr.addr();
-    let end = len.checked_mul(size_of::<T>()).filter(|&bytes| bytes <= isize::MAX as usize);
-    match end.and_then(|bytes| start.checked_add(bytes)) {
-        Some(end) => Ok((start, end)),
-        None => Err(too_large(name, len)),
-    }
+    extent(ptr, len).ok_or_else(|| too_large(name, len))
+}
+
+/// [`span`]'s result, if the array fits in memory.
+#[inline]
+fn extent<T>(ptr: *const T, len: usize) -> Option<(usize, usize)> {
+    let bytes = len.checked_mul(size_of::<T>()).filter(|&bytes| bytes <= isize::MAX as usize)?;
+    Some((ptr.addr(), ptr.addr().checked_add(bytes)?))
 }
 
 /// An error unless `ptr` may point to a `T`.

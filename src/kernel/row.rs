@@ -19,12 +19,8 @@ const MOST_GROUP: usize = 8;
 /// are ready while its last are still being computed.
 const TO_AND_FRO: usize = 256 << 10;
 
-/// Bytes of panels that the second-level cache rather than the first holds, so that the next group's are fetched ahead.
-const AHEAD_FROM: usize = 32 << 10;
-/// Values of each panel that are fetched ahead.
-const AHEAD: usize = 512;
-/// Values in a cache line.
-const LINE: usize = 16;
+/// Chains of a group that hide the latency of multiply-adds, with some to spare; where registers allow as many.
+const MOST_CHAINS: usize = 16;
 
 /// The packed weights of a layer in one direction.
 #[derive(Clone, Copy)]
@@ -128,8 +124,8 @@ impl Rows {
     }
 }
 
-/// How blocks of LANES units are shared among groups, whose accumulators leave registers for weights and inputs: all
-/// groups are full, but the last two share what is left, so that neither has too few chains to hide their latency.
+/// How blocks of LANES units are shared among groups, whose chains stay in registers: all groups are full, but the last
+/// two share what is left, so that neither has too few chains.
 struct Groups<S, C> {
     first: usize,
     end: usize,
@@ -152,7 +148,8 @@ impl<S: Ops, C: Cell> Groups<S, C> {
     };
     /// Blocks of a full group.
     const MOST: usize = {
-        let chains = if S::REGISTERS > 16 { 16 } else { S::REGISTERS * 3 / 4 };
+        let registers = S::REGISTERS * 3 / 4;
+        let chains = if registers < MOST_CHAINS { registers } else { MOST_CHAINS };
         let fit = if chains / Self::GATES > MOST_GROUP { MOST_GROUP } else { chains / Self::GATES };
         fit - fit % Self::ALIGN
     };
@@ -210,26 +207,18 @@ pub(crate) unsafe fn run<S: Ops, C: Cell>(
             let groups = Groups::<S, C>::new(blocks.clone());
             let features = recurrent.k + input.map_or(0, |p| p.k);
             let values = blocks.len() * Groups::<S, C>::GATES * S::LANES * features;
-            let bytes = values * size_of::<f32>();
-            let to_and_fro = bytes > TO_AND_FRO;
+            let to_and_fro = values * size_of::<f32>() > TO_AND_FRO;
             let mut backwards = to_and_fro && rows.turned;
             for i in 0..rows.count {
                 let row = rows.row(i);
                 for j in 0..groups.count {
                     let g = if backwards { groups.count - 1 - j } else { j };
                     let (block, end) = (groups.start(g), groups.start(g + 1));
-                    // After the last group of a row comes the first of the next.
-                    let next = match (j + 1 == groups.count, backwards) {
-                        (true, _) => groups.start(if to_and_fro { g } else { 0 }),
-                        (false, true) => groups.start(g - 1),
-                        (false, false) => end,
-                    };
-                    let ahead = (bytes > AHEAD_FROM).then_some(next);
                     macro_rules! sizes {
                         ($($n:literal)*) => {
                             match end - block {
                                 // SAFETY: the caller's contract.
-                                $($n if $n <= Groups::<S, C>::MOST => unsafe { group.run::<S, $n>(s, &row, block, ahead) },)*
+                                $($n if $n <= Groups::<S, C>::MOST => unsafe { group.run::<S, $n>(s, &row, block) },)*
                                 n => unreachable!("no group of {n} blocks"),
                             }
                         };
@@ -251,13 +240,13 @@ struct Group<'a, C> {
 }
 
 impl<C: Cell> Group<'_, C> {
-    /// The `B` blocks of units from `block` on, fetching ahead the first weights of those from `ahead` on.
+    /// The `B` blocks of units from `block` on.
     ///
     /// # Safety
     /// As [`run`]'s.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "indices that run over registers and memory alike")]
-    unsafe fn run<S: Ops, const B: usize>(&self, s: S, row: &Row, block: usize, ahead: Option<usize>) {
+    unsafe fn run<S: Ops, const B: usize>(&self, s: S, row: &Row, block: usize) {
         let slots = block * C::SLOTS * S::LANES;
         let mut acc = [[s.splat(0.0); MOST_SLOTS]; B];
         // The gates' loop reads the slots back from memory: indexed in a loop, they could not stay in registers.
@@ -284,9 +273,11 @@ impl<C: Cell> Group<'_, C> {
             }
             for b in 0..B {
                 let unit = (block + b) * S::LANES;
-                let mut slots = [s.splat(0.0); MOST_SLOTS];
-                for i in 0..C::SLOTS {
-                    slots[i] = s.load(complete.add((b * C::SLOTS + i) * S::LANES));
+                let mut slots = acc[0];
+                if B > 1 {
+                    for i in 0..C::SLOTS {
+                        slots[i] = s.load(complete.add((b * C::SLOTS + i) * S::LANES));
+                    }
                 }
                 let before = match C::READS {
                     Reads::Nothing => s.splat(0.0),
@@ -298,16 +289,6 @@ impl<C: Cell> Group<'_, C> {
                     s.store(row.c.add(unit), next.c);
                 }
                 s.store(row.h.add(unit), next.h);
-                if let Some(ahead) = ahead {
-                    let panels = self.input.unwrap_or(self.recurrent);
-                    let of = |block: usize| block * Groups::<S, C>::GATES / S::PANEL_VECTORS;
-                    for panel in of(ahead + b)..of(ahead + b + 1) {
-                        let first = panels.data.as_ptr().wrapping_add(panel * panels.k * S::PANEL_WIDTH);
-                        for i in (0..AHEAD).step_by(LINE) {
-                            s.prefetch_near(first.wrapping_add(i));
-                        }
-                    }
-                }
             }
         }
     }

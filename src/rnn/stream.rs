@@ -11,8 +11,9 @@ use crate::kernel::rows::Rows as Matrix;
 use crate::parallel::Team;
 use crate::simd::{Isa, Kernel, Ops, dispatch};
 
-/// The most lanes that take their steps one after another. More share each read of the weights.
-const ROW_LANES: usize = 2;
+/// Multiply-adds of a step up to which several lanes take it one after another. Beyond, it pays that they share each read
+/// of the weights.
+const ROW_PRODUCTS: usize = 1 << 15;
 
 /// The states of one or more parallel sequences that go on for as long as the caller likes. The calls
 /// [`Stream::step`] and [`Stream::process`] allocate nothing, lock nothing, make no system call, and their time does
@@ -21,6 +22,8 @@ pub struct Stream {
     config: RnnConfig,
     isa: Isa,
     scratch: Scratch,
+    /// Whether steps are taken row by row.
+    rows: bool,
     /// The version of the last model that was checked: one that has it need not be checked again.
     checked: u64,
 }
@@ -39,7 +42,9 @@ impl Stream {
         let mut scratch = Scratch::default();
         scratch.plan.set(&Batch::new(lanes, 1))?;
         scratch.reserve_rows(rnn, product("lanes", &[lanes])?.saturating_add(HOISTED_ROWS))?;
-        Ok(Self { config: config.clone(), isa: rnn.isa(), scratch, checked: rnn.version() })
+        let products = lanes.saturating_mul(rnn.values().len() / config.num_layers);
+        let rows = row::serves(config) && (lanes == 1 || products <= ROW_PRODUCTS);
+        Ok(Self { config: config.clone(), isa: rnn.isa(), scratch, rows, checked: rnn.version() })
     }
 
     /// Number of parallel sequences.
@@ -58,7 +63,7 @@ impl Stream {
         self.check_model(rnn)?;
         check_len("x", x.len(), self.lanes() * self.config.input_size)?;
         check_len("y", y.len(), self.lanes() * self.config.state_size())?;
-        dispatch(self.isa, Step { rnn, scratch: &mut self.scratch, x, y });
+        dispatch(self.isa, Step { rnn, scratch: &mut self.scratch, rows: self.rows, x, y });
         Ok(())
     }
 
@@ -151,6 +156,8 @@ impl Stream {
 struct Step<'a> {
     rnn: &'a Rnn,
     scratch: &'a mut Scratch,
+    /// As in [`Stream`].
+    rows: bool,
     x: &'a [f32],
     y: &'a mut [f32],
 }
@@ -159,11 +166,7 @@ impl Kernel for Step<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Ops>(self, s: S) {
-        if self.scratch.plan.batch <= ROW_LANES && row::serves(self.rnn.config()) {
-            self.by_rows(s)
-        } else {
-            self.together(s)
-        }
+        if self.rows { self.by_rows(s) } else { self.together(s) }
     }
 }
 
@@ -197,16 +200,17 @@ impl Step<'_> {
                 x = h.now.read();
             }
         }
-        for (lane, y) in self.y.chunks_exact_mut(size).enumerate() {
-            let whole = size - size % S::LANES;
-            // SAFETY: rows of states are padded to whole vectors.
+        assert!(self.y.len() >= lanes * size);
+        let whole = size - size % S::LANES;
+        for lane in 0..lanes {
+            // SAFETY: rows of states are padded to whole vectors; `y` has the room, as asserted.
             unsafe {
-                let h = x.first.add(lane * stride);
+                let (h, y) = (x.first.add(lane * stride), self.y.as_mut_ptr().add(lane * size));
                 for i in (0..whole).step_by(S::LANES) {
-                    s.store(y.as_mut_ptr().add(i), s.load(h.add(i)));
+                    s.store(y.add(i), s.load(h.add(i)));
                 }
                 if whole < size {
-                    s.store_first(y.as_mut_ptr().add(whole), s.load(h.add(whole)), size - whole);
+                    s.store_first(y.add(whole), s.load(h.add(whole)), size - whole);
                 }
             }
         }

@@ -159,17 +159,6 @@ pub(crate) trait Ops: Simd {
         #[cfg(not(target_arch = "x86_64"))]
         let _ = ptr;
     }
-    /// As [`Ops::prefetch`], in the first-level cache.
-    #[inline(always)]
-    fn prefetch_near(self, ptr: *const f32) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a prefetch reads nothing and never faults.
-        unsafe {
-            x86_64::_mm_prefetch::<{ x86_64::_MM_HINT_T0 }>(ptr.cast());
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = ptr;
-    }
 }
 
 impl Ops for pulp::Scalar {
