@@ -137,7 +137,7 @@ struct Groups<S, C> {
 
 impl<S: Ops, C: Cell> Groups<S, C> {
     const GATES: usize = C::RECURRENT.len();
-    /// Groups start at a multiple of this, at a whole panel.
+    /// Groups start at a multiple of this, at a whole panel. It divides PANEL_VECTORS.
     const ALIGN: usize = {
         assert!(C::INPUT.len() == Self::GATES);
         let mut blocks = 1;
@@ -176,13 +176,7 @@ impl<S: Ops, C: Cell> Groups<S, C> {
     }
 }
 
-/// Ranges of blocks that [`run`] takes start at a multiple of this.
-#[cfg_attr(not(test), expect(dead_code, reason = "for callers that share units among threads"))]
-pub(crate) const fn alignment<S: Ops, C: Cell>() -> usize {
-    Groups::<S, C>::ALIGN
-}
-
-/// Runs the units in `blocks` (blocks of LANES units from a multiple of [`alignment`] on) of all rows, one row after
+/// Runs the units in `blocks` (blocks of LANES units from a multiple of PANEL_VECTORS on) of all rows, one row after
 /// another, and calls `done` after each.
 ///
 /// # Safety
@@ -299,6 +293,7 @@ impl<C: Cell> Group<'_, C> {
 /// # Safety
 /// The panels have `gates` for these blocks, and `x` a value for each of their rows.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "indices that run over registers and memory alike")]
 unsafe fn chain<S: Ops, const B: usize>(
     s: S,
     mut acc: [[S::f32s; MOST_SLOTS]; B],
@@ -414,14 +409,22 @@ mod tests {
                 let start = if hoisted { keep.read() } else { bias };
                 let x = Walk { first: self.x[t * features..].as_ptr(), step: features as isize };
                 let (h, c) = (states(&mut found.h), states(&mut found.c));
-                Rows { start, keep: (hoisted || t % 2 == 0).then_some(keep), x, h, c, count, turned: t % 2 == 1 }
+                Rows {
+                    start,
+                    keep: (hoisted || t.is_multiple_of(2)).then_some(keep),
+                    x,
+                    h,
+                    c,
+                    count,
+                    turned: t % 2 == 1,
+                }
             };
             // SAFETY: all rows lie within the buffers, whose strides hold whole blocks.
             unsafe {
                 match cut {
                     None => run(s, cell, weights, &rows(0, self.steps()), 0..blocks, self.flush, || ()),
                     Some(cut) => {
-                        let cut = cut.next_multiple_of(alignment::<S, C>()).min(blocks);
+                        let cut = cut.next_multiple_of(S::PANEL_VECTORS).min(blocks);
                         for t in 0..self.steps() {
                             run(s, cell, weights, &rows(t, 1), cut..blocks, self.flush, || ());
                             run(s, cell, weights, &rows(t, 1), 0..cut, self.flush, || ());
