@@ -101,6 +101,7 @@ def with_openvino(p: Problem, threads: int) -> Call:
     proto, feeds = model(p)
     core = openvino.Core()
     settings = {
+        "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         "INFERENCE_PRECISION_HINT": "f32",

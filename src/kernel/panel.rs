@@ -51,6 +51,7 @@ pub(crate) struct Panels {
     k: usize,
     lanes: usize,
     width: usize,
+    panels: usize,
     units: usize,
     gates: Vec<(usize, usize)>,
     /// For each vector, padding vectors included, the offset of its first column in a row of the output.
@@ -88,7 +89,8 @@ impl Panels {
         let mut gates = try_with_capacity(columns.gates.len())?;
         gates.extend_from_slice(columns.gates);
         let row_len = offsets.iter().max().map_or(0, |&o| o + lanes);
-        Ok(Self { k, lanes, width: lanes * panel_vectors, units: columns.units, gates, offsets, row_len, data })
+        let (width, panels) = (lanes * panel_vectors, padded / panel_vectors);
+        Ok(Self { k, lanes, width, panels, units: columns.units, gates, offsets, row_len, data })
     }
 
     /// Zero panels for a plain matrix of `n` columns.
@@ -114,9 +116,9 @@ impl Panels {
         size_of_val(&*self.data) + size_of_val(&*self.offsets)
     }
 
+    #[inline]
     pub(crate) fn view(&self) -> PanelView<'_> {
-        let panels = self.offsets.len() * self.lanes / self.width;
-        PanelView { k: self.k, panels, data: &self.data, offsets: Some(&self.offsets) }
+        PanelView { k: self.k, panels: self.panels, data: &self.data, offsets: Some(&self.offsets) }
     }
 
     /// Packs `weight` of shape (gate rows, k), row-major as PyTorch keeps it: column j of the product is its row j.

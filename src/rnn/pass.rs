@@ -2,11 +2,15 @@
 
 use super::batch::Plan;
 use super::config::{Cell, RnnConfig};
+use super::row::{self, States, Walk};
 use super::session::block_rows;
 use super::weights::{ForwardWeights, Layout};
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, product};
-use crate::kernel::gates::{Mat, Previous, STATE_PADDING, Span, elman, gru, lstm};
+use crate::kernel::gates::elman::Elman;
+use crate::kernel::gates::gru::{self, ResetAfter, ResetBefore};
+use crate::kernel::gates::lstm::Lstm;
+use crate::kernel::gates::{self, Flush, Mat, Previous, STATE_PADDING, Span};
 use crate::kernel::gemm::{Output, Start, gemm_gates, gemm_view};
 use crate::kernel::panel::{Geometry, PanelView, Panels, padded_row};
 use crate::kernel::rows::{Left, Rows};
@@ -17,9 +21,6 @@ use std::ops::Range;
 /// Rows of the input product that are computed ahead of the recurrence: enough for full tiles, few enough that they
 /// are still in the cache when their step comes.
 pub(crate) const HOISTED_ROWS: usize = 96;
-
-/// States smaller than this become zero where the configuration asks for it.
-const FLUSH_BELOW: f32 = 7.888_609e-31; // 2^-100
 
 /// What a pass records about a range of steps: the initial states of all sequences, in sorted order, then one row for
 /// each (step, sequence).
@@ -129,6 +130,12 @@ impl History {
         }
         let t = if reverse { self.steps.start } else { end - 1 };
         self.index(plan, plan.start(t) + j)
+    }
+
+    /// Forgets the kept steps: their final states become the initial ones.
+    pub(crate) fn settle(&mut self, config: &RnnConfig, plan: &Plan, reverse: bool) {
+        self.carry(config, plan, reverse);
+        self.steps = 0..0;
     }
 
     /// Makes the final states the initial ones, before the next block of steps.
@@ -335,6 +342,10 @@ impl Pass<'_> {
                 // SAFETY: the rows lie within the history, as asserted, and threads have disjoint units.
                 unsafe { self.start_rows(s, input, pre.starting_at(first), share.blocks.clone()) };
             }
+            if sequences == 1 && row::serves(self.config) {
+                // SAFETY: the buffers reach to the block's last row, as asserted; threads have disjoint units.
+                return unsafe { self.run_single(s, &block, &share, memory) };
+            }
             let mut step = |t: usize| {
                 // SAFETY: the buffers reach to the block's last row, as asserted; threads share no row, or meet.
                 unsafe { self.step(s, t, &mut share, memory) }
@@ -344,6 +355,29 @@ impl Pass<'_> {
         team.first(split.threads()).run(split.sequences, &|part, team| {
             team.run(split.units, &|place, _| walk(part, team, place));
         });
+    }
+
+    /// One thread's share of the steps `block`, in which one sequence runs, after their input product.
+    ///
+    /// # Safety
+    /// The memory's buffers have the rows of all steps, no other thread works on these units, and those that work on
+    /// others do the same.
+    unsafe fn run_single<S: Ops>(&self, s: S, block: &Range<usize>, share: &Share<'_>, memory: &Memory<'_>) {
+        let (plan, history) = (self.plan, memory.history);
+        let (first, sign) = if self.reverse { (block.end - 1, -1) } else { (block.start, 1) };
+        let row = plan.start(first) - history.base;
+        let before = history.previous_index(plan, self.reverse, first, 0);
+        // SAFETY: the caller's contract; a single sequence's rows follow each other, and each is the next one's past.
+        unsafe {
+            let walk = |rows: Mat, row: usize| Walk { first: rows.row(row), step: sign * rows.stride as isize };
+            let states = |rows: Mat| States::chained(rows.row(before), walk(rows, plan.batch + row));
+            let (pre, h) = (walk(memory.pre, row), states(memory.h));
+            let c = if self.config.cell.has_cell_state() { states(memory.c) } else { h };
+            let (start, count) = (pre.read(), block.len());
+            let rows = row::Rows { start, keep: Some(pre), x: start, h, c, count, turned: false };
+            let meet = || share.team.meet(share.place);
+            row::run_blocks(s, self.config, self.weights, false, rows, share.blocks.clone(), meet);
+        }
     }
 
     /// All blocks of units.
@@ -403,7 +437,7 @@ impl Pass<'_> {
         }
         let first = plan.start(t) + share.first;
         let state = history.index(plan, first);
-        let flush_below = if config.flush_small_states { FLUSH_BELOW } else { 0.0 };
+        let flush = Flush::new(config.flush_small_states);
         let units = config.hidden_size;
         let span = |blocks: Range<usize>| Span { rows: count, blocks, units };
         let groups = |gates| Groups::new::<S>(share.blocks.clone(), gates);
@@ -426,8 +460,8 @@ impl Pass<'_> {
                 Cell::ElmanTanh | Cell::ElmanRelu => {
                     for (blocks, range) in groups(1) {
                         product(&weights.recurrent[0], range, previous);
-                        let relu = config.cell == Cell::ElmanRelu;
-                        elman::forward(s, span(blocks), relu, pre, h, flush_below);
+                        let cell = Elman { relu: config.cell == Cell::ElmanRelu };
+                        gates::forward(s, cell, span(blocks), pre, previous_h, h, h, flush);
                     }
                 }
                 Cell::Lstm => {
@@ -436,7 +470,7 @@ impl Pass<'_> {
                     let hidden = if weights.projection.is_some() { step_rows } else { h };
                     for (blocks, range) in groups(4) {
                         product(&weights.recurrent[0], range, previous);
-                        lstm::forward(s, span(blocks), pre, previous_c, c, hidden, flush_below);
+                        gates::forward(s, Lstm, span(blocks), pre, previous_c, c, hidden, flush);
                     }
                     if let Some(projection) = &weights.projection {
                         meet();
@@ -447,19 +481,16 @@ impl Pass<'_> {
                         let columns =
                             panels.start * S::PANEL_WIDTH..(panels.end * S::PANEL_WIDTH).min(config.proj_size);
                         gemm_columns(s, rows, projection, panels, h, strides.h);
-                        if config.flush_small_states {
-                            for row in 0..count {
-                                let values = h.row(row).add(columns.start);
-                                let values = std::slice::from_raw_parts_mut(values, columns.len());
-                                values.iter_mut().filter(|v| v.abs() < FLUSH_BELOW).for_each(|v| *v = 0.0);
-                            }
+                        for row in 0..count {
+                            let values = h.row(row).add(columns.start);
+                            flush.apply_to(std::slice::from_raw_parts_mut(values, columns.len()));
                         }
                     }
                 }
                 Cell::Gru => {
                     for (blocks, range) in groups(3) {
                         product(&weights.recurrent[0], range, previous);
-                        gru::forward_after(s, span(blocks), pre, previous_h, h, flush_below);
+                        gates::forward(s, ResetAfter, span(blocks), pre, previous_h, h, h, flush);
                     }
                 }
                 Cell::GruResetBefore => {
@@ -469,7 +500,7 @@ impl Pass<'_> {
                     let reset_rows = Rows::at_raw(memory.rows.values, memory.rows_len, row_offsets, units);
                     for (blocks, range) in groups(1) {
                         product(&weights.recurrent[1], range, reset_rows);
-                        gru::forward_before(s, span(blocks), pre, previous_h, h, flush_below);
+                        gates::forward(s, ResetBefore, span(blocks), pre, previous_h, h, h, flush);
                     }
                 }
             }

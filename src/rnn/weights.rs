@@ -3,7 +3,10 @@
 use super::config::{Cell, ParamSpec, RnnConfig};
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::Result;
-use crate::kernel::gates::{elman, gru, lstm};
+use crate::kernel::gates::Cell as _;
+use crate::kernel::gates::elman::Elman;
+use crate::kernel::gates::gru::{ResetAfter, ResetBefore};
+use crate::kernel::gates::lstm::Lstm;
 use crate::kernel::panel::{GateColumns, Geometry, Panels, padded_row};
 use crate::simd::Isa;
 
@@ -35,32 +38,31 @@ impl Layout {
             RecurrentGates { column, gate, gates }
         }
         static ELMAN: Layout = Layout {
-            slots: elman::SLOTS,
-            input: &[(0, 0)],
-            recurrent: &[&[(0, 0)]],
+            slots: Elman::SLOTS,
+            input: Elman::INPUT,
+            recurrent: &[Elman::RECURRENT],
             gradient_gates: 1,
             recurrent_gradients: &[run(0, 0, 1)],
         };
         static LSTM: Layout = Layout {
-            slots: lstm::SLOTS,
-            input: &[(0, 0), (1, 1), (2, 2), (3, 3)],
-            recurrent: &[&[(0, 0), (1, 1), (2, 2), (3, 3)]],
+            slots: Lstm::SLOTS,
+            input: Lstm::INPUT,
+            recurrent: &[Lstm::RECURRENT],
             gradient_gates: 4,
             recurrent_gradients: &[run(0, 0, 4)],
         };
-        // n's input and recurrent parts stay apart: the reset gate scales only the second.
         static GRU: Layout = Layout {
-            slots: gru::SLOTS_AFTER,
-            input: &[(0, 0), (1, 1), (2, 2)],
-            recurrent: &[&[(0, 0), (1, 1), (2, 3)]],
+            slots: ResetAfter::SLOTS,
+            input: ResetAfter::INPUT,
+            recurrent: &[ResetAfter::RECURRENT],
             gradient_gates: 4,
             recurrent_gradients: &[run(0, 0, 2), run(3, 2, 1)],
         };
         // The recurrent product of n needs the reset gate first.
         static GRU_RESET_BEFORE: Layout = Layout {
-            slots: gru::SLOTS_BEFORE,
-            input: &[(0, 0), (1, 1), (2, 2)],
-            recurrent: &[&[(0, 0), (1, 1)], &[(2, 2)]],
+            slots: ResetBefore::SLOTS,
+            input: ResetBefore::INPUT,
+            recurrent: &[ResetBefore::RECURRENT, &[(2, 2)]],
             gradient_gates: 3,
             recurrent_gradients: &[run(0, 0, 2), run(2, 2, 1)],
         };

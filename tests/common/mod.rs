@@ -2,6 +2,8 @@
 //! unused or unreachable item here means nothing.
 #![allow(dead_code, unreachable_pub)]
 
+#[cfg(target_os = "linux")]
+pub mod c;
 pub mod golden;
 pub mod problem;
 pub mod random;
