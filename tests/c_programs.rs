@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use common::c::{
-    cargo_target, compile, compiler, declared, in_parallel, link, read, root, run, run_program, sources, symbols, workplace,
+    cargo_target, compile, compiler, declared, in_parallel, link, read, root, run, run_program, sources, symbols,
+    workplace,
 };
 
 #[test]

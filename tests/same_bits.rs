@@ -389,7 +389,7 @@ fn threads_change_nothing() {
 }
 
 /// Layers wide enough that threads have something to share, with rows for more than one block; batches from one sequence
-/// on, which threads share by units, to many. More threads than processors, too.
+/// on, which threads share by units or layers, to many. More threads than processors, too.
 #[test]
 fn threads_change_nothing_where_there_is_work_to_split() {
     let mut r = SplitMix64::new(4);
@@ -397,7 +397,7 @@ fn threads_change_nothing_where_there_is_work_to_split() {
         for (i, batch) in [1, 2, 5, 19].into_iter().enumerate() {
             let mut config = RnnConfig::new(cell, 70, 150);
             config.direction = DIRECTIONS[(v + i) % 3];
-            config.num_layers = 2;
+            config.num_layers = 2 + (v + 2 * i) % 3;
             config.proj_size = if projection { 90 } else { 0 };
             config.batch_first = i % 2 == 1;
             config.dropout = if i == 3 { 0.4 } else { 0.0 };

@@ -4,6 +4,8 @@
 //! as much as [`FEW_ROWS`] rows; with fewer rows for each thread it is better to split units than sequences, although
 //! the members then meet at every step. `docs/threads.md` tells it at length.
 
+use std::ops::Range;
+
 /// Multiply-adds below which a share of the work is not worth handing to a thread that is awake.
 pub(crate) const FEWEST_PRODUCTS: usize = 1 << 17;
 /// Values below which a share of copying is not.
@@ -15,7 +17,11 @@ pub(crate) const MOST_SHARED: usize = 16;
 /// Multiply-adds that one activation costs as much as.
 const ACTIVATION: usize = 64;
 /// Multiply-adds in the time that one round of a meeting takes, the members' unevenness included.
-const MEETING: usize = 1 << 13;
+const MEETING: usize = 1 << 15;
+/// Blocks of a wavefront for each of its stages: in the first and the last waves threads idle.
+const BLOCKS_PER_STAGE: usize = 8;
+/// Rows of its blocks: as many as make a full tile, and no more than stay in the cache.
+const WAVE_ROWS: Range<usize> = 8..96;
 /// Multiply-adds in the time that it takes to wake a thread and to wait for its end.
 const WAKING: usize = 1 << 20;
 
@@ -102,6 +108,31 @@ impl Split {
 pub(crate) fn directions_at_once(threads: usize, load: &Load) -> bool {
     let one = |threads| load.time(Split::choose(threads, load)) + load.input_products() / threads;
     threads > 1 && one(threads / 2) <= 2 * one(threads)
+}
+
+/// A wavefront over layers: each stage has some consecutive layers, and works on a block of steps while the stage below
+/// works on the next one.
+#[derive(Clone, Copy)]
+pub(crate) struct Wavefront {
+    pub(crate) stages: usize,
+    /// Steps of a block.
+    pub(crate) steps: usize,
+}
+
+impl Wavefront {
+    /// The wavefront over `layers` layers of about this load, if it is better than one layer after the other.
+    pub(crate) fn choose(threads: usize, layers: usize, load: &Load) -> Option<Self> {
+        let stages = threads.min(layers);
+        if stages < 2 || load.rows == 0 {
+            return None;
+        }
+        let rows = (load.rows / (BLOCKS_PER_STAGE * stages)).clamp(WAVE_ROWS.start, WAVE_ROWS.end);
+        let steps = rows.div_ceil(load.rows_per_step());
+        let blocks = load.steps.div_ceil(steps);
+        let time = |threads| load.time(Split::choose(threads, load)) + load.input_products() / threads;
+        let waves = layers.div_ceil(stages) * (time(threads / stages) / blocks) * (blocks + stages - 1);
+        (waves < layers * time(threads)).then_some(Self { stages, steps })
+    }
 }
 
 /// Whether `passes` of about this load are work enough for more than one thread.
