@@ -62,6 +62,11 @@ impl Load {
         self.rows.div_ceil(self.steps.max(1))
     }
 
+    /// All of it.
+    pub(crate) fn products(&self) -> usize {
+        self.rows * self.row() + self.input_products()
+    }
+
     /// The input product.
     fn input_products(&self) -> usize {
         self.rows * self.gates * self.units * self.input
@@ -135,7 +140,48 @@ impl Wavefront {
     }
 }
 
-/// Whether `passes` of about this load are work enough for more than one thread.
-pub(crate) fn is_worth_waking(passes: usize, load: &Load) -> bool {
-    passes * (load.rows * load.row() + load.input_products()) >= WAKING
+/// Whether so many multiply-adds are work enough for more than one thread.
+pub(crate) fn is_worth_waking(products: usize) -> bool {
+    products >= WAKING
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(gates: usize, units: usize, batch: usize, steps: usize) -> Load {
+        let (rows, pieces) = (batch * steps, units.div_ceil(32));
+        Load { gates, units, state: units, input: units, steps, rows, most: batch, pieces, meetings: 1 }
+    }
+
+    fn split(threads: usize, load: Load) -> (usize, usize) {
+        let split = Split::choose(threads, &load);
+        assert!(split.threads() <= threads && split.units <= load.pieces);
+        (split.sequences, split.units)
+    }
+
+    #[test]
+    fn sequences_first_then_units() {
+        assert_eq!(split(2, load(4, 256, 64, 50)), (2, 1));
+        assert_eq!(split(2, load(4, 256, 8, 50)), (2, 1));
+        assert_eq!(split(2, load(4, 256, 1, 50)), (1, 2));
+        assert_eq!(split(8, load(4, 512, 1, 50)), (1, 8));
+        assert_eq!(split(8, load(4, 512, 16, 50)), (4, 2));
+        // A single panel cannot be shared, nor is little work.
+        assert_eq!(split(8, load(4, 32, 1, 500)), (1, 1));
+        assert_eq!(split(8, load(4, 16, 2, 2)), (1, 1));
+        assert_eq!(split(1, load(4, 512, 16, 50)), (1, 1));
+    }
+
+    #[test]
+    fn directions_and_layers() {
+        assert!(directions_at_once(2, &load(4, 256, 16, 50)) && directions_at_once(4, &load(4, 64, 1, 50)));
+        assert!(!directions_at_once(1, &load(4, 256, 16, 50)) && !directions_at_once(3, &load(4, 256, 64, 50)));
+        let stages = |threads, layers, load| Wavefront::choose(threads, layers, &load).map(|w| w.stages);
+        assert_eq!(stages(2, 4, load(4, 64, 1, 100)), Some(2));
+        assert_eq!(stages(4, 3, load(4, 64, 1, 1000)), Some(3));
+        assert_eq!(stages(2, 4, load(4, 256, 64, 50)), None);
+        assert_eq!(stages(2, 1, load(4, 64, 1, 100)), None);
+        assert_eq!(stages(1, 4, load(4, 64, 1, 100)), None);
+    }
 }

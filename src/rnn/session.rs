@@ -144,7 +144,7 @@ impl Rnn {
     pub(crate) fn pool_for<'a>(&self, plan: &Plan, pool: Option<&'a Pool>) -> Option<&'a Pool> {
         let (config, Geometry { lanes, panel_vectors }) = (self.config(), Geometry::of(self.isa()));
         let load = load(config, lanes * panel_vectors, config.input_size, plan, &(0..plan.steps));
-        pool.filter(|_| is_worth_waking(config.passes(), &load))
+        pool.filter(|_| is_worth_waking(config.passes() * load.products()))
     }
 }
 
