@@ -196,6 +196,7 @@ pub(crate) unsafe fn run<S: Ops, C: Cell>(
     s.enter(
         #[inline(always)]
         || {
+            debug_assert!(blocks.is_empty() || blocks.start.is_multiple_of(Groups::<S, C>::ALIGN));
             let (input, recurrent) = (weights.input.map(Panels::view), weights.recurrent.view());
             let group = Group { cell, input, recurrent, flush };
             let groups = Groups::<S, C>::new(blocks.clone());

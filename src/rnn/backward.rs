@@ -207,7 +207,7 @@ struct Backward<'a> {
     args: BackwardArgs<'a>,
     grads: Option<&'a mut [f32]>,
     flow_norms: Option<&'a mut [f64]>,
-    team: Team,
+    team: Team<'a>,
 }
 
 impl Kernel for Backward<'_> {
@@ -225,7 +225,7 @@ impl Kernel for Backward<'_> {
             if layer > 0 {
                 std::mem::swap(&mut self.scratch.outputs, &mut self.scratch.inputs);
                 if let Some(mask) = &mask {
-                    mask_rows(mask, plan, layer - 1, &mut self.scratch.outputs, config.output_size());
+                    mask_rows(self.team, mask, plan, layer - 1, &mut self.scratch.outputs, config.output_size());
                 }
             }
         }
@@ -329,7 +329,7 @@ struct PassBackward<'a> {
     weights: &'a BackwardWeights,
     history: &'a History,
     strides: Strides,
-    team: Team,
+    team: Team<'a>,
     /// Whether steps leave the squares of their states' gradients.
     wants_norms: bool,
 }

@@ -41,7 +41,7 @@ impl Stream {
         ensure!(lanes > 0, InvalidArgument, "lanes is 0, expected at least 1");
         let mut scratch = Scratch::default();
         scratch.plan.set(&Batch::new(lanes, 1))?;
-        scratch.reserve_rows(rnn, product("lanes", &[lanes])?.saturating_add(HOISTED_ROWS))?;
+        scratch.reserve_rows(rnn, product("lanes", &[lanes])?.saturating_add(HOISTED_ROWS), 1)?;
         let products = lanes.saturating_mul(rnn.values().len() / config.num_layers);
         let rows = row::serves(config) && (lanes == 1 || products <= ROW_PRODUCTS);
         Ok(Self { config: config.clone(), isa: rnn.isa(), scratch, rows, checked: rnn.version() })
@@ -80,7 +80,10 @@ impl Stream {
         let Scratch { plan, histories, .. } = &mut self.scratch;
         histories.iter_mut().for_each(|history| history.settle(&self.config, plan, false));
         plan.set(&batch)?;
-        dispatch(self.isa, Forward { rnn, scratch: &mut self.scratch, args, keep_states: true, team: Team::one() });
+        dispatch(
+            self.isa,
+            Forward { rnn, scratch: &mut self.scratch, args, keep_states: true, team: Team::one(), wavefront: None },
+        );
         Ok(())
     }
 
@@ -230,7 +233,7 @@ impl Step<'_> {
             let history = &mut own[0];
             (history.base, history.steps) = (0, 0..1);
             let weights = self.rnn.forward_weights(layer);
-            Pass { config, weights, plan, reverse: false }.run(s, Team::one(), 0..1, input, history, step);
+            Pass { config, weights, plan, reverse: false }.run(s, Team::one(), 0..1, input, history, &mut step[0]);
         }
         for history in &mut histories[..config.num_layers] {
             history.steps = 0..0;
