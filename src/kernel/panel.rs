@@ -4,10 +4,13 @@
 //! units follow each other, gate by gate; consecutive vectors form a panel. Where the results of vector `v` belong in a
 //! row of the output is `offsets[v]`: gate matrices of one cell can thus leave gaps for each other's columns.
 
+use super::gates::Mat;
 use super::rows::{Left, Rows};
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::{Result, product};
+use crate::parallel::{FEWEST_VALUES, Team};
 use crate::simd::{Isa, Kernel, Ops, dispatch};
+use std::ops::Range;
 
 /// The sizes of an instruction set that packing depends on.
 #[derive(Clone, Copy)]
@@ -143,21 +146,54 @@ impl Panels {
     }
 
     /// Packs a plain matrix of shape (k, n), row-major.
-    pub(crate) fn pack_columns(&mut self, matrix: &[f32]) {
-        pack_as_panels(Rows::strided(matrix, self.k, self.units, self.units), self.width, &mut self.data);
+    pub(crate) fn pack_columns(&mut self, isa: Isa, matrix: &[f32]) {
+        struct Pack<'a>(Rows<'a>, &'a mut [f32]);
+        impl Kernel for Pack<'_> {
+            type Output = ();
+            fn run<S: Ops>(self, s: S) {
+                pack_as_panels(s, Team::one(), self.0, self.1);
+            }
+        }
+        assert!(self.is_plain());
+        dispatch(isa, Pack(Rows::strided(matrix, self.k, self.units, self.units), &mut self.data));
     }
 }
 
-/// Packs rows into panels `width` wide, the k of the product being the row: the right operand of an outer product.
-/// Columns beyond the rows' width become zero.
-pub(crate) fn pack_as_panels(rows: Rows<'_>, width: usize, data: &mut [f32]) {
+/// Packs rows into panels, the k of the product being the row: the right operand of an outer product. Columns beyond the
+/// rows' width become zero.
+pub(crate) fn pack_as_panels<S: Ops>(s: S, team: Team, rows: Rows<'_>, data: &mut [f32]) {
     let (k, n) = (rows.count(), rows.width());
-    for (panel, target) in data.chunks_exact_mut((k * width).max(1)).take(n.div_ceil(width)).enumerate() {
-        let first = panel * width;
-        let used = width.min(n - first);
-        for (i, slot) in target.chunks_exact_mut(width).enumerate() {
-            slot[..used].copy_from_slice(&rows.row(i)[first..first + used]);
-            slot[used..].fill(0.0);
-        }
-    }
+    let panels = n.div_ceil(S::PANEL_WIDTH);
+    assert!(panels * k * S::PANEL_WIDTH <= data.len());
+    let data = Mat::new(data, k * S::PANEL_WIDTH);
+    team.split(0..panels, FEWEST_VALUES / (k * S::PANEL_WIDTH).max(1), &|part: Range<usize>| {
+        s.enter(
+            #[inline(always)]
+            || {
+                for panel in part.clone() {
+                    let first = panel * S::PANEL_WIDTH;
+                    let whole = S::PANEL_VECTORS.min((n - first) / S::LANES);
+                    // SAFETY: the panels lie within `data`, as asserted, parts are disjoint, and rows have `n` values.
+                    unsafe {
+                        let mut to = data.row(panel);
+                        for i in 0..k {
+                            let from = rows.pointer(i).add(first);
+                            if whole == S::PANEL_VECTORS {
+                                for v in 0..S::PANEL_VECTORS {
+                                    s.store(to.add(v * S::LANES), s.load(from.add(v * S::LANES)));
+                                }
+                            } else {
+                                for v in 0..S::PANEL_VECTORS {
+                                    let at = v * S::LANES;
+                                    let used = (n - first).saturating_sub(at).min(S::LANES);
+                                    s.store(to.add(at), s.load_first(from.wrapping_add(at), used));
+                                }
+                            }
+                            to = to.add(S::PANEL_WIDTH);
+                        }
+                    }
+                }
+            },
+        );
+    });
 }

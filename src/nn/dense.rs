@@ -81,7 +81,7 @@ impl Dense {
         let weights = &self.values[..self.out_features * self.in_features];
         self.forward.pack_rows(weights);
         if let Some(backward) = self.backward.get_mut() {
-            backward.pack_columns(weights);
+            backward.pack_columns(self.isa, weights);
         }
     }
 
@@ -129,7 +129,7 @@ impl Dense {
             Some(weights) => weights,
             None => {
                 let mut packed = Panels::plain(self.isa, self.out_features, self.in_features)?;
-                packed.pack_columns(self.weight());
+                packed.pack_columns(self.isa, self.weight());
                 self.backward.get_or_init(|| packed)
             }
         };
@@ -194,14 +194,11 @@ impl Kernel for Backward<'_> {
         let (weight, bias) = grads.split_at_mut(out_features * in_features);
         for start in (0..self.rows).step_by(BLOCK_ROWS) {
             let count = BLOCK_ROWS.min(self.rows - start);
-            self.outer.pack_left(s, Rows::strided(&self.dy[start * out_features..], count, out_features, out_features));
-            self.outer.pack_right(s, Rows::strided(&self.x[start * in_features..], count, in_features, in_features));
+            let dy = Rows::strided(&self.dy[start * out_features..], count, out_features, out_features);
+            let x = Rows::strided(&self.x[start * in_features..], count, in_features, in_features);
+            self.outer.pack_left(s, Team::one(), dy, has_bias.then_some(&mut *bias));
+            self.outer.pack_right(s, Team::one(), x);
             self.outer.accumulate(s, Team::one(), count, 0, out_features, in_features, weight);
-        }
-        if has_bias {
-            for row in self.dy.chunks_exact(out_features) {
-                bias.iter_mut().zip(row).for_each(|(sum, v)| *sum += v);
-            }
         }
     }
 }

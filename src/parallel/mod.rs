@@ -16,6 +16,9 @@ pub struct Pool {
 /// Multiply-adds below which a share of the work is not worth another thread's while.
 pub(crate) const FEWEST_PRODUCTS: usize = 1 << 17;
 
+/// Values below which a share of copying is not worth it.
+pub(crate) const FEWEST_VALUES: usize = 1 << 13;
+
 /// The most threads a pool may have.
 const MAX_THREADS: usize = 1024;
 

@@ -3,7 +3,8 @@
 //! A pass is walked against its own order of time. Steps only compute gate gradients and carry the state's gradient;
 //! after each block of steps, one product per block gives the input's gradient and two sums of outer products those of
 //! the weights. Their rows are taken in the order in which backward visits them: steps against the pass's order, and
-//! within a step sequences from the longest to the shortest. Each weight's gradient is one chain in that order.
+//! within a step sequences from the longest to the shortest. Each weight's gradient is one chain in that order, from what
+//! it was before; a bias's is a chain from zero, added to what it was before.
 
 use super::batch::Plan;
 use super::config::{Cell, RnnConfig};
@@ -69,6 +70,8 @@ pub(crate) struct BackwardScratch {
     /// A block's rows in the order of visit: where each row's operands start.
     visit: [AlignedBuf<usize>; 5],
     pub(crate) outer: OuterScratch,
+    /// Sums of a pass's gate gradients.
+    sums: AlignedBuf<f32>,
 }
 
 impl BackwardScratch {
@@ -94,11 +97,12 @@ impl BackwardScratch {
         for offsets in &mut self.visit {
             offsets.resize(block)?;
         }
+        self.sums.resize(gate_row)?;
         self.outer.reserve(block, gate_row.max(config.state_size()), widest.max(config.hidden_size))
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let floats = [&self.outputs, &self.inputs, &self.dh, &self.dc, &self.step, &self.gates, &self.hidden];
+        let floats = [&self.outputs, &self.inputs, &self.dh, &self.dc, &self.step, &self.gates, &self.hidden, &self.sums];
         let offsets = self.visit.iter().chain([&self.h_offsets, &self.c_offsets]);
         floats.iter().map(|b| size_of_val(&***b)).sum::<usize>()
             + offsets.map(|b| size_of_val(&**b)).sum::<usize>()
@@ -284,6 +288,7 @@ impl Backward<'_> {
             wants_norms: self.flow_norms.is_some(),
         };
         let params = self.rnn.pass_params(pass);
+        self.scratch.sums.fill(0.0);
         let mut norms = self.flow_norms.as_deref_mut().map(|n| &mut n[pass * plan.seq_len..(pass + 1) * plan.seq_len]);
         for block in Blocks::of_rows(plan, !reverse, BLOCK_ROWS) {
             walk.steps(s, &block, self.scratch);
@@ -296,6 +301,9 @@ impl Backward<'_> {
             if let Some(grads) = self.grads.as_deref_mut() {
                 walk.weight_gradients(s, &block, self.scratch, &self.tape.inputs[layer], &params, grads);
             }
+        }
+        if let Some(grads) = self.grads.as_deref_mut() {
+            walk.bias_gradients(&self.scratch.sums, &params, grads);
         }
         store_states(&self.scratch.dh, strides.h, plan, pass, size, self.args.dh0.as_deref_mut());
         store_states(&self.scratch.dc, strides.c, plan, pass, hidden, self.args.dc0.as_deref_mut());
@@ -525,7 +533,7 @@ impl PassBackward<'_> {
         let features = params.weight_ih.cols;
         let rows = block_rows(plan, block);
         let first = plan.start(block.start);
-        let BackwardScratch { gates, hidden, projected, visit, outer, .. } = scratch;
+        let BackwardScratch { gates, hidden, projected, visit, outer, sums, .. } = scratch;
         let [gate_at, input_at, state_at, hidden_at, projected_at] = visit;
         let mut next = 0;
         let mut add_step = |t: usize| {
@@ -545,43 +553,40 @@ impl PassBackward<'_> {
             block.clone().rev().for_each(&mut add_step)
         }
         let gate_rows = Rows::at(gates, &gate_at[..rows], gate_row);
-
-        outer.pack_left(s, gate_rows);
-        outer.pack_right(s, Rows::at(inputs, &input_at[..rows], features));
+        outer.pack_left(s, self.team, gate_rows, params.bias.is_some().then_some(&mut sums[..]));
+        outer.pack_right(s, self.team, Rows::at(inputs, &input_at[..rows], features));
         let gate_count = config.cell.gates() * units;
         outer.accumulate(s, self.team, rows, 0, gate_count, features, &mut grads[params.weight_ih.range()]);
 
         // Reset before: the last run's right operand is `r h`, not `h`.
         let hh = &mut grads[params.weight_hh.range()];
-        outer.pack_right(s, Rows::at(&self.history.h, &state_at[..rows], size));
+        outer.pack_right(s, self.team, Rows::at(&self.history.h, &state_at[..rows], size));
         for (index, run) in self.layout.recurrent_gradients.iter().enumerate() {
             if config.cell == Cell::GruResetBefore && index == 1 {
-                outer.pack_right(s, Rows::at(hidden, &hidden_at[..rows], units));
+                outer.pack_right(s, self.team, Rows::at(hidden, &hidden_at[..rows], units));
             }
             let target = &mut hh[run.gate * units * size..(run.gate + run.gates) * units * size];
             outer.accumulate(s, self.team, rows, run.column * units, run.gates * units, size, target);
         }
 
-        if let Some((bias_ih, bias_hh)) = params.bias {
-            add_rows(&mut grads[bias_ih.range()], gate_rows.columns(0, gate_count), rows);
-            let bias = &mut grads[bias_hh.range()];
-            for run in self.layout.recurrent_gradients {
-                let target = &mut bias[run.gate * units..(run.gate + run.gates) * units];
-                add_rows(target, gate_rows.columns(run.column * units, run.gates * units), rows);
-            }
-        }
-
         if let Some(spec) = params.weight_hr {
-            outer.pack_left(s, Rows::at(projected, &projected_at[..rows], size));
-            outer.pack_right(s, Rows::at(hidden, &hidden_at[..rows], units));
+            outer.pack_left(s, self.team, Rows::at(projected, &projected_at[..rows], size), None);
+            outer.pack_right(s, self.team, Rows::at(hidden, &hidden_at[..rows], units));
             outer.accumulate(s, self.team, rows, 0, size, units, &mut grads[spec.range()]);
         }
     }
-}
 
-/// `target += the sum of the rows`, one after another.
-fn add_rows(target: &mut [f32], rows: Rows<'_>, count: usize) {
-    for i in 0..count {
-        target.iter_mut().zip(rows.row(i)).for_each(|(sum, v)| *sum += v);
+    /// Adds a pass's sums of gate gradients to the gradients of its biases.
+    fn bias_gradients(&self, sums: &[f32], params: &PassParams<'_>, grads: &mut [f32]) {
+        let Some((input, hidden)) = params.bias else { return };
+        let units = self.config.hidden_size;
+        let mut add = |target: Range<usize>, column: usize| {
+            grads[target].iter_mut().zip(&sums[column..]).for_each(|(gradient, sum)| *gradient += sum);
+        };
+        add(input.range(), 0);
+        for run in self.layout.recurrent_gradients {
+            let first = hidden.range().start + run.gate * units;
+            add(first..first + run.gates * units, run.column * units);
+        }
     }
 }

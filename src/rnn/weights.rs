@@ -184,15 +184,15 @@ impl BackwardWeights {
     }
 
     /// Packs the pass's values out of the flat array.
-    pub(crate) fn pack(&mut self, config: &RnnConfig, params: &PassParams<'_>, values: &[f32]) {
+    pub(crate) fn pack(&mut self, config: &RnnConfig, isa: Isa, params: &PassParams<'_>, values: &[f32]) {
         let hh = &values[params.weight_hh.range()];
         let gate = config.hidden_size * params.weight_hh.cols;
-        self.input.pack_columns(&values[params.weight_ih.range()]);
+        self.input.pack_columns(isa, &values[params.weight_ih.range()]);
         for (panels, run) in self.recurrent.iter_mut().zip(Layout::of(config.cell).recurrent_gradients) {
-            panels.pack_columns(&hh[run.gate * gate..(run.gate + run.gates) * gate]);
+            panels.pack_columns(isa, &hh[run.gate * gate..(run.gate + run.gates) * gate]);
         }
         if let (Some(panels), Some(spec)) = (&mut self.projection, params.weight_hr) {
-            panels.pack_columns(&values[spec.range()]);
+            panels.pack_columns(isa, &values[spec.range()]);
         }
     }
 

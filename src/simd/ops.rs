@@ -51,12 +51,8 @@ pub(crate) trait Ops: Simd {
     /// `ptr` is valid for reading `n` values.
     #[inline(always)]
     unsafe fn load_first(self, ptr: *const f32, n: usize) -> Self::f32s {
-        let mut lanes = [0f32; 16];
-        // SAFETY: `n <= LANES <= 16`, and the caller's contract.
-        unsafe {
-            std::ptr::copy_nonoverlapping(ptr, lanes.as_mut_ptr(), n);
-            self.load(lanes.as_ptr())
-        }
+        // SAFETY: the caller's contract.
+        self.partial_load_f32s(unsafe { std::slice::from_raw_parts(ptr, n) })
     }
     /// Writes the first `n <= LANES` lanes.
     ///
@@ -64,12 +60,8 @@ pub(crate) trait Ops: Simd {
     /// `ptr` is valid for writing `n` values.
     #[inline(always)]
     unsafe fn store_first(self, ptr: *mut f32, v: Self::f32s, n: usize) {
-        let mut lanes = [0f32; 16];
-        // SAFETY: `n <= LANES <= 16`, and the caller's contract.
-        unsafe {
-            self.store(lanes.as_mut_ptr(), v);
-            std::ptr::copy_nonoverlapping(lanes.as_ptr(), ptr, n);
-        }
+        // SAFETY: the caller's contract.
+        self.partial_store_f32s(unsafe { std::slice::from_raw_parts_mut(ptr, n) }, v);
     }
     #[inline(always)]
     fn add(self, a: Self::f32s, b: Self::f32s) -> Self::f32s {
