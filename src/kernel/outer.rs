@@ -7,7 +7,7 @@ use super::panel::{PanelView, pack_as_panels};
 use super::rows::{Left, Rows};
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, product};
-use crate::parallel::{FEWEST_PRODUCTS, FEWEST_VALUES, Team};
+use crate::parallel::{FEWEST_COPIES, FEWEST_PRODUCTS, Team};
 use crate::simd::Ops;
 use std::ops::Range;
 
@@ -45,7 +45,7 @@ impl OuterScratch {
                 Mat::new(sums, S::TILE_ROWS)
             }),
         };
-        team.split(0..tiles, (FEWEST_VALUES / (rows * S::TILE_ROWS)).max(1), &|part: Range<usize>| {
+        team.split(0..tiles, (FEWEST_COPIES / (rows * S::TILE_ROWS)).max(1), &|part: Range<usize>| {
             s.enter(
                 #[inline(always)]
                 // SAFETY: the tiles lie within both buffers, as asserted, and parts are disjoint.

@@ -8,7 +8,7 @@ use super::gates::Mat;
 use super::rows::{Left, Rows};
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::{Result, product};
-use crate::parallel::{FEWEST_VALUES, Team};
+use crate::parallel::{FEWEST_COPIES, Team};
 use crate::simd::{Isa, Kernel, Ops, dispatch};
 use std::ops::Range;
 
@@ -166,7 +166,7 @@ pub(crate) fn pack_as_panels<S: Ops>(s: S, team: Team, rows: Rows<'_>, data: &mu
     let panels = n.div_ceil(S::PANEL_WIDTH);
     assert!(panels * k * S::PANEL_WIDTH <= data.len());
     let data = Mat::new(data, k * S::PANEL_WIDTH);
-    team.split(0..panels, FEWEST_VALUES / (k * S::PANEL_WIDTH).max(1), &|part: Range<usize>| {
+    team.split(0..panels, FEWEST_COPIES / (k * S::PANEL_WIDTH).max(1), &|part: Range<usize>| {
         s.enter(
             #[inline(always)]
             || {

@@ -133,7 +133,7 @@ impl Dense {
                 self.backward.get_or_init(|| packed)
             }
         };
-        let outer = &mut session.backward.outer;
+        let outer = session.backward.outer();
         if grads.is_some() {
             outer.reserve(rows.min(BLOCK_ROWS), self.out_features, self.in_features)?;
         }

@@ -17,7 +17,7 @@ pub struct Pool {
 pub(crate) const FEWEST_PRODUCTS: usize = 1 << 17;
 
 /// Values below which a share of copying is not worth it.
-pub(crate) const FEWEST_VALUES: usize = 1 << 13;
+pub(crate) const FEWEST_COPIES: usize = 1 << 14;
 
 /// The most threads a pool may have.
 const MAX_THREADS: usize = 1024;
@@ -76,6 +76,12 @@ impl Team {
 
     pub(crate) fn threads(self) -> usize {
         self.threads
+    }
+
+    /// Calls both at the same time, each with half of the team.
+    pub(crate) fn join(self, a: impl FnOnce(Team) + Send, b: impl FnOnce(Team) + Send) {
+        let half = self.threads / 2;
+        rayon::join(|| a(Team { threads: half }), || b(Team { threads: self.threads - half }));
     }
 
     /// Calls `part` on ranges that make up `range`, each at least `least` long unless `range` is shorter, at most one a

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::kernel::gates::{elman, gru, lstm};
 use crate::kernel::panel::{GateColumns, Geometry, Panels, padded_row};
 use crate::simd::Isa;
+use std::ops::Range;
 
 /// How a cell's gates are laid out: slots in a row of pre-activations, and which products fill which slots.
 pub(crate) struct Layout {
@@ -109,6 +110,18 @@ impl<'a> PassParams<'a> {
             bias: config.bias.then(|| (&own[2], &own[3])),
             weight_hr: (config.proj_size > 0).then(|| &own[per_pass - 1]),
         }
+    }
+
+    /// Where they are in the flat array.
+    pub(crate) fn range(&self) -> Range<usize> {
+        let last = self.weight_hr.or(self.bias.map(|b| b.1)).unwrap_or(self.weight_hh);
+        self.weight_ih.range().start..last.range().end
+    }
+
+    /// Where the pass's parameter `spec` is among its own.
+    pub(crate) fn own(&self, spec: &ParamSpec) -> Range<usize> {
+        let first = self.weight_ih.range().start;
+        spec.range().start - first..spec.range().end - first
     }
 }
 
