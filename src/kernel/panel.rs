@@ -123,22 +123,44 @@ impl Panels {
     }
 
     /// Packs `weight` of shape (gate rows, k), row-major as PyTorch keeps it: column j of the product is its row j.
-    pub(crate) fn pack_rows(&mut self, weight: &[f32]) {
-        let (k, lanes, width) = (self.k, self.lanes, self.width);
+    pub(crate) fn pack_rows(&mut self, isa: Isa, weight: &[f32]) {
+        struct Pack<'a>(&'a mut Panels, &'a [f32]);
+        impl Kernel for Pack<'_> {
+            type Output = ();
+            fn run<S: Ops>(self, s: S) {
+                s.enter(
+                    #[inline(always)]
+                    || self.0.pack_rows_with(s, self.1),
+                );
+            }
+        }
+        dispatch(isa, Pack(self, weight));
+    }
+
+    #[inline(always)]
+    fn pack_rows_with<S: Ops>(&mut self, s: S, weight: &[f32]) {
+        let (k, lanes, width) = (self.k, S::LANES, S::PANEL_WIDTH);
         for v in 0..self.units.div_ceil(lanes) * self.gates.len() {
             let (block, gate) = (v / self.gates.len(), v % self.gates.len());
             let first = block * lanes;
             let rows = lanes.min(self.units - first);
-            let source = (self.gates[gate].0 * self.units + first) * k;
+            let source = &weight[(self.gates[gate].0 * self.units + first) * k..][..rows * k];
             let (panel, column) = (v * lanes / width, v * lanes % width);
             let target = &mut self.data[panel * k * width..(panel + 1) * k * width];
-            // Eight features of each row at a time: the reads stay in whole lines and the writes in a few.
-            for start in (0..k).step_by(8) {
-                let end = (start + 8).min(k);
-                for lane in 0..rows {
-                    let row = &weight[source + lane * k + start..source + lane * k + end];
-                    for (j, &value) in row.iter().enumerate() {
-                        target[(start + j) * width + column + lane] = value;
+            // Whole blocks in registers; then what is left of the features, or all of them where units are missing.
+            let whole = if rows == lanes { k - k % lanes } else { 0 };
+            for start in (0..whole).step_by(lanes) {
+                // SAFETY: `lanes` rows with `lanes` more features, and as many rows of the panel.
+                unsafe {
+                    let to = target.as_mut_ptr().add(start * width + column);
+                    s.transpose(source.as_ptr().add(start), k, to, width);
+                }
+            }
+            for start in (whole..k).step_by(lanes) {
+                let end = (start + lanes).min(k);
+                for (lane, row) in source.chunks_exact(k).enumerate() {
+                    for j in start..end {
+                        target[j * width + column + lane] = row[j];
                     }
                 }
             }

@@ -79,7 +79,7 @@ impl Dense {
     pub fn update(&mut self, change: impl FnOnce(&mut [f32])) {
         change(&mut self.values);
         let weights = &self.values[..self.out_features * self.in_features];
-        self.forward.pack_rows(weights);
+        self.forward.pack_rows(self.isa, weights);
         if let Some(backward) = self.backward.get_mut() {
             backward.pack_columns(self.isa, weights);
         }

@@ -150,12 +150,12 @@ impl ForwardWeights {
     pub(crate) fn pack(&mut self, config: &RnnConfig, isa: Isa, params: &PassParams<'_>, values: &[f32]) {
         let layout = Layout::of(config.cell);
         let (units, lanes) = (config.hidden_size, Geometry::of(isa).lanes);
-        self.input.pack_rows(&values[params.weight_ih.range()]);
+        self.input.pack_rows(isa, &values[params.weight_ih.range()]);
         for panels in &mut self.recurrent {
-            panels.pack_rows(&values[params.weight_hh.range()]);
+            panels.pack_rows(isa, &values[params.weight_hh.range()]);
         }
         if let (Some(panels), Some(spec)) = (&mut self.projection, params.weight_hr) {
-            panels.pack_rows(&values[spec.range()]);
+            panels.pack_rows(isa, &values[spec.range()]);
         }
         if let Some((input, hidden)) = params.bias {
             let (input, hidden) = (&values[input.range()], &values[hidden.range()]);

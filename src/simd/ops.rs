@@ -63,6 +63,19 @@ pub(crate) trait Ops: Simd {
         // SAFETY: the caller's contract.
         self.partial_store_f32s(unsafe { std::slice::from_raw_parts_mut(ptr, n) }, v);
     }
+    /// Transposes a block of `LANES` rows by `LANES` columns: rows of `from` are `from_stride` apart, of `to` `to_stride`.
+    ///
+    /// # Safety
+    /// `from` is valid for reading such a block and `to` for writing one; they do not overlap.
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        for i in 0..Self::LANES {
+            for j in 0..Self::LANES {
+                // SAFETY: the caller's contract.
+                unsafe { *to.add(j * to_stride + i) = *from.add(i * from_stride + j) };
+            }
+        }
+    }
     #[inline(always)]
     fn add(self, a: Self::f32s, b: Self::f32s) -> Self::f32s {
         self.add_f32s(a, b)
@@ -186,6 +199,31 @@ impl Ops for pulp::x86::V3 {
     const PANEL_VECTORS: usize = 2;
     const TILE_ROWS: usize = 6;
     const ROW_PANELS: usize = 4;
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        let avx = self.avx;
+        // Pairs of rows interleaved, then pairs of pairs, then halves.
+        // SAFETY: the caller's contract.
+        let row = |i: usize| unsafe { from.add(i * from_stride).cast::<std::arch::x86_64::__m256>().read_unaligned() };
+        let pair = |i| (avx._mm256_unpacklo_ps(row(i), row(i + 1)), avx._mm256_unpackhi_ps(row(i), row(i + 1)));
+        let four = |i| {
+            let ((a, b), (c, d)) = (pair(i), pair(i + 2));
+            [
+                avx._mm256_shuffle_ps::<0x44>(a, c),
+                avx._mm256_shuffle_ps::<0xee>(a, c),
+                avx._mm256_shuffle_ps::<0x44>(b, d),
+                avx._mm256_shuffle_ps::<0xee>(b, d),
+            ]
+        };
+        for (j, (a, b)) in four(0).into_iter().zip(four(4)).enumerate() {
+            let (low, high) = (avx._mm256_permute2f128_ps::<0x20>(a, b), avx._mm256_permute2f128_ps::<0x31>(a, b));
+            // SAFETY: the caller's contract.
+            unsafe {
+                to.add(j * to_stride).cast::<std::arch::x86_64::__m256>().write_unaligned(low);
+                to.add((j + 4) * to_stride).cast::<std::arch::x86_64::__m256>().write_unaligned(high);
+            }
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -198,6 +236,17 @@ impl Ops for pulp::x86::V4 {
     const PANEL_VECTORS: usize = 2;
     const TILE_ROWS: usize = 8;
     const ROW_PANELS: usize = 4;
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        let half: pulp::x86::V3 = *self;
+        for (i, j) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+            // SAFETY: the caller's contract, for a quarter.
+            unsafe {
+                let (from, to) = (from.add(i * from_stride + j), to.add(j * to_stride + i));
+                Ops::transpose(half, from, from_stride, to, to_stride);
+            }
+        }
+    }
 }
 
 #[cfg(target_arch = "aarch64")]
