@@ -123,44 +123,54 @@ impl Panels {
     }
 
     /// Packs `weight` of shape (gate rows, k), row-major as PyTorch keeps it: column j of the product is its row j.
-    pub(crate) fn pack_rows(&mut self, isa: Isa, weight: &[f32]) {
-        struct Pack<'a>(&'a mut Panels, &'a [f32]);
+    pub(crate) fn pack_rows(&mut self, isa: Isa, team: Team, weight: &[f32]) {
+        struct Pack<'a>(&'a mut Panels, Team, &'a [f32]);
         impl Kernel for Pack<'_> {
             type Output = ();
             fn run<S: Ops>(self, s: S) {
-                s.enter(
-                    #[inline(always)]
-                    || self.0.pack_rows_with(s, self.1),
-                );
+                let Pack(panels, team, weight) = self;
+                let vectors = panels.units.div_ceil(S::LANES) * panels.gates.len();
+                assert!(vectors * S::LANES * panels.k <= panels.data.len());
+                let data = Mat::new(&mut panels.data, panels.k * S::PANEL_WIDTH);
+                team.split(0..vectors, FEWEST_COPIES / (panels.k * S::LANES), &|part: Range<usize>| {
+                    s.enter(
+                        #[inline(always)]
+                        || {
+                            for v in part.clone() {
+                                // SAFETY: the vector lies within `data`, as asserted, and parts are disjoint.
+                                unsafe { panels.pack_vector(s, v, weight, data) }
+                            }
+                        },
+                    );
+                });
             }
         }
-        dispatch(isa, Pack(self, weight));
+        dispatch(isa, Pack(self, team, weight));
     }
 
+    /// Packs vector `v`: some units of one gate.
+    ///
+    /// # Safety
+    /// `data` has a row for each panel, and nobody else uses the vector meanwhile.
     #[inline(always)]
-    fn pack_rows_with<S: Ops>(&mut self, s: S, weight: &[f32]) {
+    unsafe fn pack_vector<S: Ops>(&self, s: S, v: usize, weight: &[f32], data: Mat) {
         let (k, lanes, width) = (self.k, S::LANES, S::PANEL_WIDTH);
-        for v in 0..self.units.div_ceil(lanes) * self.gates.len() {
-            let (block, gate) = (v / self.gates.len(), v % self.gates.len());
-            let first = block * lanes;
-            let rows = lanes.min(self.units - first);
-            let source = &weight[(self.gates[gate].0 * self.units + first) * k..][..rows * k];
-            let (panel, column) = (v * lanes / width, v * lanes % width);
-            let target = &mut self.data[panel * k * width..(panel + 1) * k * width];
+        let (block, gate) = (v / self.gates.len(), v % self.gates.len());
+        let first = block * lanes;
+        let rows = lanes.min(self.units - first);
+        let source = &weight[(self.gates[gate].0 * self.units + first) * k..][..rows * k];
+        // SAFETY: the vector's panel has `k` rows, each with this vector; whole blocks have `lanes` rows and features.
+        unsafe {
+            let target = data.row(v / S::PANEL_VECTORS).add(v % S::PANEL_VECTORS * lanes);
             // Whole blocks in registers; then what is left of the features, or all of them where units are missing.
             let whole = if rows == lanes { k - k % lanes } else { 0 };
             for start in (0..whole).step_by(lanes) {
-                // SAFETY: `lanes` rows with `lanes` more features, and as many rows of the panel.
-                unsafe {
-                    let to = target.as_mut_ptr().add(start * width + column);
-                    s.transpose(source.as_ptr().add(start), k, to, width);
-                }
+                s.transpose(source.as_ptr().add(start), k, target.add(start * width), width);
             }
             for start in (whole..k).step_by(lanes) {
-                let end = (start + lanes).min(k);
                 for (lane, row) in source.chunks_exact(k).enumerate() {
-                    for j in start..end {
-                        target[j * width + column + lane] = row[j];
+                    for (j, &value) in row.iter().enumerate().take(start + lanes).skip(start) {
+                        *target.add(j * width + lane) = value;
                     }
                 }
             }
@@ -168,16 +178,16 @@ impl Panels {
     }
 
     /// Packs a plain matrix of shape (k, n), row-major.
-    pub(crate) fn pack_columns(&mut self, isa: Isa, matrix: &[f32]) {
-        struct Pack<'a>(Rows<'a>, &'a mut [f32]);
+    pub(crate) fn pack_columns(&mut self, isa: Isa, team: Team, matrix: &[f32]) {
+        struct Pack<'a>(Team, Rows<'a>, &'a mut [f32]);
         impl Kernel for Pack<'_> {
             type Output = ();
             fn run<S: Ops>(self, s: S) {
-                pack_as_panels(s, Team::one(), self.0, self.1);
+                pack_as_panels(s, self.0, self.1, self.2);
             }
         }
         assert!(self.is_plain());
-        dispatch(isa, Pack(Rows::strided(matrix, self.k, self.units, self.units), &mut self.data));
+        dispatch(isa, Pack(team, Rows::strided(matrix, self.k, self.units, self.units), &mut self.data));
     }
 }
 

@@ -5,6 +5,7 @@ use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::Result;
 use crate::kernel::gates::{elman, gru, lstm};
 use crate::kernel::panel::{GateColumns, Geometry, Panels, padded_row};
+use crate::parallel::Team;
 use crate::simd::Isa;
 use std::ops::Range;
 
@@ -147,15 +148,15 @@ impl ForwardWeights {
     }
 
     /// Packs the pass's values out of the flat array.
-    pub(crate) fn pack(&mut self, config: &RnnConfig, isa: Isa, params: &PassParams<'_>, values: &[f32]) {
+    pub(crate) fn pack(&mut self, config: &RnnConfig, isa: Isa, team: Team, params: &PassParams<'_>, values: &[f32]) {
         let layout = Layout::of(config.cell);
         let (units, lanes) = (config.hidden_size, Geometry::of(isa).lanes);
-        self.input.pack_rows(isa, &values[params.weight_ih.range()]);
+        self.input.pack_rows(isa, team, &values[params.weight_ih.range()]);
         for panels in &mut self.recurrent {
-            panels.pack_rows(isa, &values[params.weight_hh.range()]);
+            panels.pack_rows(isa, team, &values[params.weight_hh.range()]);
         }
         if let (Some(panels), Some(spec)) = (&mut self.projection, params.weight_hr) {
-            panels.pack_rows(isa, &values[spec.range()]);
+            panels.pack_rows(isa, team, &values[spec.range()]);
         }
         if let Some((input, hidden)) = params.bias {
             let (input, hidden) = (&values[input.range()], &values[hidden.range()]);
@@ -197,15 +198,15 @@ impl BackwardWeights {
     }
 
     /// Packs the pass's values out of the flat array.
-    pub(crate) fn pack(&mut self, config: &RnnConfig, isa: Isa, params: &PassParams<'_>, values: &[f32]) {
+    pub(crate) fn pack(&mut self, config: &RnnConfig, isa: Isa, team: Team, params: &PassParams<'_>, values: &[f32]) {
         let hh = &values[params.weight_hh.range()];
         let gate = config.hidden_size * params.weight_hh.cols;
-        self.input.pack_columns(isa, &values[params.weight_ih.range()]);
+        self.input.pack_columns(isa, team, &values[params.weight_ih.range()]);
         for (panels, run) in self.recurrent.iter_mut().zip(Layout::of(config.cell).recurrent_gradients) {
-            panels.pack_columns(isa, &hh[run.gate * gate..(run.gate + run.gates) * gate]);
+            panels.pack_columns(isa, team, &hh[run.gate * gate..(run.gate + run.gates) * gate]);
         }
         if let (Some(panels), Some(spec)) = (&mut self.projection, params.weight_hr) {
-            panels.pack_columns(isa, &values[spec.range()]);
+            panels.pack_columns(isa, team, &values[spec.range()]);
         }
     }
 

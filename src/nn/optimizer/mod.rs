@@ -10,9 +10,12 @@ pub use state::{StateSink, StateSource, StateTensor};
 
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, check_len, ensure, err};
+use crate::kernel::gates::Mat;
+use crate::parallel::{FEWEST_COPIES, Pool, enter};
 use crate::simd::{Isa, dispatch};
 use rows::{ActiveRows, Gradients, Runs};
 use rule::{Rule, Update, tiny_square};
+use std::ops::Range;
 
 /// An optimizer and its state: one slot a parameter tensor, numbered by the caller.
 ///
@@ -31,6 +34,7 @@ use rule::{Rule, Update, tiny_square};
 pub struct Optimizer {
     config: OptimizerConfig,
     isa: Isa,
+    pool: Option<Pool>,
     step: u64,
     /// In ascending order of their numbers.
     slots: Vec<Slot>,
@@ -62,7 +66,7 @@ impl Optimizer {
     /// An optimizer without slots, at step 0. Errors are those of [`OptimizerConfig::check`] and [`Isa::choose`].
     pub fn new(config: &OptimizerConfig) -> Result<Self> {
         config.check()?;
-        Ok(Self { config: *config, isa: Isa::choose()?, step: 0, slots: Vec::new() })
+        Ok(Self { config: *config, isa: Isa::choose()?, pool: None, step: 0, slots: Vec::new() })
     }
 
     /// The hyperparameters, with the present learning rate.
@@ -82,6 +86,16 @@ impl Optimizer {
         config.check()?;
         self.config = config;
         Ok(())
+    }
+
+    /// Spreads large updates over the threads of `pool` from now on, or with `None` over no others. The number of threads
+    /// changes no bit.
+    pub fn set_pool(&mut self, pool: Option<&Pool>) {
+        self.pool = pool.cloned();
+    }
+
+    pub(crate) fn pool(&self) -> Option<&Pool> {
+        self.pool.as_ref()
     }
 
     /// Steps begun so far.
@@ -179,9 +193,29 @@ impl Optimizer {
         slot.updates += 1;
         slot.last_step = self.step;
         slot.beta_powers = powers;
-        let state = slot.tensors.each_mut().map(|t| &mut t[..]);
-        let runs = Runs::new(gradients, active, values.len());
-        dispatch(self.isa, Update { rule, values, runs, state });
+        let len = values.len();
+        // Threads take whole rows, or whole vectors.
+        let unit = match gradients {
+            Gradients::Rows { row_len, .. } if row_len > 0 => row_len,
+            _ => 16,
+        };
+        let values = Mat::new(values, 1);
+        let state = slot.tensors.each_mut().map(|t| (!t.is_empty()).then(|| Mat::new(t, 1)));
+        enter(self.pool.as_ref(), |team| {
+            team.split(0..len.div_ceil(unit), FEWEST_COPIES.div_ceil(unit), &|part: Range<usize>| {
+                let range = part.start * unit..(part.end * unit).min(len);
+                // SAFETY: all have `len` values, and parts are disjoint.
+                let own = |all: Mat| unsafe { std::slice::from_raw_parts_mut(all.row(range.start), range.len()) };
+                let update = Update {
+                    rule,
+                    first: range.start,
+                    values: own(values),
+                    runs: Runs::new(gradients, active, range.clone()),
+                    state: state.map(|t| t.map_or(&mut [][..], own)),
+                };
+                dispatch(self.isa, update);
+            });
+        });
         Ok(())
     }
 
