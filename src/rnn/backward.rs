@@ -14,17 +14,15 @@ use super::flow::GradientFlow;
 use super::grads::Grads;
 use super::model::Rnn;
 use super::pass::Strides;
-use super::session::Session;
+use super::session::{Blocks, Session};
 use super::tape::{Tape, mask_rows};
 use super::weights::{BackwardWeights, Layout, PassParams};
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, check_len, ensure, err, product};
 use crate::kernel::gates::Mat;
-use crate::kernel::gemm::Start;
 use crate::kernel::outer::OuterScratch;
 use crate::parallel::{Team, enter};
 use crate::simd::{Kernel, Ops, dispatch};
-use std::ops::Range;
 
 /// The arrays of a backward call, in the layouts of [`super::ForwardArgs`].
 #[derive(Default)]
@@ -49,6 +47,8 @@ pub(crate) struct BackwardScratch {
     outputs: AlignedBuf<f32>,
     /// Gradient of a layer's inputs, packed rows.
     inputs: AlignedBuf<f32>,
+    /// The second direction's part of it.
+    second: AlignedBuf<f32>,
     /// One for each direction.
     passes: [PassScratch; 2],
 }
@@ -66,6 +66,10 @@ impl BackwardScratch {
             let last = if config.num_layers.is_multiple_of(2) { &mut self.outputs } else { &mut self.inputs };
             last.resize(len.max(last.len()))?;
         }
+        if config.direction.count() > 1 {
+            let widest = config.layer_input_size(0).max(if config.num_layers > 1 { config.output_size() } else { 0 });
+            self.second.resize(product("input gradients", &[plan.rows, widest])?)?;
+        }
         for pass in &mut self.passes[..config.direction.count()] {
             pass.reserve(config, plan)?;
         }
@@ -78,8 +82,8 @@ impl BackwardScratch {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let rows = size_of_val(&*self.outputs) + size_of_val(&*self.inputs);
-        rows + self.passes.iter().map(PassScratch::bytes).sum::<usize>()
+        let rows = [&self.outputs, &self.inputs, &self.second].map(|b| size_of_val(&**b));
+        rows.iter().sum::<usize>() + self.passes.iter().map(PassScratch::bytes).sum::<usize>()
     }
 }
 
@@ -215,32 +219,27 @@ impl Kernel for Backward<'_> {
 }
 
 impl Backward<'_> {
-    /// One layer in its directions.
-    ///
-    /// The input's gradient is the sum of both directions', one chain. Each direction comes to the other one's first steps
-    /// last, so both start at once, each on the half of the steps where it comes first, and then change places.
+    /// One layer in its directions, which may run at the same time: each makes its own part of the input's gradient.
     fn layer<S: Ops>(&mut self, s: S, layer: usize) {
         let (rnn, tape, team) = (self.rnn, self.tape, self.team);
         let (config, plan) = (rnn.config(), &tape.plan);
         let (directions, features) = (config.direction.count(), config.layer_input_size(layer));
-        let BackwardScratch { outputs, inputs, passes } = &mut *self.scratch;
+        let BackwardScratch { outputs, inputs, second: second_inputs, passes } = &mut *self.scratch;
         let outputs = match self.args.dy {
             _ if layer + 1 < config.num_layers => OutputGradients::Packed(outputs),
             Some(dy) => OutputGradients::User(dy),
             None => OutputGradients::Zero,
         };
-        let mut target = InputGradient { rows: None, user: None };
-        match &mut self.args.dx {
-            _ if layer > 0 => target.rows = Some(Mat::new(&mut inputs[..plan.rows * features], features)),
+        let packed = |buffer: &mut AlignedBuf<f32>| Mat::new(&mut buffer[..plan.rows * features], features);
+        // Packed rows, and where they are to be copied from there.
+        let (rows, user) = match &mut self.args.dx {
+            _ if layer > 0 => (Some(packed(inputs)), None),
             Some(dx) if writes_directly(config, plan) => {
-                target.rows = Some(Mat::new(&mut dx[..plan.rows * features], features));
+                (Some(Mat::new(&mut dx[..plan.rows * features], features)), None)
             }
-            Some(dx) => {
-                target.rows = Some(Mat::new(&mut inputs[..plan.rows * features], features));
-                target.user = Some(Mat::new(dx, 1));
-            }
-            None => {}
-        }
+            Some(dx) => (Some(packed(inputs)), Some(Mat::new(dx, features))),
+            None => (None, None),
+        };
         let [first, second] = passes;
         let first_pass = layer * directions;
         let params = |direction: usize| rnn.pass_params(first_pass + direction);
@@ -281,35 +280,26 @@ impl Backward<'_> {
         };
         let mut first = walk(0, first);
         if directions == 1 {
-            first.run(s, team, 0..plan.steps, target.rows.map(|rows| (rows, Start::Zero)), target.user);
+            first.run(s, team, rows, user);
         } else {
             let mut second = walk(1, second);
-            let middle = plan.middle();
-            let halves = [middle..plan.steps, 0..middle];
-            for (half, other, start) in [(0, 1, Start::Zero), (1, 0, Start::Output)] {
-                let rows = target.rows.map(|rows| (rows, start));
-                let user = target.user.filter(|_| half == 1);
-                let mut ahead = |team: Team| first.run(s, team, halves[half].clone(), rows, user);
-                let mut back = |team: Team| second.run(s, team, halves[other].clone(), rows, user);
-                if team.threads().is_multiple_of(2) {
-                    team.join(ahead, back);
-                } else {
-                    ahead(team);
-                    back(team);
-                }
+            let second_rows = rows.map(|_| packed(second_inputs));
+            let mut ahead = |team: Team| first.run(s, team, rows, None);
+            let mut back = |team: Team| second.run(s, team, second_rows, None);
+            // An odd number of threads would share unevenly.
+            if team.threads().is_multiple_of(2) {
+                team.join(ahead, back);
+            } else {
+                ahead(team);
+                back(team);
+            }
+            if let (Some(rows), Some(second)) = (rows, second_rows) {
+                first.pass.add_parts(s, team, rows, second, user);
             }
             second.finish(&mut self.args, first_pass + 1);
         }
         first.finish(&mut self.args, first_pass);
     }
-}
-
-/// Where the gradient of a layer's input goes.
-struct InputGradient {
-    /// Packed rows.
-    rows: Option<Mat>,
-    /// The caller's `dx`, where rows are copied when they are complete.
-    user: Option<Mat>,
 }
 
 /// The first `len` values, which `values` no longer has then.
@@ -330,30 +320,16 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Walks back through `steps`. The input's gradient goes to `rows`, then from there to `user`.
-    fn run<S: Ops>(
-        &mut self,
-        s: S,
-        team: Team,
-        steps: Range<usize>,
-        rows: Option<(Mat, Start<'_>)>,
-        user: Option<Mat>,
-    ) {
-        let (pass, plan, scratch) = (&self.pass, self.pass.plan, &mut *self.scratch);
-        let mut left = steps;
-        while !left.is_empty() {
-            let block = if pass.reverse {
-                left.start..plan.block_end(left.start, BLOCK_ROWS).min(left.end)
-            } else {
-                plan.block_start(left.end, BLOCK_ROWS).max(left.start)..left.end
-            };
-            left = if pass.reverse { block.end..left.end } else { left.start..block.start };
+    /// Walks back through all steps. The input's gradient goes to `rows`, then from there to `user`.
+    fn run<S: Ops>(&mut self, s: S, team: Team, rows: Option<Mat>, user: Option<Mat>) {
+        let (pass, scratch) = (&self.pass, &mut *self.scratch);
+        for block in Blocks::of_rows(pass.plan, !pass.reverse, BLOCK_ROWS) {
             pass.steps(s, team, &block, scratch, self.norms.is_some());
             if let Some(norms) = self.norms.as_deref_mut() {
                 pass.norms(&block, scratch, norms);
             }
-            if let Some((rows, start)) = rows {
-                pass.input_gradient(s, team, &block, scratch, rows, start);
+            if let Some(rows) = rows {
+                pass.input_gradient(s, team, &block, scratch, rows);
                 if let Some(user) = user {
                     pass.unpack(team, &block, rows, user);
                 }

@@ -322,7 +322,6 @@ impl PassBackward<'_> {
         block: &Range<usize>,
         scratch: &PassScratch,
         target: Mat,
-        start: Start<'_>,
     ) {
         let (rows, width) = (block_rows(self.plan, block), self.weights.input.columns());
         let gates = Rows::strided(&scratch.gates, rows, self.gate_row(), self.gate_row());
@@ -333,22 +332,53 @@ impl PassBackward<'_> {
         team.split(0..rows, fewest, &|part: Range<usize>| {
             // SAFETY: `target` has all packed rows of the plan, and parts are disjoint.
             let out = unsafe { Output::raw(target.row(first + part.start), part.len() * width, width) };
-            gemm(s, gates.slice(part), &self.weights.input, start, out);
+            gemm(s, gates.slice(part), &self.weights.input, Start::Zero, out);
         });
     }
 
     /// Copies a block's packed rows to where the caller has them.
     pub(super) fn unpack(&self, team: Team, block: &Range<usize>, rows: Mat, user: Mat) {
-        let (config, plan, features) = (self.config, self.plan, rows.stride);
-        let fewest = FEWEST_COPIES / (plan.count(block.start) * features);
-        team.split(block.clone(), fewest, &|steps: Range<usize>| {
+        self.for_each_row(team, block.clone(), rows.stride, &|row, place| {
+            // SAFETY: each row has a place of its own in the caller's array, which has all of them.
+            unsafe { std::ptr::copy_nonoverlapping(rows.row(row).cast_const(), user.row(place), rows.stride) }
+        });
+    }
+
+    /// The sum of both directions' packed rows, into `user` or else into `first`.
+    pub(super) fn add_parts<S: Ops>(&self, s: S, team: Team, first: Mat, second: Mat, user: Option<Mat>) {
+        let features = first.stride;
+        self.for_each_row(team, 0..self.plan.steps, features, &|row, place| {
+            s.enter(
+                #[inline(always)]
+                // SAFETY: as above; both parts have all rows.
+                || unsafe {
+                    let (a, b) = (first.row(row), second.row(row).cast_const());
+                    let to = user.map_or(a, |user| user.row(place));
+                    for at in (0..features).step_by(S::LANES) {
+                        let n = S::LANES.min(features - at);
+                        if n == S::LANES {
+                            s.store(to.add(at), s.add(s.load(a.add(at)), s.load(b.add(at))));
+                        } else {
+                            let sum = s.add(s.load_first(a.add(at), n), s.load_first(b.add(at), n));
+                            s.store_first(to.add(at), sum, n);
+                        }
+                    }
+                },
+            );
+        });
+    }
+
+    /// Calls `f(packed row, the caller's row)` for the rows of some steps, on several threads if there are many.
+    fn for_each_row(&self, team: Team, steps: Range<usize>, features: usize, f: &(impl Fn(usize, usize) + Sync)) {
+        if steps.is_empty() {
+            return;
+        }
+        let (config, plan) = (self.config, self.plan);
+        let fewest = FEWEST_COPIES / (plan.count(steps.start) * features);
+        team.split(steps, fewest, &|steps: Range<usize>| {
             for t in steps {
                 for j in 0..plan.count(t) {
-                    // SAFETY: each row has a place of its own in the caller's array, which has all of them.
-                    unsafe {
-                        let to = user.row(plan.user_offset(config, t, j, features));
-                        std::ptr::copy_nonoverlapping(rows.row(plan.start(t) + j).cast_const(), to, features);
-                    }
+                    f(plan.start(t) + j, plan.user_offset(config, t, j, 1));
                 }
             }
         });

@@ -155,11 +155,6 @@ impl Plan {
         t
     }
 
-    /// The first step that has at least half of the rows before it.
-    pub(crate) fn middle(&self) -> usize {
-        (0..self.steps).find(|&t| 2 * self.start(t) >= self.rows).unwrap_or(self.steps)
-    }
-
     /// Calls `f(t, sorted place)` for every step past a sequence's end.
     pub(crate) fn for_each_padding(&self, mut f: impl FnMut(usize, usize)) {
         for (j, &length) in self.lengths.iter().enumerate() {
