@@ -487,7 +487,7 @@ mod tests {
             for (start, end) in [(0, cut), (cut, rows)] {
                 if start < end {
                     let count = end - start;
-                    scratch.pack_left(s, Team::one(), Rows::strided(&a[start * m..], count, m, m), None);
+                    scratch.pack_left(s, Team::one(), Rows::strided(&a[start * m..], count, m, m), []);
                     scratch.pack_right(s, Team::one(), Rows::strided(&b[start * n..], count, n, n));
                     let first = m / 3;
                     scratch.accumulate(s, Team::one(), count, first, m - first, n, &mut c[first * n..]);

@@ -33,8 +33,9 @@ impl OuterScratch {
         size_of_val(&*self.left) + size_of_val(&*self.right)
     }
 
-    /// Packs the left operand, of which `accumulate` uses ranges of columns, and adds its rows, one after another, to `sums`.
-    pub(crate) fn pack_left<S: Ops>(&mut self, s: S, team: Team, a: Rows<'_>, sums: Option<&mut [f32]>) {
+    /// Packs the left operand, of which `accumulate` uses ranges of columns, and adds its rows, one after another, to each
+    /// of `sums`.
+    pub(crate) fn pack_left<S: Ops, const N: usize>(&mut self, s: S, team: Team, a: Rows<'_>, sums: [&mut [f32]; N]) {
         let (rows, tiles) = (a.count(), a.width().div_ceil(S::TILE_ROWS));
         assert!(tiles * rows * S::TILE_ROWS <= self.left.len());
         let packing = Packing {
@@ -92,14 +93,14 @@ impl OuterScratch {
 }
 
 /// A left operand on its way into tiles.
-struct Packing<'a> {
+struct Packing<'a, const N: usize> {
     a: Rows<'a>,
     /// A row for each tile.
     left: Mat,
-    sums: Option<Mat>,
+    sums: [Mat; N],
 }
 
-impl Packing<'_> {
+impl<const N: usize> Packing<'_, N> {
     /// Packs `tiles`, of `R` columns each.
     ///
     /// # Safety
@@ -133,20 +134,20 @@ impl Packing<'_> {
         // SAFETY: the caller's contract.
         unsafe {
             let left = std::array::from_fn::<_, T, _>(|t| self.left.row(first + t).cast::<[f32; R]>());
-            let sums = std::array::from_fn::<_, T, _>(|t| self.sums.map(|sums| sums.row(first + t).cast::<[f32; R]>()));
-            let mut sum = sums.map(|at| at.map_or([0.0; R], |at| at.read()));
+            let sums = self.sums.map(|sums| std::array::from_fn::<_, T, _>(|t| sums.row(first + t).cast::<[f32; R]>()));
+            let mut sum = sums.map(|at| at.map(|at| at.read()));
             for i in 0..self.a.count() {
                 let from = self.a.pointer(i).add(first * R).cast::<[f32; R]>();
                 for t in 0..T {
                     let values = from.add(t).read();
                     left[t].add(i).write(values);
-                    sum[t].iter_mut().zip(values).for_each(|(sum, v)| *sum += v);
+                    for sum in &mut sum {
+                        sum[t].iter_mut().zip(values).for_each(|(sum, v)| *sum += v);
+                    }
                 }
             }
-            for (at, sum) in sums.into_iter().zip(sum) {
-                if let Some(at) = at {
-                    at.write(sum);
-                }
+            for (at, sum) in sums.into_iter().flatten().zip(sum.into_iter().flatten()) {
+                at.write(sum);
             }
         }
     }
@@ -165,7 +166,7 @@ impl Packing<'_> {
                 let from = self.a.pointer(i).add(tile * R);
                 for r in 0..columns {
                     *left.add(i * R + r) = *from.add(r);
-                    if let Some(sums) = self.sums {
+                    for sums in self.sums {
                         *sums.row(tile).add(r) += *from.add(r);
                     }
                 }

@@ -196,7 +196,11 @@ impl Kernel for Backward<'_> {
             let count = BLOCK_ROWS.min(self.rows - start);
             let dy = Rows::strided(&self.dy[start * out_features..], count, out_features, out_features);
             let x = Rows::strided(&self.x[start * in_features..], count, in_features, in_features);
-            self.outer.pack_left(s, Team::one(), dy, has_bias.then_some(&mut *bias));
+            if has_bias {
+                self.outer.pack_left(s, Team::one(), dy, [&mut *bias]);
+            } else {
+                self.outer.pack_left(s, Team::one(), dy, []);
+            }
             self.outer.pack_right(s, Team::one(), x);
             self.outer.accumulate(s, Team::one(), count, 0, out_features, in_features, weight);
         }

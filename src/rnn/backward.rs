@@ -3,10 +3,9 @@
 //! A pass is walked against its own order of time. Steps only compute gate gradients and carry the state's gradient;
 //! after each block of steps, one product per block gives the input's gradient and two sums of outer products those of
 //! the weights. Their rows are taken in the order in which backward visits them: steps against the pass's order, and
-//! within a step sequences from the longest to the shortest. Each weight's gradient is one chain in that order, from what
-//! it was before; a bias's is a chain from zero, added to what it was before.
+//! within a step sequences from the longest to the shortest. Each weight's gradient is one chain in that order.
 
-use super::backward_pass::{OutputGradients, PassBackward, PassScratch};
+use super::backward_pass::{OutputGradients, PassBackward, PassScratch, rows_of_block};
 use super::batch::Plan;
 use super::config::RnnConfig;
 use super::dropout::Mask;
@@ -91,9 +90,6 @@ impl BackwardScratch {
 fn writes_directly(config: &RnnConfig, plan: &Plan) -> bool {
     plan.is_dense() && !config.batch_first
 }
-
-/// Rows whose gradients are gathered before the products over them run: the depth of the weight gradients' products.
-pub(super) const BLOCK_ROWS: usize = 256;
 
 impl Rnn {
     /// Gradients of a loss through the forward that `tape` recorded. Writes those of `x`, `h0` and `c0` where asked,
@@ -275,7 +271,9 @@ impl Backward<'_> {
             };
             load_states(&mut walk.scratch.dh, strides.h, plan, pass, config.state_size(), dhn);
             load_states(&mut walk.scratch.dc, strides.c, plan, pass, config.hidden_size, dcn);
-            walk.scratch.sums.fill(0.0);
+            if let Some(grads) = &walk.grads {
+                walk.pass.load_biases(walk.scratch, &walk.params, grads);
+            }
             walk
         };
         let mut first = walk(0, first);
@@ -323,7 +321,7 @@ impl Walk<'_> {
     /// Walks back through all steps. The input's gradient goes to `rows`, then from there to `user`.
     fn run<S: Ops>(&mut self, s: S, team: Team, rows: Option<Mat>, user: Option<Mat>) {
         let (pass, scratch) = (&self.pass, &mut *self.scratch);
-        for block in Blocks::of_rows(pass.plan, !pass.reverse, BLOCK_ROWS) {
+        for block in Blocks::of_rows(pass.plan, !pass.reverse, rows_of_block(pass.config)) {
             pass.steps(s, team, &block, scratch, self.norms.is_some());
             if let Some(norms) = self.norms.as_deref_mut() {
                 pass.norms(&block, scratch, norms);
@@ -344,7 +342,7 @@ impl Walk<'_> {
     fn finish(self, args: &mut BackwardArgs<'_>, number: usize) {
         let PassBackward { config, plan, strides, .. } = self.pass;
         if let Some(grads) = self.grads {
-            self.pass.bias_gradients(&self.scratch.sums, &self.params, grads);
+            self.pass.store_biases(self.scratch, &self.params, grads);
         }
         store_states(&self.scratch.dh, strides.h, plan, number, config.state_size(), args.dh0.as_deref_mut());
         store_states(&self.scratch.dc, strides.c, plan, number, config.hidden_size, args.dc0.as_deref_mut());

@@ -1,6 +1,5 @@
 //! One layer in one direction over a block of steps, backward.
 
-use super::backward::BLOCK_ROWS;
 use super::batch::Plan;
 use super::config::{Cell, RnnConfig};
 use super::pass::{History, Strides};
@@ -15,6 +14,19 @@ use crate::kernel::rows::Rows;
 use crate::parallel::{FEWEST_COPIES, FEWEST_PRODUCTS, Team};
 use crate::simd::Ops;
 use std::ops::Range;
+
+/// Rows whose gradients are gathered before the products over them run: the depth of the weight gradients' products.
+const BLOCK_ROWS: usize = 256;
+/// Bytes of a pass's weight gradients that stay in the second-level cache from block to block, beside the block. Where there
+/// are more, blocks are deeper, so that they come and go less often.
+const CACHED_GRADIENTS: usize = 1 << 20;
+
+/// The rows of a block, about.
+pub(super) fn rows_of_block(config: &RnnConfig) -> usize {
+    let widest = config.layer_input_size(0).max(config.layer_input_size(config.num_layers - 1));
+    let gradients = 4 * config.cell.gates() * config.hidden_size * (widest + config.state_size());
+    if gradients > CACHED_GRADIENTS { 2 * BLOCK_ROWS } else { BLOCK_ROWS }
+}
 
 /// The memory of one pass.
 #[derive(Default)]
@@ -37,14 +49,14 @@ pub(super) struct PassScratch {
     /// A block's rows in the order of visit: where each row's operands start.
     visit: [AlignedBuf<usize>; 5],
     pub(super) outer: OuterScratch,
-    /// Sums of the gate gradients of all steps so far.
-    pub(super) sums: AlignedBuf<f32>,
+    /// Sums of gate gradients on top of what the gradients of `bias_ih` and `bias_hh` were before.
+    sums: [AlignedBuf<f32>; 2],
 }
 
 impl PassScratch {
     pub(super) fn reserve(&mut self, config: &RnnConfig, plan: &Plan) -> Result<()> {
         let strides = Strides::of(config, 1);
-        let block = plan.rows.min(BLOCK_ROWS + plan.batch);
+        let block = plan.rows.min(rows_of_block(config) + plan.batch);
         let widest = config.input_size.max(config.output_size());
         let gate_row = Layout::of(config.cell).gradient_gates * config.hidden_size;
         self.dh.resize(product("state gradients", &[plan.batch, strides.h])?)?;
@@ -61,14 +73,16 @@ impl PassScratch {
         for offsets in &mut self.visit {
             offsets.resize(block)?;
         }
-        self.sums.resize(gate_row)?;
+        for sums in &mut self.sums {
+            sums.resize(gate_row)?;
+        }
         self.outer.reserve(block, gate_row.max(config.state_size()), widest.max(config.hidden_size))
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let floats = [&self.dh, &self.dc, &self.step, &self.gates, &self.hidden, &self.projected, &self.sums];
+        let floats = [&self.dh, &self.dc, &self.step, &self.gates, &self.hidden, &self.projected];
         let offsets = self.visit.iter().chain([&self.h_offsets, &self.c_offsets]);
-        floats.iter().map(|b| size_of_val(&***b)).sum::<usize>()
+        floats.into_iter().chain(&self.sums).map(|b| size_of_val(&**b)).sum::<usize>()
             + offsets.map(|b| size_of_val(&**b)).sum::<usize>()
             + size_of_val(&*self.squares)
             + self.outer.bytes()
@@ -419,7 +433,10 @@ impl PassBackward<'_> {
             block.clone().rev().for_each(&mut add_step)
         }
         let gate_rows = Rows::at(gates, &gate_at[..rows], gate_row);
-        outer.pack_left(s, team, gate_rows, params.bias.is_some().then_some(&mut sums[..]));
+        match params.bias {
+            Some(_) => outer.pack_left(s, team, gate_rows, sums.each_mut().map(|sums| &mut sums[..])),
+            None => outer.pack_left(s, team, gate_rows, []),
+        }
         outer.pack_right(s, team, Rows::at(self.inputs, &input_at[..rows], features));
         let gate_count = config.cell.gates() * units;
         outer.accumulate(s, team, rows, 0, gate_count, features, &mut grads[params.own(params.weight_ih)]);
@@ -436,23 +453,33 @@ impl PassBackward<'_> {
         }
 
         if let Some(spec) = params.weight_hr {
-            outer.pack_left(s, team, Rows::at(projected, &projected_at[..rows], size), None);
+            outer.pack_left(s, team, Rows::at(projected, &projected_at[..rows], size), []);
             outer.pack_right(s, team, Rows::at(hidden, &hidden_at[..rows], units));
             outer.accumulate(s, team, rows, 0, size, units, &mut grads[params.own(spec)]);
         }
     }
 
-    /// Adds a pass's sums of gate gradients to the gradients of its biases.
-    pub(super) fn bias_gradients(&self, sums: &[f32], params: &PassParams<'_>, grads: &mut [f32]) {
+    /// Calls `copy` with every run of biases: the run in the sums of gate gradients, and in the pass's gradients.
+    fn for_each_bias(&self, params: &PassParams<'_>, mut copy: impl FnMut(usize, Range<usize>, Range<usize>)) {
         let Some((input, hidden)) = params.bias else { return };
         let units = self.config.hidden_size;
-        let mut add = |target: Range<usize>, column: usize| {
-            grads[target].iter_mut().zip(&sums[column..]).for_each(|(gradient, sum)| *gradient += sum);
-        };
-        add(params.own(input), 0);
+        let input = params.own(input);
+        copy(0, 0..input.len(), input);
         for run in self.layout.recurrent_gradients {
-            let first = params.own(hidden).start + run.gate * units;
-            add(first..first + run.gates * units, run.column * units);
+            let (column, first) = (run.column * units, params.own(hidden).start + run.gate * units);
+            copy(1, column..column + run.gates * units, first..first + run.gates * units);
         }
+    }
+
+    /// Begins the sums for the gradients of biases.
+    pub(super) fn load_biases(&self, scratch: &mut PassScratch, params: &PassParams<'_>, grads: &[f32]) {
+        // Columns that are no bias's are summed too.
+        scratch.sums.iter_mut().for_each(|sums| sums.fill(0.0));
+        self.for_each_bias(params, |which, at, own| scratch.sums[which][at].copy_from_slice(&grads[own]));
+    }
+
+    /// Ends them.
+    pub(super) fn store_biases(&self, scratch: &PassScratch, params: &PassParams<'_>, grads: &mut [f32]) {
+        self.for_each_bias(params, |which, at, own| grads[own].copy_from_slice(&scratch.sums[which][at]));
     }
 }

@@ -121,7 +121,7 @@ impl Rnn {
     pub fn optimize(&mut self, optimizer: &mut Optimizer, slot: usize, grads: &Grads) -> Result<()> {
         grads.check(self)?;
         optimizer.update(slot, &mut self.values, grads.values())?;
-        enter(optimizer.pool(), |team| self.pack_all(team));
+        enter(optimizer.pool_for(self.values.len()), |team| self.pack_all(team));
         Ok(())
     }
 

@@ -11,11 +11,14 @@ pub use state::{StateSink, StateSource, StateTensor};
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, check_len, ensure, err};
 use crate::kernel::gates::Mat;
-use crate::parallel::{FEWEST_COPIES, Pool, enter};
+use crate::parallel::{Pool, enter};
 use crate::simd::{Isa, dispatch};
 use rows::{ActiveRows, Gradients, Runs};
 use rule::{Rule, Update, tiny_square};
 use std::ops::Range;
+
+/// Values below which a share of an update is not worth another thread's while.
+const FEWEST_VALUES: usize = 1 << 16;
 
 /// An optimizer and its state: one slot a parameter tensor, numbered by the caller.
 ///
@@ -94,8 +97,9 @@ impl Optimizer {
         self.pool = pool.cloned();
     }
 
-    pub(crate) fn pool(&self) -> Option<&Pool> {
-        self.pool.as_ref()
+    /// The pool, for work on `len` values, if it is worth waking its threads.
+    pub(crate) fn pool_for(&self, len: usize) -> Option<&Pool> {
+        self.pool.as_ref().filter(|_| len >= 2 * FEWEST_VALUES)
     }
 
     /// Steps begun so far.
@@ -172,6 +176,7 @@ impl Optimizer {
             powers = [powers[0] * c.betas[0], powers[1] * c.betas[1]];
         }
         let rule = self.rule(self.slots[index].updates + 1, powers);
+        let pool = self.pool_for(values.len()).cloned();
         let slot = &mut self.slots[index];
         let active = match gradients {
             Gradients::Rows { .. } if rule.rests_on_zeros() && rule.names().is_empty() => Some(&[][..]),
@@ -201,8 +206,8 @@ impl Optimizer {
         };
         let values = Mat::new(values, 1);
         let state = slot.tensors.each_mut().map(|t| (!t.is_empty()).then(|| Mat::new(t, 1)));
-        enter(self.pool.as_ref(), |team| {
-            team.split(0..len.div_ceil(unit), FEWEST_COPIES.div_ceil(unit), &|part: Range<usize>| {
+        enter(pool.as_ref(), |team| {
+            team.split(0..len.div_ceil(unit), FEWEST_VALUES.div_ceil(unit), &|part: Range<usize>| {
                 let range = part.start * unit..(part.end * unit).min(len);
                 // SAFETY: all have `len` values, and parts are disjoint.
                 let own = |all: Mat| unsafe { std::slice::from_raw_parts_mut(all.row(range.start), range.len()) };
