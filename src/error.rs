@@ -46,6 +46,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// Builds an error from format arguments; text beyond the capacity is cut at a character boundary.
+    #[cold]
+    #[inline(never)]
     pub fn new(kind: ErrorKind, args: fmt::Arguments<'_>) -> Self {
         let mut error = Self { kind, len: 0, text: [0; MESSAGE_CAPACITY] };
         // Writing into `Error` cannot fail; a failing Display of an argument only shortens the text.

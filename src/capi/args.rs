@@ -11,7 +11,8 @@ const MOST: usize = 12;
 /// The arrays of one call. Each is checked as it comes in, also against those before it: memory that the call writes must
 /// not overlap any other array.
 pub(super) struct Arrays {
-    spans: [Span; MOST],
+    /// The first `count` are there.
+    spans: [MaybeUninit<Span>; MOST],
     count: usize,
 }
 
@@ -25,7 +26,7 @@ struct Span {
 
 impl Arrays {
     pub(super) fn new() -> Self {
-        Self { spans: [Span { name: "", start: 0, end: 0, written: false }; MOST], count: 0 }
+        Self { spans: [const { MaybeUninit::uninit() }; MOST], count: 0 }
     }
 
     /// An array that the call reads; NULL with length 0 is an empty one.
@@ -93,6 +94,8 @@ impl Arrays {
         let span = span(name, ptr, len)?;
         let span = Span { name, start: span.0, end: span.1, written };
         for other in &self.spans[..self.count] {
+            // SAFETY: one of the first `count`.
+            let other = unsafe { other.assume_init_ref() };
             ensure!(
                 !(written || other.written) || span.end <= other.start || other.end <= span.start,
                 InvalidArgument,
@@ -100,7 +103,7 @@ impl Arrays {
                 other.name
             );
         }
-        self.spans[self.count] = span;
+        self.spans[self.count] = MaybeUninit::new(span);
         self.count += 1;
         Ok(())
     }

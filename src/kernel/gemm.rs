@@ -402,7 +402,7 @@ mod tests {
             let before = random(&mut rng, rows * (n + 3));
             for isa in Isa::available() {
                 let mut b = Panels::plain(isa, k, n).unwrap();
-                b.pack_rows(isa, Team::one(), &w);
+                b.pack_rows(Team::one(), &w);
                 for start in [Start::Output, Start::Row(&bias), Start::Zero] {
                     let mut c = before.clone();
                     dispatch(isa, Plain(&a, rows, &b, start, &mut c));
@@ -454,7 +454,7 @@ mod tests {
             for isa in Isa::available() {
                 let lanes = Geometry::of(isa).lanes;
                 let mut b = Panels::for_gates(isa, k, GateColumns { gates: &gates, slots: 4, units }).unwrap();
-                b.pack_rows(isa, Team::one(), &w);
+                b.pack_rows(Team::one(), &w);
                 let stride = padded_row(lanes, units, 4);
                 let mut c = vec![0.25; rows * stride];
                 dispatch(isa, Gates(Rows::at(&buffer, &offsets, k), &b, &mut c, stride));

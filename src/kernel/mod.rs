@@ -5,6 +5,7 @@ pub(crate) mod gemm;
 pub(crate) mod outer;
 pub(crate) mod panel;
 pub(crate) mod reduce;
+pub(crate) mod row;
 pub(crate) mod rows;
 pub(crate) mod sigmoid;
 pub(crate) mod softmax;

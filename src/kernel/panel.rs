@@ -51,9 +51,9 @@ pub(crate) fn padded_row(lanes: usize, units: usize, slots: usize) -> usize {
 
 /// A matrix packed for multiplication from the left: `k` input features by many output columns.
 pub(crate) struct Panels {
+    isa: Isa,
     k: usize,
-    lanes: usize,
-    width: usize,
+    panels: usize,
     units: usize,
     gates: Vec<(usize, usize)>,
     /// For each vector, padding vectors included, the offset of its first column in a row of the output.
@@ -91,7 +91,8 @@ impl Panels {
         let mut gates = try_with_capacity(columns.gates.len())?;
         gates.extend_from_slice(columns.gates);
         let row_len = offsets.iter().max().map_or(0, |&o| o + lanes);
-        Ok(Self { k, lanes, width: lanes * panel_vectors, units: columns.units, gates, offsets, row_len, data })
+        let panels = padded / panel_vectors;
+        Ok(Self { isa, k, panels, units: columns.units, gates, offsets, row_len, data })
     }
 
     /// Zero panels for a plain matrix of `n` columns.
@@ -117,13 +118,13 @@ impl Panels {
         size_of_val(&*self.data) + size_of_val(&*self.offsets)
     }
 
+    #[inline]
     pub(crate) fn view(&self) -> PanelView<'_> {
-        let panels = self.offsets.len() * self.lanes / self.width;
-        PanelView { k: self.k, panels, data: &self.data, offsets: Some(&self.offsets) }
+        PanelView { k: self.k, panels: self.panels, data: &self.data, offsets: Some(&self.offsets) }
     }
 
     /// Packs `weight` of shape (gate rows, k), row-major as PyTorch keeps it: column j of the product is its row j.
-    pub(crate) fn pack_rows(&mut self, isa: Isa, team: Team, weight: &[f32]) {
+    pub(crate) fn pack_rows(&mut self, team: Team, weight: &[f32]) {
         struct Pack<'a>(&'a mut Panels, Team, &'a [f32]);
         impl Kernel for Pack<'_> {
             type Output = ();
@@ -145,7 +146,7 @@ impl Panels {
                 });
             }
         }
-        dispatch(isa, Pack(self, team, weight));
+        dispatch(self.isa, Pack(self, team, weight));
     }
 
     /// Packs vector `v`: some units of one gate.
@@ -178,7 +179,7 @@ impl Panels {
     }
 
     /// Packs a plain matrix of shape (k, n), row-major.
-    pub(crate) fn pack_columns(&mut self, isa: Isa, team: Team, matrix: &[f32]) {
+    pub(crate) fn pack_columns(&mut self, team: Team, matrix: &[f32]) {
         struct Pack<'a>(Team, Rows<'a>, &'a mut [f32]);
         impl Kernel for Pack<'_> {
             type Output = ();
@@ -187,7 +188,7 @@ impl Panels {
             }
         }
         assert!(self.is_plain());
-        dispatch(isa, Pack(team, Rows::strided(matrix, self.k, self.units, self.units), &mut self.data));
+        dispatch(self.isa, Pack(team, Rows::strided(matrix, self.k, self.units, self.units), &mut self.data));
     }
 }
 

@@ -79,9 +79,9 @@ impl Dense {
     pub fn update(&mut self, change: impl FnOnce(&mut [f32])) {
         change(&mut self.values);
         let weights = &self.values[..self.out_features * self.in_features];
-        self.forward.pack_rows(self.isa, Team::one(), weights);
+        self.forward.pack_rows(Team::one(), weights);
         if let Some(backward) = self.backward.get_mut() {
-            backward.pack_columns(self.isa, Team::one(), weights);
+            backward.pack_columns(Team::one(), weights);
         }
     }
 
@@ -129,7 +129,7 @@ impl Dense {
             Some(weights) => weights,
             None => {
                 let mut packed = Panels::plain(self.isa, self.out_features, self.in_features)?;
-                packed.pack_columns(self.isa, Team::one(), self.weight());
+                packed.pack_columns(Team::one(), self.weight());
                 self.backward.get_or_init(|| packed)
             }
         };

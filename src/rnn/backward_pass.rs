@@ -7,7 +7,7 @@ use super::session::block_rows;
 use super::weights::{BackwardWeights, Layout, PassParams};
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, product};
-use crate::kernel::gates::{Mat, Previous, Span, elman, gru, lstm};
+use crate::kernel::gates::{Flush, Mat, Previous, Span, elman, gru, lstm};
 use crate::kernel::gemm::{Output, Start, gemm};
 use crate::kernel::outer::OuterScratch;
 use crate::kernel::rows::Rows;
@@ -279,7 +279,7 @@ impl PassBackward<'_> {
                         }
                         gemm(s, dh_rows, projection, Start::Zero, step_out);
                         dh_hidden = step;
-                        lstm::hidden(s, span.clone(), pre, c, memory.hidden.starting_at(row), 0.0);
+                        lstm::hidden(s, span.clone(), pre, c, memory.hidden.starting_at(row), Flush::NOTHING);
                     }
                     let dc = memory.dc.starting_at(part.start);
                     lstm::backward(s, span, pre, previous_c, c, dh_hidden, dc, gates);

@@ -10,6 +10,7 @@ mod grads;
 mod init;
 mod model;
 mod pass;
+mod row;
 mod session;
 mod stream;
 mod tape;

@@ -112,7 +112,7 @@ impl Rnn {
         let params = PassParams::of(&self.config, &self.specs, pass);
         self.forward[pass].pack(&self.config, self.isa, team, &params, &self.values);
         if let Some(backward) = self.backward.get_mut() {
-            backward[pass].pack(&self.config, self.isa, team, &params, &self.values);
+            backward[pass].pack(&self.config, team, &params, &self.values);
         }
     }
 
@@ -160,7 +160,7 @@ impl Rnn {
         for pass in 0..self.config.passes() {
             let params = self.pass_params(pass);
             let mut weights = BackwardWeights::new(&self.config, self.isa, &params)?;
-            weights.pack(&self.config, self.isa, Team::one(), &params, &self.values);
+            weights.pack(&self.config, Team::one(), &params, &self.values);
             packed.push(weights);
         }
         // Two threads may both have packed: either result serves.

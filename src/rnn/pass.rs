@@ -2,10 +2,14 @@
 
 use super::batch::Plan;
 use super::config::{Cell, RnnConfig};
+use super::row::{self, States, Walk};
 use super::weights::{ForwardWeights, Layout};
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, product};
-use crate::kernel::gates::{Mat, Previous, STATE_PADDING, Span, elman, gru, lstm};
+use crate::kernel::gates::elman::Elman;
+use crate::kernel::gates::gru::{self, ResetAfter, ResetBefore};
+use crate::kernel::gates::lstm::Lstm;
+use crate::kernel::gates::{self, Flush, Mat, Previous, STATE_PADDING, Span};
 use crate::kernel::gemm::{Output, Start, gemm, gemm_gates};
 use crate::kernel::panel::{Geometry, padded_row};
 use crate::kernel::rows::{Left, Rows};
@@ -16,9 +20,6 @@ use std::ops::Range;
 /// Rows of the input product that are computed ahead of the recurrence: enough for full tiles, few enough that they
 /// are still in the cache when their step comes.
 pub(crate) const HOISTED_ROWS: usize = 96;
-
-/// States smaller than this become zero where the configuration asks for it.
-const FLUSH_BELOW: f32 = 7.888_609e-31; // 2^-100
 
 /// What a pass records about a range of steps: the initial states of all sequences, in sorted order, then one row for
 /// each (step, sequence).
@@ -128,6 +129,12 @@ impl History {
         }
         let t = if reverse { self.steps.start } else { end - 1 };
         self.index(plan, plan.start(t) + j)
+    }
+
+    /// Forgets the kept steps: their final states become the initial ones.
+    pub(crate) fn settle(&mut self, config: &RnnConfig, plan: &Plan, reverse: bool) {
+        self.carry(config, plan, reverse);
+        self.steps = 0..0;
     }
 
     /// Makes the final states the initial ones, before the next block of steps.
@@ -281,6 +288,11 @@ impl Pass<'_> {
                 unsafe { std::slice::from_raw_parts_mut(pre.row(first + part.start), part.len() * strides.pre) };
             self.start_rows(s, input.slice(part), target, strides.pre);
         });
+        if sequences == 1 && row::serves(self.config) {
+            // SAFETY: the buffers reach to the block's last row, as asserted.
+            unsafe { self.run_single(s, &block, &memory) }
+            return;
+        }
         let fewest_sequences = (FEWEST_PRODUCTS / (gates * units * size * block.len())).max(1);
         team.split(0..sequences, fewest_sequences, &|part: Range<usize>| {
             let step = |t: usize| {
@@ -292,6 +304,27 @@ impl Pass<'_> {
             };
             if self.reverse { block.clone().rev().for_each(step) } else { block.clone().for_each(step) }
         });
+    }
+
+    /// The steps `block`, in which one sequence runs, after their input product.
+    ///
+    /// # Safety
+    /// The memory's buffers have the rows of all steps, and no other thread works on them.
+    unsafe fn run_single<S: Ops>(&self, s: S, block: &Range<usize>, memory: &Memory<'_>) {
+        let (plan, history) = (self.plan, memory.history);
+        let (first, sign) = if self.reverse { (block.end - 1, -1) } else { (block.start, 1) };
+        let row = plan.start(first) - history.base;
+        let before = history.previous_index(plan, self.reverse, first, 0);
+        // SAFETY: the caller's contract; a single sequence's rows follow each other, and each is the next one's past.
+        unsafe {
+            let walk = |rows: Mat, row: usize| Walk { first: rows.row(row), step: sign * rows.stride as isize };
+            let states = |rows: Mat| States::chained(rows.row(before), walk(rows, plan.batch + row));
+            let (pre, h) = (walk(memory.pre, row), states(memory.h));
+            let c = if self.config.cell.has_cell_state() { states(memory.c) } else { h };
+            let (start, count) = (pre.read(), block.len());
+            let rows = row::Rows { start, keep: Some(pre), x: start, h, c, count, turned: false };
+            row::run_layer(s, self.config, self.weights, false, rows);
+        }
     }
 
     /// The input product of some rows, and the recurrent bias where it has a slot of its own.
@@ -330,7 +363,7 @@ impl Pass<'_> {
         }
         let first = plan.start(t) + part.start;
         let state = history.index(plan, first);
-        let flush_below = if config.flush_small_states { FLUSH_BELOW } else { 0.0 };
+        let flush = Flush::new(config.flush_small_states);
         let units = config.hidden_size;
         let span = |blocks: Range<usize>| Span { rows: count, blocks, units };
         // SAFETY: previous states are rows other than the step's own, which alone are written, and only this thread
@@ -348,8 +381,8 @@ impl Pass<'_> {
                 Cell::ElmanTanh | Cell::ElmanRelu => {
                     for (blocks, range) in Groups::new::<S>(units, 1) {
                         product(&weights.recurrent[0], range, previous);
-                        let relu = config.cell == Cell::ElmanRelu;
-                        elman::forward(s, span(blocks), relu, pre, h, flush_below);
+                        let cell = Elman { relu: config.cell == Cell::ElmanRelu };
+                        gates::forward(s, cell, span(blocks), pre, previous_h, h, h, flush);
                     }
                 }
                 Cell::Lstm => {
@@ -359,22 +392,19 @@ impl Pass<'_> {
                     let hidden = if projected.is_some() { memory.rows.starting_at(part.start) } else { h };
                     for (blocks, range) in Groups::new::<S>(units, 4) {
                         product(&weights.recurrent[0], range, previous);
-                        lstm::forward(s, span(blocks), pre, previous_c, c, hidden, flush_below);
+                        gates::forward(s, Lstm, span(blocks), pre, previous_c, c, hidden, flush);
                     }
                     if let Some(projection) = projected {
                         let rows = std::slice::from_raw_parts(hidden.values, count * strides.c);
                         let rows = Rows::strided(rows, count, strides.c, units);
                         gemm(s, rows, projection, Start::Zero, Output::raw(h.values, count * strides.h, strides.h));
-                        if config.flush_small_states {
-                            let rows = std::slice::from_raw_parts_mut(h.values, count * strides.h);
-                            rows.iter_mut().filter(|v| v.abs() < FLUSH_BELOW).for_each(|v| *v = 0.0);
-                        }
+                        flush.apply_to(std::slice::from_raw_parts_mut(h.values, count * strides.h));
                     }
                 }
                 Cell::Gru => {
                     for (blocks, range) in Groups::new::<S>(units, 3) {
                         product(&weights.recurrent[0], range, previous);
-                        gru::forward_after(s, span(blocks), pre, previous_h, h, flush_below);
+                        gates::forward(s, ResetAfter, span(blocks), pre, previous_h, h, h, flush);
                     }
                 }
                 Cell::GruResetBefore => {
@@ -387,7 +417,7 @@ impl Pass<'_> {
                     let reset_rows = Rows::at_raw(memory.rows.values, reset_len, offsets, units);
                     for (blocks, range) in Groups::new::<S>(units, 1) {
                         product(&weights.recurrent[1], range, reset_rows);
-                        gru::forward_before(s, span(blocks), pre, previous_h, h, flush_below);
+                        gates::forward(s, ResetBefore, span(blocks), pre, previous_h, h, h, flush);
                     }
                 }
             }

@@ -4,11 +4,15 @@ use super::batch::Batch;
 use super::config::{Direction, RnnConfig};
 use super::model::Rnn;
 use super::pass::{HOISTED_ROWS, Pass, Strides};
+use super::row::{self, Rows, States, Walk};
 use super::session::{Forward, ForwardArgs, Scratch};
 use crate::error::{Result, check_len, ensure, product};
-use crate::kernel::rows::Rows;
+use crate::kernel::rows::Rows as Matrix;
 use crate::parallel::Team;
 use crate::simd::{Isa, Kernel, Ops, dispatch};
+
+/// The most lanes that take their steps one after another. More share each read of the weights.
+const ROW_LANES: usize = 2;
 
 /// The states of one or more parallel sequences that go on for as long as the caller likes. The calls
 /// [`Stream::step`] and [`Stream::process`] allocate nothing, lock nothing, make no system call, and their time does
@@ -17,6 +21,8 @@ pub struct Stream {
     config: RnnConfig,
     isa: Isa,
     scratch: Scratch,
+    /// The version of the last model that was checked: one that has it need not be checked again.
+    checked: u64,
 }
 
 impl Stream {
@@ -33,7 +39,7 @@ impl Stream {
         let mut scratch = Scratch::default();
         scratch.plan.set(&Batch::new(lanes, 1))?;
         scratch.reserve_rows(rnn, product("lanes", &[lanes])?.saturating_add(HOISTED_ROWS))?;
-        Ok(Self { config: config.clone(), isa: rnn.isa(), scratch })
+        Ok(Self { config: config.clone(), isa: rnn.isa(), scratch, checked: rnn.version() })
     }
 
     /// Number of parallel sequences.
@@ -63,7 +69,12 @@ impl Stream {
         let batch = Batch::new(self.lanes(), steps);
         let args = ForwardArgs { x, y, ..ForwardArgs::default() };
         args.check(&self.config, &batch)?;
-        self.scratch.plan.set(&batch)?;
+        if steps == 0 {
+            return Ok(());
+        }
+        let Scratch { plan, histories, .. } = &mut self.scratch;
+        histories.iter_mut().for_each(|history| history.settle(&self.config, plan, false));
+        plan.set(&batch)?;
         dispatch(self.isa, Forward { rnn, scratch: &mut self.scratch, args, keep_states: true, team: Team::one() });
         Ok(())
     }
@@ -99,18 +110,25 @@ impl Stream {
     /// Zeroes the states of one lane.
     pub fn reset_lane(&mut self, lane: usize) -> Result<()> {
         ensure!(lane < self.lanes(), InvalidArgument, "lane {lane}, expected less than {}", self.lanes());
-        for history in &mut self.scratch.histories {
+        let Scratch { plan, histories, .. } = &mut self.scratch;
+        for history in histories {
+            history.settle(&self.config, plan, false);
             history.zero_initial(&self.config, lane);
         }
         Ok(())
     }
 
-    fn check_model(&self, rnn: &Rnn) -> Result<()> {
+    #[inline]
+    fn check_model(&mut self, rnn: &Rnn) -> Result<()> {
+        if rnn.version() == self.checked {
+            return Ok(());
+        }
         ensure!(
             *rnn.config() == self.config && rnn.isa() == self.isa,
             InvalidState,
             "the stream was made for a model of another configuration"
         );
+        self.checked = rnn.version();
         Ok(())
     }
 
@@ -137,15 +155,70 @@ struct Step<'a> {
 
 impl Kernel for Step<'_> {
     type Output = ();
+    #[inline(always)]
     fn run<S: Ops>(self, s: S) {
+        if self.scratch.plan.batch <= ROW_LANES && row::serves(self.rnn.config()) {
+            self.by_rows(s)
+        } else {
+            self.together(s)
+        }
+    }
+}
+
+impl Step<'_> {
+    /// Every lane by the row kernel. States go to and fro between the histories' two rows a lane: the one kept step, if
+    /// there is one, has the current ones.
+    #[inline(always)]
+    fn by_rows<S: Ops>(self, s: S) {
+        let config = self.rnn.config();
+        let Scratch { plan, histories, .. } = self.scratch;
+        let (lanes, size, strides) = (plan.batch, config.state_size(), Strides::of(config, S::LANES));
+        let mut x = Walk { first: self.x.as_ptr(), step: config.input_size as isize };
+        for (layer, history) in histories[..config.num_layers].iter_mut().enumerate() {
+            let kept = history.steps.end;
+            let (from, to) = if kept == 0 { (0, lanes) } else { (lanes, 0) };
+            (history.base, history.steps) = (0, 0..1 - kept);
+            // SAFETY: a stream's histories have at least two rows a lane; weights and rows are those of one model, and
+            // `x` and `y` have been checked.
+            unsafe {
+                let states = |values: *mut f32, stride: usize| {
+                    let walk = |row: usize| Walk { first: values.add(row * stride), step: stride as isize };
+                    States::apart(walk(from).read(), walk(to))
+                };
+                let h = states(history.h.as_mut_ptr(), strides.h);
+                let c = if config.cell.has_cell_state() { states(history.c.as_mut_ptr(), strides.c) } else { h };
+                let weights = self.rnn.forward_weights(layer);
+                let start = Walk { first: weights.bias.as_ptr(), step: 0 };
+                let turned = kept > 0 && lanes % 2 == 1;
+                row::run_layer(s, config, weights, true, Rows { start, keep: None, x, h, c, count: lanes, turned });
+                x = h.now.read();
+            }
+        }
+        for (lane, y) in self.y.chunks_exact_mut(size).enumerate() {
+            let whole = size - size % S::LANES;
+            // SAFETY: rows of states are padded to whole vectors.
+            unsafe {
+                let h = x.first.add(lane * strides.h);
+                for i in (0..whole).step_by(S::LANES) {
+                    s.store(y.as_mut_ptr().add(i), s.load(h.add(i)));
+                }
+                if whole < size {
+                    s.store_first(y.as_mut_ptr().add(whole), s.load(h.add(whole)), size - whole);
+                }
+            }
+        }
+    }
+
+    /// All lanes together by products and gate kernels.
+    fn together<S: Ops>(self, s: S) {
         let config = self.rnn.config();
         let Scratch { plan, step, histories, .. } = self.scratch;
         let (lanes, size, strides) = (plan.batch, config.state_size(), Strides::of(config, S::LANES));
         for layer in 0..config.num_layers {
             let (below, own) = histories.split_at_mut(layer);
             let input = match below.last() {
-                None => Rows::strided(self.x, lanes, config.input_size, config.input_size),
-                Some(b) => Rows::strided(&b.h[lanes * strides.h..], lanes, strides.h, size),
+                None => Matrix::strided(self.x, lanes, config.input_size, config.input_size),
+                Some(b) => Matrix::strided(&b.h[lanes * strides.h..], lanes, strides.h, size),
             };
             let history = &mut own[0];
             (history.base, history.steps) = (0, 0..1);
