@@ -7,7 +7,10 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use common::c::{cargo_target, compile, declared, in_parallel, link, read, root, run_program, sources, symbols};
+use common::c::{
+    cargo_target, compile, compiler, declared, in_parallel, link, read, root, run, run_program, sources, symbols,
+    workplace,
+};
 
 #[test]
 fn c_programs_pass() {
@@ -49,6 +52,19 @@ fn c_programs_pass() {
     let exported = declared.len();
     let used = declared.iter().filter(|(name, _)| used.contains(name)).count();
     println!("{exported} functions exported, {used} used, {} misuse cases, {} checks", sum(|c| c.1), sum(|c| c.0));
+}
+
+/// Programs that load the library themselves.
+#[test]
+fn the_library_can_be_unloaded() {
+    let library = workplace().join("libsimdrnn.so");
+    for source in sources("capi-tests/unlinked", "c") {
+        let object = compile(&source, "gnu99", &[]);
+        let program = object.with_extension("program");
+        run(compiler("c").arg(&object).arg("-o").arg(&program).args(["-ldl", "-lpthread"]));
+        let output = run_program(&program, &[&library]);
+        assert!(output.starts_with("unloaded"), "{output}");
+    }
 }
 
 #[test]

@@ -388,27 +388,34 @@ fn threads_change_nothing() {
     }
 }
 
-/// Layers wide enough that threads have something to share, with rows for more than one block.
+/// Layers wide enough that threads have something to share, with rows for more than one block; batches from one sequence
+/// on, which threads share by units, to many. More threads than processors, too.
 #[test]
 fn threads_change_nothing_where_there_is_work_to_split() {
     let mut r = SplitMix64::new(4);
     for (v, (cell, projection)) in variants().into_iter().enumerate() {
-        let mut config = RnnConfig::new(cell, 70, 150);
-        config.direction = DIRECTIONS[v % 3];
-        config.num_layers = 2;
-        config.proj_size = if projection { 90 } else { 0 };
-        let lengths = random_lengths(&mut r, 19, 17);
-        let p = Problem::random(&mut r, &config, 19, 17, Some(lengths));
-        let isa = Isa::available().last().unwrap();
-        let (out, gradients) = p.run(isa);
-        for threads in [2, 3] {
-            let what = format!("{} on {}, {threads} threads", p.describe(), isa.name());
-            let mut session = Session::with_pool(&Pool::new(threads).unwrap());
-            let (found, found_gradients) = train(&p, isa, &mut session, &mut Tape::new());
-            found.assert_same_bits(&out, &what);
-            found_gradients.assert_same_bits(&gradients, &what);
-            p.forward(&p.model(isa), &mut session).assert_same_bits(&out, &what);
-            assert_eq!(norms(&p, isa, &mut session), norms(&p, isa, &mut Session::new()), "{what}: norms");
+        for (i, batch) in [1, 2, 5, 19].into_iter().enumerate() {
+            let mut config = RnnConfig::new(cell, 70, 150);
+            config.direction = DIRECTIONS[(v + i) % 3];
+            config.num_layers = 2;
+            config.proj_size = if projection { 90 } else { 0 };
+            config.batch_first = i % 2 == 1;
+            config.dropout = if i == 3 { 0.4 } else { 0.0 };
+            let seq_len = 17 + 100 / batch;
+            let lengths = (batch > 1).then(|| random_lengths(&mut r, batch, seq_len));
+            let p = Problem::random(&mut r, &config, batch, seq_len, lengths);
+            let isa = Isa::available().last().unwrap();
+            let (out, gradients) = p.run(isa);
+            let plain = p.forward(&p.model(isa), &mut Session::new());
+            for threads in [2, 3, 5, 8] {
+                let what = format!("{} on {}, {threads} threads", p.describe(), isa.name());
+                let mut session = Session::with_pool(&Pool::new(threads).unwrap());
+                let (found, found_gradients) = train(&p, isa, &mut session, &mut Tape::new());
+                found.assert_same_bits(&out, &what);
+                found_gradients.assert_same_bits(&gradients, &what);
+                p.forward(&p.model(isa), &mut session).assert_same_bits(&plain, &what);
+                assert_eq!(norms(&p, isa, &mut session), norms(&p, isa, &mut Session::new()), "{what}: norms");
+            }
         }
     }
 }

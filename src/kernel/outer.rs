@@ -35,7 +35,13 @@ impl OuterScratch {
 
     /// Packs the left operand, of which `accumulate` uses ranges of columns, and adds its rows, one after another, to each
     /// of `sums`.
-    pub(crate) fn pack_left<S: Ops, const N: usize>(&mut self, s: S, team: Team, a: Rows<'_>, sums: [&mut [f32]; N]) {
+    pub(crate) fn pack_left<S: Ops, const N: usize>(
+        &mut self,
+        s: S,
+        team: Team<'_>,
+        a: Rows<'_>,
+        sums: [&mut [f32]; N],
+    ) {
         let (rows, tiles) = (a.count(), a.width().div_ceil(S::TILE_ROWS));
         assert!(tiles * rows * S::TILE_ROWS <= self.left.len());
         let packing = Packing {
@@ -63,7 +69,7 @@ impl OuterScratch {
     }
 
     /// Packs the right operand.
-    pub(crate) fn pack_right<S: Ops>(&mut self, s: S, team: Team, b: Rows<'_>) {
+    pub(crate) fn pack_right<S: Ops>(&mut self, s: S, team: Team<'_>, b: Rows<'_>) {
         pack_as_panels(s, team, b, &mut self.right);
     }
 
@@ -71,7 +77,7 @@ impl OuterScratch {
     pub(crate) fn accumulate<S: Ops>(
         &self,
         s: S,
-        team: Team,
+        team: Team<'_>,
         rows: usize,
         first: usize,
         count: usize,

@@ -124,8 +124,8 @@ impl Panels {
     }
 
     /// Packs `weight` of shape (gate rows, k), row-major as PyTorch keeps it: column j of the product is its row j.
-    pub(crate) fn pack_rows(&mut self, team: Team, weight: &[f32]) {
-        struct Pack<'a>(&'a mut Panels, Team, &'a [f32]);
+    pub(crate) fn pack_rows(&mut self, team: Team<'_>, weight: &[f32]) {
+        struct Pack<'a>(&'a mut Panels, Team<'a>, &'a [f32]);
         impl Kernel for Pack<'_> {
             type Output = ();
             fn run<S: Ops>(self, s: S) {
@@ -179,8 +179,8 @@ impl Panels {
     }
 
     /// Packs a plain matrix of shape (k, n), row-major.
-    pub(crate) fn pack_columns(&mut self, team: Team, matrix: &[f32]) {
-        struct Pack<'a>(Team, Rows<'a>, &'a mut [f32]);
+    pub(crate) fn pack_columns(&mut self, team: Team<'_>, matrix: &[f32]) {
+        struct Pack<'a>(Team<'a>, Rows<'a>, &'a mut [f32]);
         impl Kernel for Pack<'_> {
             type Output = ();
             fn run<S: Ops>(self, s: S) {
@@ -194,7 +194,7 @@ impl Panels {
 
 /// Packs rows into panels, the k of the product being the row: the right operand of an outer product. Columns beyond the
 /// rows' width become zero.
-pub(crate) fn pack_as_panels<S: Ops>(s: S, team: Team, rows: Rows<'_>, data: &mut [f32]) {
+pub(crate) fn pack_as_panels<S: Ops>(s: S, team: Team<'_>, rows: Rows<'_>, data: &mut [f32]) {
     let (k, n) = (rows.count(), rows.width());
     let panels = n.div_ceil(S::PANEL_WIDTH);
     assert!(panels * k * S::PANEL_WIDTH <= data.len());

@@ -174,7 +174,6 @@ impl<S: Ops, C: Cell> Groups<S, C> {
 }
 
 /// Ranges of blocks that [`run`] takes start at a multiple of this.
-#[cfg_attr(not(test), expect(dead_code, reason = "for callers that share units among threads"))]
 pub(crate) const fn alignment<S: Ops, C: Cell>() -> usize {
     Groups::<S, C>::ALIGN
 }
@@ -199,6 +198,7 @@ pub(crate) unsafe fn run<S: Ops, C: Cell>(
     s.enter(
         #[inline(always)]
         || {
+            debug_assert!(blocks.start.is_multiple_of(alignment::<S, C>()));
             let group = Group { cell, weights, flush };
             let groups = Groups::<S, C>::new(blocks.clone());
             let features = weights.recurrent.k + weights.input.map_or(0, |p| p.k);

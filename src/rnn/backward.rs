@@ -146,7 +146,7 @@ impl Rnn {
         scratch.reserve(config, &tape.plan, args.dx.is_some())?;
         let flow_norms = flow.as_deref_mut().map(GradientFlow::norms_mut);
         let grads = grads.map(Grads::values_mut);
-        enter(session.pool.as_ref(), |team| {
+        enter(self.pool_for(&tape.plan, session.pool.as_ref()), |team| {
             dispatch(self.isa(), Backward { rnn: self, weights, tape, scratch, args, grads, flow_norms, team });
         });
         if let Some(flow) = flow {
@@ -190,7 +190,7 @@ struct Backward<'a> {
     args: BackwardArgs<'a>,
     grads: Option<&'a mut [f32]>,
     flow_norms: Option<&'a mut [f64]>,
-    team: Team,
+    team: Team<'a>,
 }
 
 impl Kernel for Backward<'_> {
@@ -203,7 +203,7 @@ impl Kernel for Backward<'_> {
             if layer > 0 {
                 std::mem::swap(&mut self.scratch.outputs, &mut self.scratch.inputs);
                 if let Some(mask) = &mask {
-                    mask_rows(mask, plan, layer - 1, &mut self.scratch.outputs, config.output_size());
+                    mask_rows(self.team, mask, plan, layer - 1, &mut self.scratch.outputs, config.output_size());
                 }
             }
         }
@@ -282,8 +282,8 @@ impl Backward<'_> {
         } else {
             let mut second = walk(1, second);
             let second_rows = rows.map(|_| packed(second_inputs));
-            let mut ahead = |team: Team| first.run(s, team, rows, None);
-            let mut back = |team: Team| second.run(s, team, second_rows, None);
+            let mut ahead = |team: Team<'_>| first.run(s, team, rows, None);
+            let mut back = |team: Team<'_>| second.run(s, team, second_rows, None);
             // An odd number of threads would share unevenly.
             if team.threads().is_multiple_of(2) {
                 team.join(ahead, back);
@@ -319,7 +319,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Walks back through all steps. The input's gradient goes to `rows`, then from there to `user`.
-    fn run<S: Ops>(&mut self, s: S, team: Team, rows: Option<Mat>, user: Option<Mat>) {
+    fn run<S: Ops>(&mut self, s: S, team: Team<'_>, rows: Option<Mat>, user: Option<Mat>) {
         let (pass, scratch) = (&self.pass, &mut *self.scratch);
         for block in Blocks::of_rows(pass.plan, !pass.reverse, rows_of_block(pass.config)) {
             pass.steps(s, team, &block, scratch, self.norms.is_some());

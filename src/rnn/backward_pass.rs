@@ -157,7 +157,7 @@ impl PassBackward<'_> {
     pub(super) fn steps<S: Ops>(
         &self,
         s: S,
-        team: Team,
+        team: Team<'_>,
         block: &Range<usize>,
         scratch: &mut PassScratch,
         wants_norms: bool,
@@ -332,7 +332,7 @@ impl PassBackward<'_> {
     pub(super) fn input_gradient<S: Ops>(
         &self,
         s: S,
-        team: Team,
+        team: Team<'_>,
         block: &Range<usize>,
         scratch: &PassScratch,
         target: Mat,
@@ -351,7 +351,7 @@ impl PassBackward<'_> {
     }
 
     /// Copies a block's packed rows to where the caller has them.
-    pub(super) fn unpack(&self, team: Team, block: &Range<usize>, rows: Mat, user: Mat) {
+    pub(super) fn unpack(&self, team: Team<'_>, block: &Range<usize>, rows: Mat, user: Mat) {
         self.for_each_row(team, block.clone(), rows.stride, &|row, place| {
             // SAFETY: each row has a place of its own in the caller's array, which has all of them.
             unsafe { std::ptr::copy_nonoverlapping(rows.row(row).cast_const(), user.row(place), rows.stride) }
@@ -359,7 +359,7 @@ impl PassBackward<'_> {
     }
 
     /// The sum of both directions' packed rows, into `user` or else into `first`.
-    pub(super) fn add_parts<S: Ops>(&self, s: S, team: Team, first: Mat, second: Mat, user: Option<Mat>) {
+    pub(super) fn add_parts<S: Ops>(&self, s: S, team: Team<'_>, first: Mat, second: Mat, user: Option<Mat>) {
         let features = first.stride;
         self.for_each_row(team, 0..self.plan.steps, features, &|row, place| {
             s.enter(
@@ -383,7 +383,7 @@ impl PassBackward<'_> {
     }
 
     /// Calls `f(packed row, the caller's row)` for the rows of some steps, on several threads if there are many.
-    fn for_each_row(&self, team: Team, steps: Range<usize>, features: usize, f: &(impl Fn(usize, usize) + Sync)) {
+    fn for_each_row(&self, team: Team<'_>, steps: Range<usize>, features: usize, f: &(impl Fn(usize, usize) + Sync)) {
         if steps.is_empty() {
             return;
         }
@@ -402,7 +402,7 @@ impl PassBackward<'_> {
     pub(super) fn weight_gradients<S: Ops>(
         &self,
         s: S,
-        team: Team,
+        team: Team<'_>,
         block: &Range<usize>,
         scratch: &mut PassScratch,
         params: &PassParams<'_>,

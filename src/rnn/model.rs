@@ -102,13 +102,13 @@ impl Rnn {
         self.pack_all(Team::one());
     }
 
-    fn pack_all(&mut self, team: Team) {
+    fn pack_all(&mut self, team: Team<'_>) {
         self.version = next_version();
         (0..self.config.passes()).for_each(|pass| self.pack(team, pass));
     }
 
     /// Brings the packed forms of a pass up to date.
-    fn pack(&mut self, team: Team, pass: usize) {
+    fn pack(&mut self, team: Team<'_>, pass: usize) {
         let params = PassParams::of(&self.config, &self.specs, pass);
         self.forward[pass].pack(&self.config, self.isa, team, &params, &self.values);
         if let Some(backward) = self.backward.get_mut() {

@@ -9,6 +9,7 @@ use crate::kernel::gates::lstm::Lstm;
 pub(crate) use crate::kernel::row::{Rows, States, Walk};
 use crate::kernel::row::{Weights, run};
 use crate::simd::Ops;
+use std::ops::Range;
 
 /// Whether the row kernel serves such layers. Others have a second product in each step, which waits for all units of
 /// the first.
@@ -30,16 +31,34 @@ pub(crate) unsafe fn run_layer<S: Ops>(
     with_input: bool,
     rows: Rows,
 ) {
-    let flush = Flush::new(config.flush_small_states);
     let blocks = 0..config.hidden_size.div_ceil(S::LANES);
+    // SAFETY: the caller's contract.
+    unsafe { run_blocks(s, config, weights, with_input, rows, blocks, || ()) }
+}
+
+/// As [`run_layer`], for some blocks of units; calls `done` after each row.
+///
+/// # Safety
+/// As [`run`]'s.
+#[inline(always)]
+pub(crate) unsafe fn run_blocks<S: Ops>(
+    s: S,
+    config: &RnnConfig,
+    weights: &ForwardWeights,
+    with_input: bool,
+    rows: Rows,
+    blocks: Range<usize>,
+    done: impl Fn(),
+) {
+    let flush = Flush::new(config.flush_small_states);
     let weights = Weights { input: with_input.then(|| weights.input.view()), recurrent: weights.recurrent[0].view() };
     // SAFETY: the caller's contract; the panels are those of the cell.
     unsafe {
         match config.cell {
-            Cell::ElmanTanh => run(s, Elman { relu: false }, weights, rows, blocks, flush, || ()),
-            Cell::ElmanRelu => run(s, Elman { relu: true }, weights, rows, blocks, flush, || ()),
-            Cell::Lstm => run(s, Lstm, weights, rows, blocks, flush, || ()),
-            Cell::Gru => run(s, ResetAfter, weights, rows, blocks, flush, || ()),
+            Cell::ElmanTanh => run(s, Elman { relu: false }, weights, rows, blocks, flush, done),
+            Cell::ElmanRelu => run(s, Elman { relu: true }, weights, rows, blocks, flush, done),
+            Cell::Lstm => run(s, Lstm, weights, rows, blocks, flush, done),
+            Cell::Gru => run(s, ResetAfter, weights, rows, blocks, flush, done),
             Cell::GruResetBefore => unreachable!("the row kernel does not serve this cell"),
         }
     }

@@ -38,7 +38,7 @@ impl Stream {
         ensure!(lanes > 0, InvalidArgument, "lanes is 0, expected at least 1");
         let mut scratch = Scratch::default();
         scratch.plan.set(&Batch::new(lanes, 1))?;
-        scratch.reserve_rows(rnn, product("lanes", &[lanes])?.saturating_add(HOISTED_ROWS))?;
+        scratch.reserve_rows(rnn, product("lanes", &[lanes])?.saturating_add(HOISTED_ROWS), 1)?;
         Ok(Self { config: config.clone(), isa: rnn.isa(), scratch, checked: rnn.version() })
     }
 
@@ -212,7 +212,7 @@ impl Step<'_> {
     /// All lanes together by products and gate kernels.
     fn together<S: Ops>(self, s: S) {
         let config = self.rnn.config();
-        let Scratch { plan, step, histories, .. } = self.scratch;
+        let Scratch { plan, step: [step, _], histories, .. } = self.scratch;
         let (lanes, size, strides) = (plan.batch, config.state_size(), Strides::of(config, S::LANES));
         for layer in 0..config.num_layers {
             let (below, own) = histories.split_at_mut(layer);

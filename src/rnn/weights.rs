@@ -150,7 +150,14 @@ impl ForwardWeights {
     }
 
     /// Packs the pass's values out of the flat array.
-    pub(crate) fn pack(&mut self, config: &RnnConfig, isa: Isa, team: Team, params: &PassParams<'_>, values: &[f32]) {
+    pub(crate) fn pack(
+        &mut self,
+        config: &RnnConfig,
+        isa: Isa,
+        team: Team<'_>,
+        params: &PassParams<'_>,
+        values: &[f32],
+    ) {
         let layout = Layout::of(config.cell);
         let (units, lanes) = (config.hidden_size, Geometry::of(isa).lanes);
         self.input.pack_rows(team, &values[params.weight_ih.range()]);
@@ -200,7 +207,7 @@ impl BackwardWeights {
     }
 
     /// Packs the pass's values out of the flat array.
-    pub(crate) fn pack(&mut self, config: &RnnConfig, team: Team, params: &PassParams<'_>, values: &[f32]) {
+    pub(crate) fn pack(&mut self, config: &RnnConfig, team: Team<'_>, params: &PassParams<'_>, values: &[f32]) {
         let hh = &values[params.weight_hh.range()];
         let gate = config.hidden_size * params.weight_hh.cols;
         self.input.pack_columns(team, &values[params.weight_ih.range()]);
