@@ -61,12 +61,13 @@ impl BackwardScratch {
         }
         if wants_dx && !writes_directly(config, plan) {
             let len = product("input gradients", &[plan.rows, config.input_size])?;
-            // After an even number of layers they are back in place.
+            // An even number of layers swaps them an odd number of times before the first.
             let last = if config.num_layers.is_multiple_of(2) { &mut self.outputs } else { &mut self.inputs };
             last.resize(len.max(last.len()))?;
         }
         if config.direction.count() > 1 {
-            let widest = config.layer_input_size(0).max(if config.num_layers > 1 { config.output_size() } else { 0 });
+            let below = if wants_dx { config.input_size } else { 0 };
+            let widest = below.max(if config.num_layers > 1 { config.output_size() } else { 0 });
             self.second.resize(product("input gradients", &[plan.rows, widest])?)?;
         }
         for pass in &mut self.passes[..config.direction.count()] {
@@ -206,6 +207,10 @@ impl Kernel for Backward<'_> {
                     mask_rows(self.team, mask, plan, layer - 1, &mut self.scratch.outputs, config.output_size());
                 }
             }
+        }
+        if config.num_layers.is_multiple_of(2) {
+            // As the next call finds room for them.
+            std::mem::swap(&mut self.scratch.outputs, &mut self.scratch.inputs);
         }
         if let Some(dx) = &mut self.args.dx {
             let features = config.input_size;
