@@ -5,7 +5,7 @@
 //! the weights. Their rows are taken in the order in which backward visits them: steps against the pass's order, and
 //! within a step sequences from the longest to the shortest. Each weight's gradient is one chain in that order.
 
-use super::backward_pass::{OutputGradients, PassBackward, PassScratch, rows_of_block};
+use super::backward_pass::{BLOCK_ROWS, OutputGradients, PassBackward, PassScratch};
 use super::batch::Plan;
 use super::config::RnnConfig;
 use super::dropout::Mask;
@@ -326,7 +326,7 @@ impl Walk<'_> {
     /// Walks back through all steps. The input's gradient goes to `rows`, then from there to `user`.
     fn run<S: Ops>(&mut self, s: S, team: Team<'_>, rows: Option<Mat>, user: Option<Mat>) {
         let (pass, scratch) = (&self.pass, &mut *self.scratch);
-        for block in Blocks::of_rows(pass.plan, !pass.reverse, rows_of_block(pass.config)) {
+        for block in Blocks::of_rows(pass.plan, !pass.reverse, BLOCK_ROWS) {
             pass.steps(s, team, &block, scratch, self.norms.is_some());
             if let Some(norms) = self.norms.as_deref_mut() {
                 pass.norms(&block, scratch, norms);

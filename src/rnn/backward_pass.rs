@@ -16,17 +16,7 @@ use crate::simd::Ops;
 use std::ops::Range;
 
 /// Rows whose gradients are gathered before the products over them run: the depth of the weight gradients' products.
-const BLOCK_ROWS: usize = 256;
-/// Bytes of a pass's weight gradients that stay in the second-level cache from block to block, beside the block. Where there
-/// are more, blocks are deeper, so that they come and go less often.
-const CACHED_GRADIENTS: usize = 1 << 20;
-
-/// The rows of a block, about.
-pub(super) fn rows_of_block(config: &RnnConfig) -> usize {
-    let widest = config.layer_input_size(0).max(config.layer_input_size(config.num_layers - 1));
-    let gradients = 4 * config.cell.gates() * config.hidden_size * (widest + config.state_size());
-    if gradients > CACHED_GRADIENTS { 2 * BLOCK_ROWS } else { BLOCK_ROWS }
-}
+pub(super) const BLOCK_ROWS: usize = 256;
 
 /// The memory of one pass.
 #[derive(Default)]
@@ -56,7 +46,7 @@ pub(super) struct PassScratch {
 impl PassScratch {
     pub(super) fn reserve(&mut self, config: &RnnConfig, plan: &Plan) -> Result<()> {
         let strides = Strides::of(config, 1);
-        let block = plan.rows.min(rows_of_block(config) + plan.batch);
+        let block = plan.rows.min(BLOCK_ROWS + plan.batch);
         let widest = config.input_size.max(config.output_size());
         let gate_row = Layout::of(config.cell).gradient_gates * config.hidden_size;
         self.dh.resize(product("state gradients", &[plan.batch, strides.h])?)?;
