@@ -198,7 +198,7 @@ pub(crate) unsafe fn run<S: Ops, C: Cell>(
     s.enter(
         #[inline(always)]
         || {
-            debug_assert!(blocks.start.is_multiple_of(alignment::<S, C>()));
+            debug_assert!(blocks.is_empty() || blocks.start.is_multiple_of(alignment::<S, C>()));
             let group = Group { cell, weights, flush };
             let groups = Groups::<S, C>::new(blocks.clone());
             let features = weights.recurrent.k + weights.input.map_or(0, |p| p.k);

@@ -2,15 +2,17 @@
 
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, check_len, ensure, product};
+use crate::kernel::gates::Mat;
 use crate::kernel::gemm::{Output, Start, gemm};
 use crate::kernel::outer::OuterScratch;
 use crate::kernel::panel::Panels;
 use crate::kernel::rows::Rows;
 use crate::nn::Optimizer;
-use crate::parallel::Team;
+use crate::parallel::{FEWEST_PRODUCTS, Team, enter, is_worth_waking};
 use crate::random::Random;
 use crate::rnn::Session;
 use crate::simd::{Isa, Kernel, Ops, dispatch};
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// A dense layer: weights of shape (out_features, in_features) and, optionally, a bias of shape (out_features), in one
@@ -137,7 +139,10 @@ impl Dense {
         if grads.is_some() {
             outer.reserve(rows.min(BLOCK_ROWS), self.out_features, self.in_features)?;
         }
-        dispatch(self.isa, Backward { dense: self, weights, outer, rows, x, dy, dx, grads });
+        let pool = session.pool.as_ref().filter(|_| is_worth_waking(2 * rows * self.in_features * self.out_features));
+        enter(pool, |team| {
+            dispatch(self.isa, Backward { dense: self, weights, outer, rows, x, dy, dx, grads, team });
+        });
         Ok(())
     }
 
@@ -180,6 +185,7 @@ struct Backward<'a> {
     dy: &'a [f32],
     dx: Option<&'a mut [f32]>,
     grads: Option<&'a mut [f32]>,
+    team: Team<'a>,
 }
 
 impl Kernel for Backward<'_> {
@@ -188,7 +194,13 @@ impl Kernel for Backward<'_> {
         let Dense { in_features, out_features, has_bias, .. } = *self.dense;
         if let Some(dx) = self.dx {
             let dy = Rows::strided(self.dy, self.rows, out_features, out_features);
-            gemm(s, dy, self.weights, Start::Zero, Output::new(dx, in_features));
+            let target = Mat::new(dx, in_features);
+            let fewest = (FEWEST_PRODUCTS / (in_features * out_features)).max(S::TILE_ROWS);
+            self.team.split(0..self.rows, fewest, &|part: Range<usize>| {
+                // SAFETY: the rows lie within `dx`, whose length was checked, and parts are disjoint.
+                let out = unsafe { Output::raw(target.row(part.start), part.len() * in_features, in_features) };
+                gemm(s, dy.slice(part), self.weights, Start::Zero, out);
+            });
         }
         let Some(grads) = self.grads else { return };
         let (weight, bias) = grads.split_at_mut(out_features * in_features);
@@ -197,12 +209,12 @@ impl Kernel for Backward<'_> {
             let dy = Rows::strided(&self.dy[start * out_features..], count, out_features, out_features);
             let x = Rows::strided(&self.x[start * in_features..], count, in_features, in_features);
             if has_bias {
-                self.outer.pack_left(s, Team::one(), dy, [&mut *bias]);
+                self.outer.pack_left(s, self.team, dy, [&mut *bias]);
             } else {
-                self.outer.pack_left(s, Team::one(), dy, []);
+                self.outer.pack_left(s, self.team, dy, []);
             }
-            self.outer.pack_right(s, Team::one(), x);
-            self.outer.accumulate(s, Team::one(), count, 0, out_features, in_features, weight);
+            self.outer.pack_right(s, self.team, x);
+            self.outer.accumulate(s, self.team, count, 0, out_features, in_features, weight);
         }
     }
 }

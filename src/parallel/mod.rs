@@ -14,7 +14,7 @@ mod sync;
 mod team;
 
 pub(crate) use schedule::{
-    FEWEST_COPIES, FEWEST_PRODUCTS, Load, MOST_SHARED, Split, directions_at_once, is_worth_waking,
+    FEWEST_COPIES, FEWEST_PRODUCTS, Load, MOST_SHARED, Split, Wavefront, directions_at_once, is_worth_waking,
 };
 pub(crate) use team::Team;
 

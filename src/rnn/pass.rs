@@ -138,6 +138,21 @@ impl History {
         self.steps = 0..0;
     }
 
+    /// Makes the final states the initial ones of `next`, which takes the next block of steps.
+    pub(crate) fn carry_to(&self, next: &mut History, config: &RnnConfig, plan: &Plan, reverse: bool) {
+        let strides = Strides::of(config, 1);
+        for j in 0..plan.batch {
+            let from = self.final_index(plan, reverse, j);
+            let copy = |to: &mut [f32], source: &[f32], stride: usize| {
+                to[j * stride..(j + 1) * stride].copy_from_slice(&source[from * stride..(from + 1) * stride]);
+            };
+            copy(&mut next.h, &self.h, strides.h);
+            if config.cell.has_cell_state() {
+                copy(&mut next.c, &self.c, strides.c);
+            }
+        }
+    }
+
     /// Makes the final states the initial ones, before the next block of steps.
     pub(crate) fn carry(&mut self, config: &RnnConfig, plan: &Plan, reverse: bool) {
         let strides = Strides::of(config, 1);

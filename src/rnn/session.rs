@@ -9,7 +9,7 @@ use crate::error::{Result, check_len, ensure, product};
 use crate::kernel::gates::Mat;
 use crate::kernel::panel::Geometry;
 use crate::kernel::rows::Rows;
-use crate::parallel::{FEWEST_COPIES, Pool, Split, Team, directions_at_once, enter, is_worth_waking};
+use crate::parallel::{FEWEST_COPIES, Pool, Split, Team, Wavefront, directions_at_once, enter, is_worth_waking};
 use crate::simd::{Kernel, Ops, dispatch};
 use std::ops::Range;
 
@@ -48,8 +48,8 @@ pub struct Session {
 
 pub(crate) struct Scratch {
     pub(crate) plan: Plan,
-    /// The second one is for a second direction that runs at the same time.
-    pub(crate) step: [StepScratch; 2],
+    /// One for each pass that runs at the same time.
+    pub(crate) step: Vec<StepScratch>,
     pub(crate) histories: Vec<History>,
     x_offsets: [AlignedBuf<usize>; 2],
     /// Outputs of a bidirectional layer for the next one, packed rows.
@@ -60,7 +60,7 @@ impl Default for Scratch {
     fn default() -> Self {
         Self {
             plan: Plan::new(),
-            step: [StepScratch::new(), StepScratch::new()],
+            step: Vec::new(),
             histories: Vec::new(),
             x_offsets: [AlignedBuf::new(), AlignedBuf::new()],
             between: [AlignedBuf::new(), AlignedBuf::new()],
@@ -123,18 +123,28 @@ impl Rnn {
         let scratch = &mut session.scratch;
         scratch.plan.set(batch)?;
         let pool = self.pool_for(&scratch.plan, session.pool.as_ref());
-        scratch.reserve(self, pool.map_or(1, Pool::threads))?;
+        let threads = pool.map_or(1, Pool::threads);
+        let wavefront = self.wavefront(&scratch.plan, threads);
+        scratch.reserve(self, threads, wavefront)?;
         enter(pool, |team| {
-            dispatch(self.isa(), Forward { rnn: self, scratch, args, keep_states: false, team });
+            let wavefront = wavefront.filter(|w| w.stages <= team.threads());
+            dispatch(self.isa(), Forward { rnn: self, scratch, args, keep_states: false, team, wavefront });
         });
         Ok(())
+    }
+
+    /// The wavefront that a forward of `plan` runs as, if it does.
+    fn wavefront(&self, plan: &Plan, threads: usize) -> Option<Wavefront> {
+        let (config, Geometry { lanes, panel_vectors }) = (self.config(), Geometry::of(self.isa()));
+        let load = load(config, lanes * panel_vectors, config.state_size(), plan, &(0..plan.steps));
+        Wavefront::choose(threads, config.num_layers, &load).filter(|_| config.direction != Direction::Bidirectional)
     }
 
     /// The pool, unless a forward of `plan` is too little work to wake its threads.
     pub(crate) fn pool_for<'a>(&self, plan: &Plan, pool: Option<&'a Pool>) -> Option<&'a Pool> {
         let (config, Geometry { lanes, panel_vectors }) = (self.config(), Geometry::of(self.isa()));
         let load = load(config, lanes * panel_vectors, config.input_size, plan, &(0..plan.steps));
-        pool.filter(|_| is_worth_waking(config.passes(), &load))
+        pool.filter(|_| is_worth_waking(config.passes() * load.products()))
     }
 }
 
@@ -146,9 +156,20 @@ impl Scratch {
             + self.x_offsets.iter().map(|b| size_of_val(&**b)).sum::<usize>()
     }
 
-    fn reserve(&mut self, rnn: &Rnn, threads: usize) -> Result<()> {
+    fn reserve(&mut self, rnn: &Rnn, threads: usize, wavefront: Option<Wavefront>) -> Result<()> {
         // A block stops growing once it has its rows; its last step may bring a whole batch.
-        self.reserve_rows(rnn, self.plan.rows.min(HOISTED_ROWS * threads + self.plan.batch), threads)
+        let rows = HOISTED_ROWS * threads + self.plan.batch;
+        let wave = wavefront.map_or(0, |w| w.steps.saturating_mul(self.plan.batch));
+        self.reserve_rows(rnn, self.plan.rows.min(rows.max(wave)), threads)?;
+        if let Some(Wavefront { stages, .. }) = wavefront {
+            let (config, lanes) = (rnn.config(), Geometry::of(rnn.isa()).lanes);
+            try_grow(&mut self.histories, 2 * config.num_layers, History::new)?;
+            for history in &mut self.histories[..2 * config.num_layers] {
+                history.reserve(config, lanes, self.plan.batch, self.plan.rows.min(wave))?;
+            }
+            reserve_steps(&mut self.step, stages, config, self.plan.batch, threads)?;
+        }
+        Ok(())
     }
 
     /// Makes room for blocks of `rows` rows of the planned batch.
@@ -161,8 +182,8 @@ impl Scratch {
         for history in &mut self.histories[..histories] {
             history.reserve(config, Geometry::of(rnn.isa()).lanes, plan.batch, rows)?;
         }
-        for (step, x_offsets) in self.step.iter_mut().zip(&mut self.x_offsets).take(at_once) {
-            step.reserve(config, plan.batch, threads)?;
+        reserve_steps(&mut self.step, at_once, config, plan.batch, threads)?;
+        for x_offsets in &mut self.x_offsets[..at_once] {
             x_offsets.resize(rows)?;
         }
         if !stacked && config.num_layers > 1 {
@@ -174,6 +195,18 @@ impl Scratch {
     }
 }
 
+/// Makes room for the steps of `count` passes that run at the same time, on `threads` threads together.
+pub(crate) fn reserve_steps(
+    steps: &mut Vec<StepScratch>,
+    count: usize,
+    config: &RnnConfig,
+    batch: usize,
+    threads: usize,
+) -> Result<()> {
+    try_grow(steps, count, StepScratch::new)?;
+    steps[..count].iter_mut().try_for_each(|step| step.reserve(config, batch, threads))
+}
+
 pub(crate) struct Forward<'a> {
     pub(crate) rnn: &'a Rnn,
     pub(crate) scratch: &'a mut Scratch,
@@ -181,6 +214,8 @@ pub(crate) struct Forward<'a> {
     /// Whether the histories' states go on from where the last call left them; for stacks in one direction.
     pub(crate) keep_states: bool,
     pub(crate) team: Team<'a>,
+    /// For stacks in one direction; the team has a thread for each stage.
+    pub(crate) wavefront: Option<Wavefront>,
 }
 
 impl Kernel for Forward<'_> {
@@ -189,10 +224,10 @@ impl Kernel for Forward<'_> {
         if let Some(y) = &mut self.args.y {
             zero_padding(self.rnn.config(), &self.scratch.plan, y);
         }
-        if self.rnn.config().direction == Direction::Bidirectional {
-            self.layer_by_layer(s)
-        } else {
-            self.block_by_block(s)
+        match self.wavefront {
+            Some(wavefront) => self.as_wavefront(s, wavefront),
+            None if self.rnn.config().direction == Direction::Bidirectional => self.layer_by_layer(s),
+            None => self.block_by_block(s),
         }
     }
 }
@@ -201,7 +236,7 @@ impl Forward<'_> {
     /// One direction: every block of steps goes through all layers before the next block starts.
     fn block_by_block<S: Ops>(&mut self, s: S) {
         let config = self.rnn.config();
-        let Scratch { plan, step: [step, _], histories, x_offsets: [x_offsets, _], .. } = &mut *self.scratch;
+        let Scratch { plan, step, histories, x_offsets: [x_offsets, _], .. } = &mut *self.scratch;
         let args = &mut self.args;
         let reverse = config.direction == Direction::Reverse;
         let strides = Strides::of(config, S::LANES);
@@ -221,7 +256,7 @@ impl Forward<'_> {
                 let history = &mut own[0];
                 (history.base, history.steps) = (plan.start(block.start), block.clone());
                 let weights = self.rnn.forward_weights(layer);
-                Pass { config, weights, plan, reverse }.run(s, self.team, block.clone(), input, history, step);
+                Pass { config, weights, plan, reverse }.run(s, self.team, block.clone(), input, history, &mut step[0]);
             }
             if let Some(y) = &mut args.y {
                 Target::user(y, config, plan).write(self.team, &block, &histories[config.num_layers - 1], 0);
@@ -233,6 +268,66 @@ impl Forward<'_> {
         for (layer, history) in histories[..config.num_layers].iter_mut().enumerate() {
             history.steps = 0..0;
             history.write_final(config, plan, layer, reverse, args.hn.as_deref_mut(), args.cn.as_deref_mut());
+        }
+    }
+
+    /// One direction, layers on threads of their own. Each layer has two histories, which take blocks in turns: while one is
+    /// written, the layer above reads the other. Between two waves all meet.
+    fn as_wavefront<S: Ops>(&mut self, s: S, Wavefront { stages, steps }: Wavefront) {
+        let config = self.rnn.config();
+        let Scratch { plan, step, histories, x_offsets: [x_offsets, _], .. } = &mut *self.scratch;
+        let (plan, args, layers) = (&*plan, &mut self.args, config.num_layers);
+        let reverse = config.direction == Direction::Reverse;
+        let strides = Strides::of(config, S::LANES);
+        for (layer, pair) in histories[..2 * layers].chunks_exact_mut(2).enumerate() {
+            pair[0].set_initial(config, plan, layer, args.h0, args.c0);
+        }
+        let blocks = plan.steps.div_ceil(steps);
+        let block = |k: usize| {
+            let (start, end) = (k * steps, plan.steps.min((k + 1) * steps));
+            if reverse { plan.steps - end..plan.steps - start } else { start..end }
+        };
+        let target = args.y.as_deref_mut().map(|y| Target::user(y, config, plan));
+        let shared = Stages { histories: histories.as_mut_ptr(), steps: step.as_mut_ptr(), x_offsets };
+        let (x, rnn, shared) = (args.x, self.rnn, &shared);
+        let work = |stage: usize, k: usize, team: Team<'_>| {
+            let block = block(k);
+            for layer in layers * stage / stages..layers * (stage + 1) / stages {
+                // SAFETY: in one wave a layer's history of this block is written here alone. The layer below has written the
+                // one that is read in this stage or in an earlier wave, and writes its other one now. Steps are the
+                // stage's, and only the first stage gathers input.
+                let (before, history, step, input) = unsafe {
+                    let at = |layer: usize, k: usize| shared.histories.add(2 * layer + k % 2);
+                    let input = if layer == 0 {
+                        input_rows(config, plan, &block, x, &mut *shared.x_offsets)
+                    } else {
+                        let below = &(&(*at(layer - 1, k)).h)[plan.batch * strides.h..];
+                        Rows::strided(below, block_rows(plan, &block), strides.h, config.state_size())
+                    };
+                    (&*at(layer, k + 1), &mut *at(layer, k), &mut *shared.steps.add(stage), input)
+                };
+                if k > 0 {
+                    before.carry_to(history, config, plan, reverse);
+                }
+                (history.base, history.steps) = (plan.start(block.start), block.clone());
+                let weights = rnn.forward_weights(layer);
+                Pass { config, weights, plan, reverse }.run(s, team, block.clone(), input, history, step);
+                if let (Some(target), true) = (&target, layer + 1 == layers) {
+                    target.write(team, &block, history, 0);
+                }
+            }
+        };
+        for wave in 0..blocks + stages - 1 {
+            self.team.run(stages, &|stage, team| {
+                if (stage..stage + blocks).contains(&wave) {
+                    work(stage, wave - stage, team);
+                }
+            });
+        }
+        for (layer, pair) in histories[..2 * layers].chunks_exact_mut(2).enumerate() {
+            let last = &mut pair[(blocks - 1) % 2];
+            last.write_final(config, plan, layer, reverse, args.hn.as_deref_mut(), args.cn.as_deref_mut());
+            last.steps = 0..0;
         }
     }
 
@@ -279,9 +374,11 @@ impl Forward<'_> {
                 history.write_final(config, plan, 2 * layer + direction, direction == 1, hn, cn);
             };
             let load = load(config, S::PANEL_WIDTH, config.layer_input_size(layer), plan, &(0..plan.steps));
-            let ([forth, back], [forth_offsets, back_offsets]) = (&mut *step, &mut *x_offsets);
+            let [forth_offsets, back_offsets] = &mut *x_offsets;
             if directions_at_once(self.team.threads(), &load) {
-                let [first, second, ..] = &mut histories[..] else { unreachable!("a history for each direction") };
+                let ([first, second, ..], [forth, back, ..]) = (&mut histories[..], &mut step[..]) else {
+                    unreachable!("memory for both directions")
+                };
                 self.team.join(
                     |team| walk(0, team, first, forth, forth_offsets),
                     |team| walk(1, team, second, back, back_offsets),
@@ -290,13 +387,23 @@ impl Forward<'_> {
                 finish(1, second);
             } else {
                 for direction in 0..2 {
-                    walk(direction, self.team, &mut histories[0], forth, forth_offsets);
+                    walk(direction, self.team, &mut histories[0], &mut step[0], forth_offsets);
                     finish(direction, &histories[0]);
                 }
             }
         }
     }
 }
+
+/// The memory of a wavefront as its stages share it.
+struct Stages {
+    histories: *mut History,
+    steps: *mut StepScratch,
+    x_offsets: *mut AlignedBuf<usize>,
+}
+
+// SAFETY: each stage touches what is its own in a wave; stages meet between waves.
+unsafe impl Sync for Stages {}
 
 /// Rows of a block of steps.
 pub(crate) fn block_rows(plan: &Plan, block: &Range<usize>) -> usize {

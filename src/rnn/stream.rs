@@ -75,7 +75,10 @@ impl Stream {
         let Scratch { plan, histories, .. } = &mut self.scratch;
         histories.iter_mut().for_each(|history| history.settle(&self.config, plan, false));
         plan.set(&batch)?;
-        dispatch(self.isa, Forward { rnn, scratch: &mut self.scratch, args, keep_states: true, team: Team::one() });
+        dispatch(
+            self.isa,
+            Forward { rnn, scratch: &mut self.scratch, args, keep_states: true, team: Team::one(), wavefront: None },
+        );
         Ok(())
     }
 
@@ -212,7 +215,7 @@ impl Step<'_> {
     /// All lanes together by products and gate kernels.
     fn together<S: Ops>(self, s: S) {
         let config = self.rnn.config();
-        let Scratch { plan, step: [step, _], histories, .. } = self.scratch;
+        let Scratch { plan, step, histories, .. } = self.scratch;
         let (lanes, size, strides) = (plan.batch, config.state_size(), Strides::of(config, S::LANES));
         for layer in 0..config.num_layers {
             let (below, own) = histories.split_at_mut(layer);
@@ -223,7 +226,7 @@ impl Step<'_> {
             let history = &mut own[0];
             (history.base, history.steps) = (0, 0..1);
             let weights = self.rnn.forward_weights(layer);
-            Pass { config, weights, plan, reverse: false }.run(s, Team::one(), 0..1, input, history, step);
+            Pass { config, weights, plan, reverse: false }.run(s, Team::one(), 0..1, input, history, &mut step[0]);
         }
         for history in &mut histories[..config.num_layers] {
             history.steps = 0..0;

@@ -5,7 +5,7 @@ use super::config::RnnConfig;
 use super::dropout::{DropoutPosition, Mask};
 use super::model::Rnn;
 use super::pass::{History, Pass, StepScratch, lanes, load};
-use super::session::{Blocks, ForwardArgs, Session, Target, block_rows, input_rows, zero_padding};
+use super::session::{Blocks, ForwardArgs, Session, Target, block_rows, input_rows, reserve_steps, zero_padding};
 use crate::buffer::{AlignedBuf, try_grow};
 use crate::error::{Result, product};
 use crate::kernel::gates::Mat;
@@ -82,9 +82,8 @@ impl Rnn {
         tape.plan.set(batch)?;
         tape.reserve(self)?;
         let pool = self.pool_for(&tape.plan, session.pool.as_ref());
-        for step in &mut session.scratch.step {
-            step.reserve(config, batch.batch_size, pool.map_or(1, Pool::threads))?;
-        }
+        let threads = pool.map_or(1, Pool::threads);
+        reserve_steps(&mut session.scratch.step, threads.min(2), config, batch.batch_size, threads)?;
         let recorded = Recorded { config: config.clone(), isa: self.isa(), version: self.version(), dropout };
         let step = &mut session.scratch.step;
         enter(pool, |team| {
@@ -97,7 +96,7 @@ impl Rnn {
 
 struct ForwardTrain<'a> {
     rnn: &'a Rnn,
-    step: &'a mut [StepScratch; 2],
+    step: &'a mut [StepScratch],
     tape: &'a mut Tape,
     args: ForwardArgs<'a>,
     dropout: DropoutPosition,
@@ -148,10 +147,10 @@ impl Kernel for ForwardTrain<'_> {
             };
             let own = &mut histories[layer * directions..(layer + 1) * directions];
             let load = load(config, S::PANEL_WIDTH, features, plan, &(0..plan.steps));
-            let [first_step, second_step] = &mut *self.step;
+            let (first_step, others) = self.step.split_first_mut().expect("memory for a pass");
             match own {
                 [first, second] if directions_at_once(team.threads(), &load) => {
-                    team.join(|team| walk(0, team, first, first_step), |team| walk(1, team, second, second_step));
+                    team.join(|team| walk(0, team, first, first_step), |team| walk(1, team, second, &mut others[0]));
                 }
                 _ => own.iter_mut().enumerate().for_each(|(d, history)| walk(d, team, history, first_step)),
             }
