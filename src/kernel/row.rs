@@ -332,6 +332,7 @@ mod tests {
     use crate::kernel::gemm::{Output, Start, gemm_gates};
     use crate::kernel::panel::{GateColumns, padded_row};
     use crate::kernel::rows::Rows as Matrix;
+    use crate::parallel::Team;
     use crate::random::Random;
     use crate::simd::{Isa, Kernel, dispatch};
 
@@ -474,8 +475,8 @@ mod tests {
                 let columns = |gates| GateColumns { gates, slots: C::SLOTS, units };
                 let mut input = Panels::for_gates(isa, features, columns(C::INPUT)).unwrap();
                 let mut recurrent = Panels::for_gates(isa, units, columns(C::RECURRENT)).unwrap();
-                input.pack_rows(&ih);
-                recurrent.pack_rows(&hh);
+                input.pack_rows(Team::one(), &ih);
+                recurrent.pack_rows(Team::one(), &hh);
                 let lanes = crate::kernel::panel::Geometry::of(isa).lanes;
                 let (width, stride) =
                     (padded_row(lanes, units, C::SLOTS), units.next_multiple_of(gates::STATE_PADDING));
