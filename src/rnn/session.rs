@@ -46,6 +46,7 @@ pub struct Session {
     pub(crate) backward: super::backward::BackwardScratch,
 }
 
+#[derive(Default)]
 pub(crate) struct Scratch {
     pub(crate) plan: Plan,
     /// One for each pass that runs at the same time.
@@ -54,18 +55,6 @@ pub(crate) struct Scratch {
     x_offsets: [AlignedBuf<usize>; 2],
     /// Outputs of a bidirectional layer for the next one, packed rows.
     between: [AlignedBuf<f32>; 2],
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self {
-            plan: Plan::new(),
-            step: Vec::new(),
-            histories: Vec::new(),
-            x_offsets: [AlignedBuf::new(), AlignedBuf::new()],
-            between: [AlignedBuf::new(), AlignedBuf::new()],
-        }
-    }
 }
 
 impl Session {
@@ -159,13 +148,14 @@ impl Scratch {
     fn reserve(&mut self, rnn: &Rnn, threads: usize, wavefront: Option<Wavefront>) -> Result<()> {
         // A block stops growing once it has its rows; its last step may bring a whole batch.
         let rows = HOISTED_ROWS * threads + self.plan.batch;
-        let wave = wavefront.map_or(0, |w| w.steps.saturating_mul(self.plan.batch));
-        self.reserve_rows(rnn, self.plan.rows.min(rows.max(wave)), threads)?;
+        let rows = rows.max(wavefront.map_or(0, |w| w.steps.saturating_mul(self.plan.batch)));
+        let rows = self.plan.rows.min(rows);
+        self.reserve_rows(rnn, rows, threads)?;
         if let Some(Wavefront { stages, .. }) = wavefront {
             let (config, lanes) = (rnn.config(), Geometry::of(rnn.isa()).lanes);
             try_grow(&mut self.histories, 2 * config.num_layers, History::new)?;
-            for history in &mut self.histories[..2 * config.num_layers] {
-                history.reserve(config, lanes, self.plan.batch, self.plan.rows.min(wave))?;
+            for history in &mut self.histories[config.num_layers..2 * config.num_layers] {
+                history.reserve(config, lanes, self.plan.batch, rows)?;
             }
             reserve_steps(&mut self.step, stages, config, self.plan.batch, threads)?;
         }
