@@ -1213,6 +1213,12 @@ SRNN_API double srnn_optimizer_lr(const srnn_optimizer *optimizer);
  */
 SRNN_API srnn_status srnn_optimizer_set_lr(srnn_optimizer *optimizer, double lr, srnn_error *error);
 
+/**
+ * Spreads large updates, and the packing of the updated weights, over the threads of `pool` from now on; NULL for the
+ * caller's thread alone. The pool may be destroyed before the optimizer. The number of threads changes no bit.
+ */
+SRNN_API srnn_status srnn_optimizer_set_pool(srnn_optimizer *optimizer, const srnn_pool *pool, srnn_error *error);
+
 /** Steps begun so far; 0 for NULL. */
 SRNN_API uint64_t srnn_optimizer_step(const srnn_optimizer *optimizer);
 

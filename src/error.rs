@@ -131,9 +131,14 @@ pub(crate) fn product(what: &str, factors: &[usize]) -> Result<usize> {
 }
 
 /// Checks a buffer's length against the expected number of values.
+#[inline]
 pub(crate) fn check_len(what: &str, found: usize, expected: usize) -> Result<()> {
-    ensure!(found == expected, ShapeMismatch, "{what} has {found} values, expected {expected}");
-    Ok(())
+    #[cold]
+    #[inline(never)]
+    fn mismatch(what: &str, found: usize, expected: usize) -> Error {
+        err!(ShapeMismatch, "{what} has {found} values, expected {expected}")
+    }
+    if found == expected { Ok(()) } else { Err(mismatch(what, found, expected)) }
 }
 
 #[cfg(test)]

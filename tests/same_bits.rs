@@ -281,6 +281,45 @@ fn streams_are_the_whole() {
     });
 }
 
+/// Single steps and blocks in any order, and states that move to another stream in between. Streams of few lanes take
+/// single steps on a path of their own.
+#[test]
+fn streams_of_few_lanes_go_on_whatever_comes_between() {
+    let mut r = SplitMix64::new(9);
+    for (cell, projection) in variants() {
+        for lanes in 1..=3 {
+            let mut config = RnnConfig { num_layers: 2, ..RnnConfig::new(cell, 3, 35) };
+            config.proj_size = if projection { 18 } else { 0 };
+            let p = Problem::random(&mut r, &config, lanes, 24, None);
+            for isa in Isa::available() {
+                let rnn = p.model(isa);
+                let expected = p.forward(&rnn, &mut Session::new());
+                let (input, output) = (lanes * config.input_size, lanes * config.output_size());
+                let mut found = Outputs { y: vec![f32::NAN; p.dy.len()], hn: p.h0.clone(), cn: p.c0.clone() };
+                let mut stream = Stream::new(&rnn, lanes).unwrap();
+                stream.set_state(Some(&p.h0), p.is_lstm().then_some(&p.c0[..])).unwrap();
+                let mut start = 0;
+                while start < p.seq_len {
+                    let steps = if r.between(0, 2) > 0 { 1 } else { r.between(0, (p.seq_len - start).min(3)) };
+                    let x = &p.x[start * input..(start + steps) * input];
+                    let y = &mut found.y[start * output..(start + steps) * output];
+                    match steps {
+                        1 => stream.step(&rnn, x, y).unwrap(),
+                        _ => stream.process(&rnn, steps, x, Some(y)).unwrap(),
+                    }
+                    start += steps;
+                    stream.state(Some(&mut found.hn), p.is_lstm().then_some(&mut found.cn[..])).unwrap();
+                    if r.between(0, 2) == 0 {
+                        stream = Stream::new(&rnn, lanes).unwrap();
+                        stream.set_state(Some(&found.hn), p.is_lstm().then_some(&found.cn[..])).unwrap();
+                    }
+                }
+                found.assert_same_bits(&expected, &format!("{} on {}, streamed", p.describe(), isa.name()));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_stream_without_outputs_and_with_reset_lanes() {
     for isa in Isa::available() {

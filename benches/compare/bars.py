@@ -17,6 +17,7 @@ class Bar:
     family: str
     threads: int
     least: dict[str, float]
+    where: str = ""
     applies: Callable[[Case], bool] = lambda case: True
 
     def covers(self, result: Result) -> bool:
@@ -24,10 +25,11 @@ class Bar:
         return result.threads == self.threads and result.case.family in families and self.applies(result.case)
 
     def text(self) -> str:
-        return " or ".join(
+        figures = " or ".join(
             f"{figure} ≥ {f'{100 * least:.0f} %' if figure in PARTS else f'{least:g}'}"
             for figure, least in self.least.items()
         )
+        return f"{self.where}: {figures}" if self.where else figures
 
 
 PARTS = ("of peak", "of reads", "of the rate at full length")
@@ -55,39 +57,47 @@ STEP_OF_PEAK = {"step-lstm-1-16": 0.28, "step-lstm-1-40": 0.46, "step-gru-42-96"
 LAYERS = "seq8 batch bi2 full"
 
 
-def by_lstm(case: Case) -> bool:
+def lstm(case: Case) -> bool:
     return case.kind == "lstm"
 
 
+def not_lstm(case: Case) -> bool:
+    return case.kind != "lstm"
+
+
+def large(case: Case) -> bool:
+    return case.input >= 256 and case.hidden >= 512 and case.batch >= 64
+
+
 BARS = [
-    Bar("gemm", 1, {"of peak": 0.95}, lambda c: c.input >= 256 and c.hidden >= 512 and c.batch >= 64),
-    Bar("gemm", 1, {"of peak": 0.85}, lambda c: c.input >= 256 and c.batch < 64),
+    Bar("gemm", 1, {"of peak": 0.95}, "k ≥ 256, n ≥ 512, m ≥ 64", large),
+    Bar("gemm", 1, {"of peak": 0.85}, "k ≥ 256, m < 64", lambda c: c.input >= 256 and c.batch < 64),
     Bar("gemm gemv", 1, {"× BLAS": 1}),
     Bar("gemv", 1, {"of reads": 0.9}),
     Bar("gemm", 2, {"speedup": 1.85}),
     Bar("gemv", 2, {"of reads": 0.9}),
     Bar("gemm gemv", 2, {"× BLAS": 1}),
-    *(Bar("step", 1, {"of peak": part}, lambda c, name=name: c.name == name) for name, part in STEP_OF_PEAK.items()),
-    Bar("step", 1, {"× best peer": 1.3}, lambda c: c.name not in STEP_OF_PEAK),
+    *(Bar("step", 1, {"of peak": p}, name, lambda c, name=name: c.name == name) for name, p in STEP_OF_PEAK.items()),
+    Bar("step", 1, {"× best peer": 1.3}, "the others", lambda c: c.name not in STEP_OF_PEAK),
     Bar("step", 2, {"speedup": SAME}),
-    Bar("seq1", 1, {"× best peer": 1.5}, lambda c: c.hidden <= 128),
-    Bar("seq1", 1, {"× best peer": 1.15}, lambda c: c.hidden in (256, 512)),
-    Bar("seq1", 1, {"× best peer": 1}, lambda c: c.hidden >= 1024),
+    Bar("seq1", 1, {"× best peer": 1.5}, "H ≤ 128", lambda c: c.hidden <= 128),
+    Bar("seq1", 1, {"× best peer": 1.15}, "H 256, 512", lambda c: c.hidden in (256, 512)),
+    Bar("seq1", 1, {"× best peer": 1}, "H 1024", lambda c: c.hidden >= 1024),
     Bar("seq1", 1, {"of reads": 0.85}),
-    Bar("seq1", 2, {"× best peer": 1.5}, lambda c: c.hidden <= 256),
-    Bar("seq1", 2, {"× best peer": 1.3}, lambda c: c.hidden > 256),
+    Bar("seq1", 2, {"× best peer": 1.5}, "H ≤ 256", lambda c: c.hidden <= 256),
+    Bar("seq1", 2, {"× best peer": 1.3}, "H > 256", lambda c: c.hidden > 256),
     Bar(LAYERS, 1, {"× best peer": 1.15, "of peak": 0.92}),
-    Bar(LAYERS, 1, {"of peak": 0.88}, lambda c: c.hidden == 512),
-    Bar(LAYERS, 1, {"of peak": 0.78}, lambda c: c.hidden == 128),
+    Bar(LAYERS, 1, {"of peak": 0.88}, "H 512", lambda c: c.hidden == 512),
+    Bar(LAYERS, 1, {"of peak": 0.78}, "H 128", lambda c: c.hidden == 128),
     Bar(LAYERS, 2, {"speedup": 1.8}),
     Bar("train", 1, {"× best peer": 1.2, "of peak": 0.88}),
-    Bar("train", 1, {"× PyTorch": 1.3}, by_lstm),
-    Bar("train", 1, {"× PyTorch": 1.5}, lambda c: not by_lstm(c)),
+    Bar("train", 1, {"× PyTorch": 1.3}, "LSTM", lstm),
+    Bar("train", 1, {"× PyTorch": 1.5}, "GRU, Elman", not_lstm),
     Bar("train", 2, {"speedup": 1.8}),
     Bar("len trainlen", 1, {"of the rate at full length": 0.9}),
     Bar("len", 1, {"× best peer": 1.6}),
-    Bar("trainlen", 1, {"× PyTorch": 2.2}, by_lstm),
-    Bar("trainlen", 1, {"× PyTorch": 4}, lambda c: not by_lstm(c)),
+    Bar("trainlen", 1, {"× PyTorch": 2.2}, "LSTM", lstm),
+    Bar("trainlen", 1, {"× PyTorch": 4}, "GRU, Elman", not_lstm),
     Bar("len trainlen", 2, {"speedup": 1.7}),
     Bar("classifier", 1, {"× PyTorch": 5}),
     Bar("classifier", 2, {"speedup": 1.6}),

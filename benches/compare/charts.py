@@ -54,7 +54,7 @@ def ratios(results: list[Result], stem: pathlib.Path) -> list[pathlib.Path]:
             log=True,
             color=[BLUE if v >= 1 else RED for v in values],
         )
-        axes.bar_label(bars, [f" {v:.2f} {r.peers()[0]} " for v, r in zip(values, rows)], fontsize=8)
+        axes.bar_label(bars, [f"{v:.2f} {r.peers()[0]}" for v, r in zip(values, rows)], fontsize=8, padding=3)
         axes.axvline(1, color=GREY, linewidth=0.8)
         axes.set_xlim(min(0.6, 0.4 * min(values)), max(1.8, 2.8 * max(values)))
         low, high = axes.get_xlim()
@@ -92,7 +92,8 @@ FIGURES: dict[str, tuple[str, list[tuple[str, str, Part]]]] = {
 
 
 def curves(results: list[Result], stem: pathlib.Path) -> list[pathlib.Path]:
-    """A panel for each kind of cell and of call, a line for each participant and number of threads."""
+    """A panel for each kind of cell and of call, a line for each participant and number of threads through the powers
+    of two; crosses are their odd neighbours."""
     paths = []
     for extent, (label, rows) in FIGURES.items():
         chosen = [r for r in results if r.case.family == extent]
@@ -121,18 +122,22 @@ def curves(results: list[Result], stem: pathlib.Path) -> list[pathlib.Path]:
 def draw(axes: plt.Axes, results: list[Result], participants: list[str], x: Callable, part: Part) -> None:
     for participant, colour in zip(participants, COLOURS):
         for threads in sorted({r.threads for r in results}):
-            points = [
+            points = sorted(
                 (x(r), part(r, participant)) for r in results if r.threads == threads and participant in r.times
-            ]
-            if points:
+            )
+            line = [(size, value) for size, value in points if size & (size - 1) == 0]
+            neighbours = [(size, value) for size, value in points if size & (size - 1)]
+            if line:
                 axes.plot(
-                    *zip(*sorted(points)),
+                    *zip(*line),
                     "-" if threads == 1 else "--",
                     marker=".",
                     linewidth=1.8 if participant == OURS else 1,
                     color=colour,
                     label=f"{participant}, {threads} thread{'s' if threads > 1 else ''}",
                 )
+            if neighbours:
+                axes.plot(*zip(*neighbours), "x", markersize=4, color=colour)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f}%"))

@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import os
 import pathlib
+import signal
 import tempfile
 import time
 
@@ -224,6 +225,8 @@ def compare(args: argparse.Namespace, cases: list[Case], names: list[str]) -> No
     limits: dict[str, str] = {}
     versions: dict[str, str] = {}
     start = time.monotonic()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     results = measure_all(args, cases, names, limits, versions)
     about = machine(args, versions, limits) | {"minutes": f"{(time.monotonic() - start) / 60:.1f}"}
     print()

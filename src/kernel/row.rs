@@ -4,7 +4,7 @@
 //! the panels are read, and the latency of a step. Every output is the chain that the products of [`super::gemm`] make.
 
 use super::gates::{Cell, Flush, MOST_SLOTS, Reads};
-use super::panel::PanelView;
+use super::panel::{PanelView, Panels};
 use crate::simd::Ops;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -19,12 +19,15 @@ const MOST_GROUP: usize = 8;
 /// are ready while its last are still being computed.
 const TO_AND_FRO: usize = 256 << 10;
 
+/// Chains of a group that hide the latency of multiply-adds, with some to spare; where registers allow as many.
+const MOST_CHAINS: usize = 16;
+
 /// The packed weights of a layer in one direction.
 #[derive(Clone, Copy)]
 pub(crate) struct Weights<'a> {
     /// `None` where the rows start with their input product.
-    pub(crate) input: Option<PanelView<'a>>,
-    pub(crate) recurrent: PanelView<'a>,
+    pub(crate) input: Option<&'a Panels>,
+    pub(crate) recurrent: &'a Panels,
 }
 
 /// Rows of a buffer that are visited one after another, `step` values apart.
@@ -80,7 +83,6 @@ impl States {
 }
 
 /// The buffers that a layer's rows lie in.
-#[derive(Clone, Copy)]
 pub(crate) struct Rows {
     /// Where the chains start: rows of slots.
     pub(crate) start: Walk<*const f32>,
@@ -122,8 +124,8 @@ impl Rows {
     }
 }
 
-/// How blocks of LANES units are shared among groups, whose accumulators leave registers for weights and inputs: all
-/// groups are full, but the last two share what is left, so that neither has too few chains to hide their latency.
+/// How blocks of LANES units are shared among groups, whose chains stay in registers: all groups are full, but the last
+/// two share what is left, so that neither has too few chains.
 struct Groups<S, C> {
     first: usize,
     end: usize,
@@ -135,7 +137,7 @@ struct Groups<S, C> {
 
 impl<S: Ops, C: Cell> Groups<S, C> {
     const GATES: usize = C::RECURRENT.len();
-    /// Groups start at a multiple of this, at a whole panel.
+    /// Groups start at a multiple of this, at a whole panel. It divides PANEL_VECTORS.
     const ALIGN: usize = {
         assert!(C::INPUT.len() == Self::GATES);
         let mut blocks = 1;
@@ -146,8 +148,9 @@ impl<S: Ops, C: Cell> Groups<S, C> {
     };
     /// Blocks of a full group.
     const MOST: usize = {
-        let fit = S::REGISTERS * 3 / 4 / Self::GATES;
-        let fit = if fit > MOST_GROUP { MOST_GROUP } else { fit };
+        let registers = S::REGISTERS * 3 / 4;
+        let chains = if registers < MOST_CHAINS { registers } else { MOST_CHAINS };
+        let fit = if chains / Self::GATES > MOST_GROUP { MOST_GROUP } else { chains / Self::GATES };
         fit - fit % Self::ALIGN
     };
 
@@ -173,12 +176,7 @@ impl<S: Ops, C: Cell> Groups<S, C> {
     }
 }
 
-/// Ranges of blocks that [`run`] takes start at a multiple of this.
-pub(crate) const fn alignment<S: Ops, C: Cell>() -> usize {
-    Groups::<S, C>::ALIGN
-}
-
-/// Runs the units in `blocks` (blocks of LANES units from a multiple of [`alignment`] on) of all rows, one row after
+/// Runs the units in `blocks` (blocks of LANES units from a multiple of PANEL_VECTORS on) of all rows, one row after
 /// another, and calls `done` after each.
 ///
 /// # Safety
@@ -190,7 +188,7 @@ pub(crate) unsafe fn run<S: Ops, C: Cell>(
     s: S,
     cell: C,
     weights: Weights<'_>,
-    rows: Rows,
+    rows: &Rows,
     blocks: Range<usize>,
     flush: Flush,
     done: impl Fn(),
@@ -198,10 +196,11 @@ pub(crate) unsafe fn run<S: Ops, C: Cell>(
     s.enter(
         #[inline(always)]
         || {
-            debug_assert!(blocks.is_empty() || blocks.start.is_multiple_of(alignment::<S, C>()));
-            let group = Group { cell, weights, flush };
+            debug_assert!(blocks.is_empty() || blocks.start.is_multiple_of(Groups::<S, C>::ALIGN));
+            let (input, recurrent) = (weights.input.map(Panels::view), weights.recurrent.view());
+            let group = Group { cell, input, recurrent, flush };
             let groups = Groups::<S, C>::new(blocks.clone());
-            let features = weights.recurrent.k + weights.input.map_or(0, |p| p.k);
+            let features = recurrent.k + input.map_or(0, |p| p.k);
             let values = blocks.len() * Groups::<S, C>::GATES * S::LANES * features;
             let to_and_fro = values * size_of::<f32>() > TO_AND_FRO;
             let mut backwards = to_and_fro && rows.turned;
@@ -230,7 +229,8 @@ pub(crate) unsafe fn run<S: Ops, C: Cell>(
 
 struct Group<'a, C> {
     cell: C,
-    weights: Weights<'a>,
+    input: Option<PanelView<'a>>,
+    recurrent: PanelView<'a>,
     flush: Flush,
 }
 
@@ -253,10 +253,10 @@ impl<C: Cell> Group<'_, C> {
                     acc[b][i] = s.load(row.start.add(slots + (b * C::SLOTS + i) * S::LANES));
                 }
             }
-            if let Some(input) = &self.weights.input {
+            if let Some(input) = &self.input {
                 acc = chain(s, acc, C::INPUT, input, block, row.x);
             }
-            acc = chain(s, acc, C::RECURRENT, &self.weights.recurrent, block, row.h_before);
+            acc = chain(s, acc, C::RECURRENT, &self.recurrent, block, row.h_before);
             let complete = match row.keep {
                 Some(keep) => keep.add(slots),
                 None => scratch.as_mut_ptr().cast::<f32>(),
@@ -268,9 +268,11 @@ impl<C: Cell> Group<'_, C> {
             }
             for b in 0..B {
                 let unit = (block + b) * S::LANES;
-                let mut slots = [s.splat(0.0); MOST_SLOTS];
-                for i in 0..C::SLOTS {
-                    slots[i] = s.load(complete.add((b * C::SLOTS + i) * S::LANES));
+                let mut slots = acc[0];
+                if B > 1 {
+                    for i in 0..C::SLOTS {
+                        slots[i] = s.load(complete.add((b * C::SLOTS + i) * S::LANES));
+                    }
                 }
                 let before = match C::READS {
                     Reads::Nothing => s.splat(0.0),
@@ -292,6 +294,7 @@ impl<C: Cell> Group<'_, C> {
 /// # Safety
 /// The panels have `gates` for these blocks, and `x` a value for each of their rows.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "indices that run over registers and memory alike")]
 unsafe fn chain<S: Ops, const B: usize>(
     s: S,
     mut acc: [[S::f32s; MOST_SLOTS]; B],
@@ -327,8 +330,9 @@ mod tests {
     use crate::kernel::gates::lstm::Lstm;
     use crate::kernel::gates::{self, Mat, Previous, Span};
     use crate::kernel::gemm::{Output, Start, gemm_gates};
-    use crate::kernel::panel::{GateColumns, Panels, padded_row};
+    use crate::kernel::panel::{GateColumns, padded_row};
     use crate::kernel::rows::Rows as Matrix;
+    use crate::parallel::Team;
     use crate::random::Random;
     use crate::simd::{Isa, Kernel, dispatch};
 
@@ -392,8 +396,7 @@ mod tests {
                 found.pre.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(self.bias));
                 gemm_gates(s, x, self.input, panels, Start::Output, Output::new(&mut found.pre, width));
             }
-            let input = (!hoisted).then(|| self.input.view());
-            let weights = Weights { input, recurrent: self.recurrent.view() };
+            let weights = Weights { input: (!hoisted).then_some(self.input), recurrent: self.recurrent };
             let walk = |values: &mut [f32], row: usize, stride: usize| Walk {
                 first: values[row * stride..].as_mut_ptr(),
                 step: stride as isize,
@@ -408,17 +411,25 @@ mod tests {
                 let start = if hoisted { keep.read() } else { bias };
                 let x = Walk { first: self.x[t * features..].as_ptr(), step: features as isize };
                 let (h, c) = (states(&mut found.h), states(&mut found.c));
-                Rows { start, keep: (hoisted || t % 2 == 0).then_some(keep), x, h, c, count, turned: t % 2 == 1 }
+                Rows {
+                    start,
+                    keep: (hoisted || t.is_multiple_of(2)).then_some(keep),
+                    x,
+                    h,
+                    c,
+                    count,
+                    turned: t % 2 == 1,
+                }
             };
             // SAFETY: all rows lie within the buffers, whose strides hold whole blocks.
             unsafe {
                 match cut {
-                    None => run(s, cell, weights, rows(0, self.steps()), 0..blocks, self.flush, || ()),
+                    None => run(s, cell, weights, &rows(0, self.steps()), 0..blocks, self.flush, || ()),
                     Some(cut) => {
-                        let cut = cut.next_multiple_of(alignment::<S, C>()).min(blocks);
+                        let cut = cut.next_multiple_of(S::PANEL_VECTORS).min(blocks);
                         for t in 0..self.steps() {
-                            run(s, cell, weights, rows(t, 1), cut..blocks, self.flush, || ());
-                            run(s, cell, weights, rows(t, 1), 0..cut, self.flush, || ());
+                            run(s, cell, weights, &rows(t, 1), cut..blocks, self.flush, || ());
+                            run(s, cell, weights, &rows(t, 1), 0..cut, self.flush, || ());
                         }
                     }
                 }
@@ -464,8 +475,8 @@ mod tests {
                 let columns = |gates| GateColumns { gates, slots: C::SLOTS, units };
                 let mut input = Panels::for_gates(isa, features, columns(C::INPUT)).unwrap();
                 let mut recurrent = Panels::for_gates(isa, units, columns(C::RECURRENT)).unwrap();
-                input.pack_rows(&ih);
-                recurrent.pack_rows(&hh);
+                input.pack_rows(Team::one(), &ih);
+                recurrent.pack_rows(Team::one(), &hh);
                 let lanes = crate::kernel::panel::Geometry::of(isa).lanes;
                 let (width, stride) =
                     (padded_row(lanes, units, C::SLOTS), units.next_multiple_of(gates::STATE_PADDING));

@@ -81,9 +81,9 @@ impl Dense {
     pub fn update(&mut self, change: impl FnOnce(&mut [f32])) {
         change(&mut self.values);
         let weights = &self.values[..self.out_features * self.in_features];
-        self.forward.pack_rows(weights);
+        self.forward.pack_rows(Team::one(), weights);
         if let Some(backward) = self.backward.get_mut() {
-            backward.pack_columns(weights);
+            backward.pack_columns(Team::one(), weights);
         }
     }
 
@@ -131,11 +131,11 @@ impl Dense {
             Some(weights) => weights,
             None => {
                 let mut packed = Panels::plain(self.isa, self.out_features, self.in_features)?;
-                packed.pack_columns(self.weight());
+                packed.pack_columns(Team::one(), self.weight());
                 self.backward.get_or_init(|| packed)
             }
         };
-        let outer = &mut session.backward.outer;
+        let outer = session.backward.outer();
         if grads.is_some() {
             outer.reserve(rows.min(BLOCK_ROWS), self.out_features, self.in_features)?;
         }
@@ -206,14 +206,15 @@ impl Kernel for Backward<'_> {
         let (weight, bias) = grads.split_at_mut(out_features * in_features);
         for start in (0..self.rows).step_by(BLOCK_ROWS) {
             let count = BLOCK_ROWS.min(self.rows - start);
-            self.outer.pack_left(s, Rows::strided(&self.dy[start * out_features..], count, out_features, out_features));
-            self.outer.pack_right(s, Rows::strided(&self.x[start * in_features..], count, in_features, in_features));
-            self.outer.accumulate(s, self.team, count, 0, out_features, in_features, weight);
-        }
-        if has_bias {
-            for row in self.dy.chunks_exact(out_features) {
-                bias.iter_mut().zip(row).for_each(|(sum, v)| *sum += v);
+            let dy = Rows::strided(&self.dy[start * out_features..], count, out_features, out_features);
+            let x = Rows::strided(&self.x[start * in_features..], count, in_features, in_features);
+            if has_bias {
+                self.outer.pack_left(s, self.team, dy, [&mut *bias]);
+            } else {
+                self.outer.pack_left(s, self.team, dy, []);
             }
+            self.outer.pack_right(s, self.team, x);
+            self.outer.accumulate(s, self.team, count, 0, out_features, in_features, weight);
         }
     }
 }

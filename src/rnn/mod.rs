@@ -1,6 +1,7 @@
 //! Recurrent layers: configuration, parameters, forward, backward, streaming, gradient flow.
 
 mod backward;
+mod backward_pass;
 mod batch;
 mod config;
 mod dropout;

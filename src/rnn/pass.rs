@@ -45,11 +45,17 @@ pub(crate) struct Strides {
 }
 
 impl Strides {
+    /// That of rows of states of `size` values.
+    #[inline]
+    pub(crate) fn of_states(size: usize) -> usize {
+        size.next_multiple_of(STATE_PADDING)
+    }
+
     pub(crate) fn of(config: &RnnConfig, lanes: usize) -> Self {
         Self {
             pre: padded_row(lanes, config.hidden_size, Layout::of(config.cell).slots),
-            h: config.state_size().next_multiple_of(STATE_PADDING),
-            c: config.hidden_size.next_multiple_of(STATE_PADDING),
+            h: Self::of_states(config.state_size()),
+            c: Self::of_states(config.hidden_size),
         }
     }
 }
@@ -391,7 +397,7 @@ impl Pass<'_> {
             let (start, count) = (pre.read(), block.len());
             let rows = row::Rows { start, keep: Some(pre), x: start, h, c, count, turned: false };
             let meet = || share.team.meet(share.place);
-            row::run_blocks(s, self.config, self.weights, false, rows, share.blocks.clone(), meet);
+            row::run_blocks(s, self.config, self.weights, false, &rows, share.blocks.clone(), meet);
         }
     }
 

@@ -18,8 +18,8 @@ pub(crate) fn serves(config: &RnnConfig) -> bool {
     config.cell != Cell::GruResetBefore && config.proj_size == 0
 }
 
-/// Runs rows through a layer of a kind that the kernel [`serves`]; `with_input` says whether the input product is still
-/// to be taken.
+/// Runs all units of rows through a layer of a kind that the kernel [`serves`]; `with_input` says whether the input
+/// product is still to be taken.
 ///
 /// # Safety
 /// As [`run`]'s, for all units of the layer.
@@ -29,14 +29,14 @@ pub(crate) unsafe fn run_layer<S: Ops>(
     config: &RnnConfig,
     weights: &ForwardWeights,
     with_input: bool,
-    rows: Rows,
+    rows: &Rows,
 ) {
     let blocks = 0..config.hidden_size.div_ceil(S::LANES);
     // SAFETY: the caller's contract.
     unsafe { run_blocks(s, config, weights, with_input, rows, blocks, || ()) }
 }
 
-/// As [`run_layer`], for some blocks of units; calls `done` after each row.
+/// As [`run_layer`], for some blocks of units; `done` is called after each row.
 ///
 /// # Safety
 /// As [`run`]'s.
@@ -46,12 +46,12 @@ pub(crate) unsafe fn run_blocks<S: Ops>(
     config: &RnnConfig,
     weights: &ForwardWeights,
     with_input: bool,
-    rows: Rows,
+    rows: &Rows,
     blocks: Range<usize>,
     done: impl Fn(),
 ) {
     let flush = Flush::new(config.flush_small_states);
-    let weights = Weights { input: with_input.then(|| weights.input.view()), recurrent: weights.recurrent[0].view() };
+    let weights = Weights { input: with_input.then_some(&weights.input), recurrent: &weights.recurrent[0] };
     // SAFETY: the caller's contract; the panels are those of the cell.
     unsafe {
         match config.cell {

@@ -11,8 +11,9 @@ use crate::kernel::rows::Rows as Matrix;
 use crate::parallel::Team;
 use crate::simd::{Isa, Kernel, Ops, dispatch};
 
-/// The most lanes that take their steps one after another. More share each read of the weights.
-const ROW_LANES: usize = 2;
+/// Multiply-adds of a step up to which several lanes take it one after another. Beyond, it pays that they share each read
+/// of the weights.
+const ROW_PRODUCTS: usize = 1 << 15;
 
 /// The states of one or more parallel sequences that go on for as long as the caller likes. The calls
 /// [`Stream::step`] and [`Stream::process`] allocate nothing, lock nothing, make no system call, and their time does
@@ -21,6 +22,8 @@ pub struct Stream {
     config: RnnConfig,
     isa: Isa,
     scratch: Scratch,
+    /// Whether steps are taken row by row.
+    rows: bool,
     /// The version of the last model that was checked: one that has it need not be checked again.
     checked: u64,
 }
@@ -39,7 +42,9 @@ impl Stream {
         let mut scratch = Scratch::default();
         scratch.plan.set(&Batch::new(lanes, 1))?;
         scratch.reserve_rows(rnn, product("lanes", &[lanes])?.saturating_add(HOISTED_ROWS), 1)?;
-        Ok(Self { config: config.clone(), isa: rnn.isa(), scratch, checked: rnn.version() })
+        let products = lanes.saturating_mul(rnn.values().len() / config.num_layers);
+        let rows = row::serves(config) && (lanes == 1 || products <= ROW_PRODUCTS);
+        Ok(Self { config: config.clone(), isa: rnn.isa(), scratch, rows, checked: rnn.version() })
     }
 
     /// Number of parallel sequences.
@@ -58,7 +63,7 @@ impl Stream {
         self.check_model(rnn)?;
         check_len("x", x.len(), self.lanes() * self.config.input_size)?;
         check_len("y", y.len(), self.lanes() * self.config.state_size())?;
-        dispatch(self.isa, Step { rnn, scratch: &mut self.scratch, x, y });
+        dispatch(self.isa, Step { rnn, scratch: &mut self.scratch, rows: self.rows, x, y });
         Ok(())
     }
 
@@ -123,9 +128,11 @@ impl Stream {
 
     #[inline]
     fn check_model(&mut self, rnn: &Rnn) -> Result<()> {
-        if rnn.version() == self.checked {
-            return Ok(());
-        }
+        if rnn.version() == self.checked { Ok(()) } else { self.check_new_model(rnn) }
+    }
+
+    #[cold]
+    fn check_new_model(&mut self, rnn: &Rnn) -> Result<()> {
         ensure!(
             *rnn.config() == self.config && rnn.isa() == self.isa,
             InvalidState,
@@ -152,6 +159,8 @@ impl Stream {
 struct Step<'a> {
     rnn: &'a Rnn,
     scratch: &'a mut Scratch,
+    /// As in [`Stream`].
+    rows: bool,
     x: &'a [f32],
     y: &'a mut [f32],
 }
@@ -160,11 +169,7 @@ impl Kernel for Step<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Ops>(self, s: S) {
-        if self.scratch.plan.batch <= ROW_LANES && row::serves(self.rnn.config()) {
-            self.by_rows(s)
-        } else {
-            self.together(s)
-        }
+        if self.rows { self.by_rows(s) } else { self.together(s) }
     }
 }
 
@@ -175,7 +180,8 @@ impl Step<'_> {
     fn by_rows<S: Ops>(self, s: S) {
         let config = self.rnn.config();
         let Scratch { plan, histories, .. } = self.scratch;
-        let (lanes, size, strides) = (plan.batch, config.state_size(), Strides::of(config, S::LANES));
+        // The kernel serves no projections: both kinds of states have the same size.
+        let (lanes, size, stride) = (plan.batch, config.hidden_size, Strides::of_states(config.hidden_size));
         let mut x = Walk { first: self.x.as_ptr(), step: config.input_size as isize };
         for (layer, history) in histories[..config.num_layers].iter_mut().enumerate() {
             let kept = history.steps.end;
@@ -184,29 +190,30 @@ impl Step<'_> {
             // SAFETY: a stream's histories have at least two rows a lane; weights and rows are those of one model, and
             // `x` and `y` have been checked.
             unsafe {
-                let states = |values: *mut f32, stride: usize| {
+                let states = |values: *mut f32| {
                     let walk = |row: usize| Walk { first: values.add(row * stride), step: stride as isize };
                     States::apart(walk(from).read(), walk(to))
                 };
-                let h = states(history.h.as_mut_ptr(), strides.h);
-                let c = if config.cell.has_cell_state() { states(history.c.as_mut_ptr(), strides.c) } else { h };
+                let h = states(history.h.as_mut_ptr());
+                let c = if config.cell.has_cell_state() { states(history.c.as_mut_ptr()) } else { h };
                 let weights = self.rnn.forward_weights(layer);
                 let start = Walk { first: weights.bias.as_ptr(), step: 0 };
                 let turned = kept > 0 && lanes % 2 == 1;
-                row::run_layer(s, config, weights, true, Rows { start, keep: None, x, h, c, count: lanes, turned });
+                row::run_layer(s, config, weights, true, &Rows { start, keep: None, x, h, c, count: lanes, turned });
                 x = h.now.read();
             }
         }
-        for (lane, y) in self.y.chunks_exact_mut(size).enumerate() {
-            let whole = size - size % S::LANES;
-            // SAFETY: rows of states are padded to whole vectors.
+        assert!(self.y.len() >= lanes * size);
+        let whole = size - size % S::LANES;
+        for lane in 0..lanes {
+            // SAFETY: rows of states are padded to whole vectors; `y` has the room, as asserted.
             unsafe {
-                let h = x.first.add(lane * strides.h);
+                let (h, y) = (x.first.add(lane * stride), self.y.as_mut_ptr().add(lane * size));
                 for i in (0..whole).step_by(S::LANES) {
-                    s.store(y.as_mut_ptr().add(i), s.load(h.add(i)));
+                    s.store(y.add(i), s.load(h.add(i)));
                 }
                 if whole < size {
-                    s.store_first(y.as_mut_ptr().add(whole), s.load(h.add(whole)), size - whole);
+                    s.store_first(y.add(whole), s.load(h.add(whole)), size - whole);
                 }
             }
         }

@@ -7,6 +7,7 @@ pub mod c;
 pub mod golden;
 pub mod problem;
 pub mod random;
+pub mod sha256;
 pub mod trajectory;
 
 /// The largest difference of two tensors relative to the largest magnitude in `expected`; infinite if a value is not
