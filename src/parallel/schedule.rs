@@ -23,7 +23,7 @@ const BLOCKS_PER_STAGE: usize = 8;
 /// Rows of its blocks: as many as make a full tile, and no more than stay in the cache.
 const WAVE_ROWS: Range<usize> = 8..96;
 /// Multiply-adds in the time that it takes to wake a thread and to wait for its end.
-const WAKING: usize = 1 << 20;
+const WAKING: usize = 1 << 22;
 
 /// The work of a pass over some steps.
 #[derive(Clone, Copy)]

@@ -148,13 +148,14 @@ impl Scratch {
     fn reserve(&mut self, rnn: &Rnn, threads: usize, wavefront: Option<Wavefront>) -> Result<()> {
         // A block stops growing once it has its rows; its last step may bring a whole batch.
         let rows = HOISTED_ROWS * threads + self.plan.batch;
-        let wave = wavefront.map_or(0, |w| w.steps.saturating_mul(self.plan.batch));
-        self.reserve_rows(rnn, self.plan.rows.min(rows.max(wave)), threads)?;
+        let rows = rows.max(wavefront.map_or(0, |w| w.steps.saturating_mul(self.plan.batch)));
+        let rows = self.plan.rows.min(rows);
+        self.reserve_rows(rnn, rows, threads)?;
         if let Some(Wavefront { stages, .. }) = wavefront {
             let (config, lanes) = (rnn.config(), Geometry::of(rnn.isa()).lanes);
             try_grow(&mut self.histories, 2 * config.num_layers, History::new)?;
-            for history in &mut self.histories[..2 * config.num_layers] {
-                history.reserve(config, lanes, self.plan.batch, self.plan.rows.min(wave))?;
+            for history in &mut self.histories[config.num_layers..2 * config.num_layers] {
+                history.reserve(config, lanes, self.plan.batch, rows)?;
             }
             reserve_steps(&mut self.step, stages, config, self.plan.batch, threads)?;
         }
