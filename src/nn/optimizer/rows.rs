@@ -103,7 +103,7 @@ impl<'a> Runs<'a> {
     pub(super) fn new(gradients: Gradients<'a>, active: Option<&'a [u32]>, range: Range<usize>) -> Self {
         let gradients = match gradients {
             Gradients::Dense(g) => Gradients::Dense(&g[range.clone()]),
-            Gradients::Rows { row_len, .. } if row_len == 0 => gradients,
+            Gradients::Rows { row_len: 0, .. } => gradients,
             Gradients::Rows { row_len, rows, values } => {
                 let place = |value: usize| rows.partition_point(|&row| (row as usize) < value / row_len);
                 let (first, end) = (place(range.start), place(range.end));
