@@ -144,6 +144,7 @@ static srnn_session *make_session(void) {
 /* The program's last statement: its counts, for the harness to sum up. */
 static int finish(void) {
 #ifdef FAILING_ALLOCATIONS
+  (void)may_abort, (void)until_failure;
   CHECK(live == 0 || has_threads);
   printf("allocations failed %ld\n", failed);
 #endif
