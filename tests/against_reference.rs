@@ -10,7 +10,7 @@ use simdrnn::Isa;
 use simdrnn::reference::cells::{Step, step};
 use simdrnn::reference::nn::sigmoid;
 use simdrnn::reference::params::PassParams;
-use simdrnn::reference::{self, Cotangents, Inputs, Weights, transpose_batch_first};
+use simdrnn::reference::{self, Cotangents, Inputs, Weights};
 use simdrnn::rnn::{
     BackwardArgs, Cell, Direction, DropoutPosition, ForwardArgs, GradientFlow, Grads, Rnn, RnnConfig, Session, Tape,
 };
