@@ -23,7 +23,7 @@ static int failures, checks, misuses;
   } while (0)
 
 /* A call, with &err as its last argument, that succeeds. Stops the program if it does not: what follows needs it. */
-#define OK(call)                                                                  \
+#define SUCCEEDS(call)                                                                  \
   do {                                                                            \
     srnn_status status_;                                                          \
     err.status = -1;                                                              \
@@ -35,6 +35,47 @@ static int failures, checks, misuses;
       exit(1);                                                                    \
     }                                                                             \
   } while (0)
+
+#ifdef FAILING_ALLOCATIONS
+#include "allocator.h"
+
+static int has_threads; /* which end, and give back what is theirs, some time after their pool */
+
+/* Functions that may end the process when memory runs out, as the header says: they start threads, or read and write
+ * files and texts. */
+static int may_abort(const char *call) {
+  static const char *const parts[] = {"_pool_", "_load", "_save", "_open", "_tensor_", "_vocab_", "_dataset_", "_classifier_", "_trainer_"};
+  size_t i;
+  for (i = 0; i < sizeof parts / sizeof *parts; ++i)
+    if (strstr(call, parts[i]) != NULL) return 1;
+  return 0;
+}
+
+/* A call that succeeds once memory is there: before that its first, second, ... allocation fails, and each time it says so. */
+#define RUNS_OUT(call)                                                                            \
+  do {                                                                                            \
+    long n_;                                                                                      \
+    srnn_status out_ = SRNN_ERROR_OUT_OF_MEMORY;                                                  \
+    for (n_ = 0; out_ != SRNN_OK && !may_abort(#call); ++n_) {                                    \
+      long before_ = failed;                                                                      \
+      until_failure = n_;                                                                         \
+      out_ = (call);                                                                              \
+      until_failure = -1;                                                                         \
+      if (out_ == SRNN_OK) {                                                                      \
+        CHECK(err.status == SRNN_OK && err.message[0] == '\0');                                   \
+      } else if (out_ != SRNN_ERROR_OUT_OF_MEMORY || err.status != out_ || failed != before_ + 1) { \
+        printf("%s:%d: %s: %s '%s', allocation %ld failed\n", __FILE__, __LINE__, #call,          \
+               srnn_status_string(out_), err.message, n_);                                        \
+        exit(1);                                                                                  \
+      }                                                                                           \
+    }                                                                                             \
+    if (may_abort(#call)) SUCCEEDS(call);                                                         \
+    if (strstr(#call, "srnn_pool_create") != NULL) has_threads = 1;                               \
+  } while (0)
+#define OK(call) RUNS_OUT(call)
+#else
+#define OK(call) SUCCEEDS(call)
+#endif
 
 /* A call, with &err as its last argument, that must be refused with `expected` and a text that contains `word`. */
 #define REFUSED(expected, word, call)                                             \
@@ -102,6 +143,11 @@ static srnn_session *make_session(void) {
 
 /* The program's last statement: its counts, for the harness to sum up. */
 static int finish(void) {
+#ifdef FAILING_ALLOCATIONS
+  (void)may_abort, (void)until_failure;
+  CHECK(live == 0 || has_threads);
+  printf("allocations failed %ld\n", failed);
+#endif
   printf("checks %d misuses %d failures %d\n", checks, misuses, failures);
   (void)misaligned, (void)fill, (void)same_bits, (void)all, (void)make_rnn, (void)make_session;
   return failures != 0;

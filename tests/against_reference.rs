@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::bounds::{LAMBDA, U, forward_bound, time_major, user_layout};
 use common::problem::{DIRECTIONS, Problem, random_lengths, variants};
 use common::random::SplitMix64;
 use common::{relative_error, widen};
@@ -9,28 +10,10 @@ use simdrnn::Isa;
 use simdrnn::reference::cells::{Step, step};
 use simdrnn::reference::nn::sigmoid;
 use simdrnn::reference::params::PassParams;
-use simdrnn::reference::{self, Cotangents, Inputs, Weights, transpose_batch_first};
+use simdrnn::reference::{self, Cotangents, Inputs, Weights};
 use simdrnn::rnn::{
     BackwardArgs, Cell, Direction, DropoutPosition, ForwardArgs, GradientFlow, Grads, Rnn, RnnConfig, Session, Tape,
 };
-
-/// Half the distance of neighbouring f32 values around 1: the relative error of one operation.
-const U: f64 = f32::EPSILON as f64 / 2.0;
-
-/// Errors of n operations have random signs and add up to at most `LAMBDA` sqrt(n) u but for a probability of
-/// 2 exp(-LAMBDA^2 / 2) (Higham and Mary, "A new approach to probabilistic rounding error analysis", 2019): 3e-8 a
-/// value here.
-const LAMBDA: f64 = 6.0;
-
-/// What forward may lose relative to a tensor's largest magnitude. A value of step t in layer l depends on all steps
-/// and layers before it. Each adds the errors of one chain of fused multiply-adds (input, state and bias deep) and of
-/// about ten more operations (activations, of 2 u each, and gates). A step neither shrinks nor grows them much: the
-/// weights here have singular values around 1 and activations slopes of at most 1.
-fn forward_bound(p: &Problem) -> f64 {
-    let c = &p.config;
-    let chain = (0..c.num_layers).map(|l| c.layer_input_size(l)).max().unwrap() + c.hidden_size + 10;
-    LAMBDA * ((p.seq_len.max(1) * c.num_layers * chain) as f64).sqrt() * U
-}
 
 /// Backward starts from forward's values and walks as far again, over chains as deep as all gates' rows; the products
 /// of a step multiply about four factors that forward has already made wrong. A weight's gradient is a sum over all
@@ -40,16 +23,6 @@ fn backward_bound(p: &Problem) -> f64 {
     let chain = c.cell.gates() * c.hidden_size + 10;
     let walk = p.seq_len.max(1) * c.num_layers * c.direction.count() * chain + p.batch * p.seq_len;
     4.0 * forward_bound(p) + LAMBDA * (walk as f64).sqrt() * U
-}
-
-/// The reference's inputs are time-major.
-fn time_major(p: &Problem, values: &[f32], features: usize) -> Vec<f64> {
-    let values = widen(values);
-    if p.config.batch_first { transpose_batch_first(&values, p.batch, p.seq_len, features) } else { values }
-}
-
-fn user_layout(p: &Problem, values: &[f64], features: usize) -> Vec<f64> {
-    if p.config.batch_first { transpose_batch_first(values, p.seq_len, p.batch, features) } else { values.to_vec() }
 }
 
 /// Which cotangents a loss has.

@@ -67,6 +67,40 @@ fn the_library_can_be_unloaded() {
     }
 }
 
+/// The same programs with each call that must succeed made again and again, its first, second, ... allocation failing,
+/// until it does: what they check is then that a failed call left everything fit for use, and their last check that all
+/// memory was given back.
+#[test]
+fn every_allocation_may_fail() {
+    let programs = sources("capi-tests", "c");
+    let failed = in_parallel(&programs, |source| {
+        let [shared, _] = link("c", &[&compile(source, "c99", &["-O1", "-DFAILING_ALLOCATIONS"])]);
+        let output = run_program(&shared, &[]);
+        let failed = output.lines().find_map(|l| l.strip_prefix("allocations failed ")).expect("a count");
+        assert!(output.ends_with(" failures 0\n"), "{}: {output}", source.display());
+        failed.parse::<usize>().unwrap()
+    });
+    let may_abort: Vec<String> = {
+        let header = read(&root().join("capi-tests/check.h"));
+        let line = header.lines().find(|l| l.contains("const parts[]")).expect("what may abort");
+        line.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let texts: Vec<String> = programs.iter().map(|p| read(p)).collect();
+    let (mut tried, mut excluded, mut left) = (0, vec![], vec![]);
+    for (name, is_fallible) in declared() {
+        let calls = [format!("OK({name}("), format!("RUNS_OUT({name}(")];
+        if may_abort.iter().any(|part| name.contains(part)) {
+            excluded.push(name);
+        } else if is_fallible && texts.iter().any(|t| calls.iter().any(|c| t.contains(c))) {
+            tried += 1;
+        } else if is_fallible {
+            left.push(name);
+        }
+    }
+    assert!(left.is_empty(), "never tried without memory: {left:?}");
+    println!("{} allocations failed in {tried} functions; not tried: {excluded:?}", failed.iter().sum::<usize>());
+}
+
 #[test]
 fn the_cpp_classes_work() {
     let classes = read(&root().join("include/simdrnn.hpp"));

@@ -121,7 +121,8 @@ pub fn sources(dir: &str, extension: &str) -> Vec<PathBuf> {
 pub fn compile(source: &Path, standard: &str, more: &[&str]) -> PathBuf {
     let language = if standard.starts_with("c++") { "c++" } else { "c" };
     // Folders have files of the same name.
-    let name = source.strip_prefix(root()).unwrap().with_extension("").display().to_string().replace('/', "-");
+    let mut name = source.strip_prefix(root()).unwrap().with_extension("").display().to_string().replace('/', "-");
+    name.extend(more.iter().filter_map(|flag| flag.strip_prefix("-D")));
     let object = workplace().join(format!("{name}.{language}.o"));
     let mut command = compiler(language);
     run(command.arg(format!("-std={standard}")).args(more).arg("-c").arg(source).arg("-o").arg(&object));

@@ -2,9 +2,12 @@
 //! unused or unreachable item here means nothing.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod bounds;
 #[cfg(target_os = "linux")]
 pub mod c;
 pub mod golden;
+#[cfg(target_os = "linux")]
+pub mod guarded;
 pub mod problem;
 pub mod random;
 pub mod sha256;
