@@ -5,6 +5,8 @@ use simdrnn::ErrorKind;
 use simdrnn::io::safetensors::{Finite, TensorFile};
 use simdrnn::io::vectors::{Format, ReadOptions};
 use simdrnn::nn::vectors::{FillOptions, Match, Unknown, WordVectors};
+use simdrnn::rnn::Session;
+use simdrnn::text::{ClassifierConfig, Dataset, LabelMode, TextClassifier, Tokenizer, Trainer, TrainerConfig};
 use std::path::PathBuf;
 
 fn path(name: &str) -> PathBuf {
@@ -228,4 +230,87 @@ fn unknown_words_get_what_was_asked() {
     // Five standard errors.
     assert!(mean.abs() < 5.0 * (12.5f64 / 8000.0).sqrt(), "{mean}");
     assert!((square - 12.5).abs() < 5.0 * 12.5 * (2.0f64 / 8000.0).sqrt(), "{square}");
+}
+
+#[test]
+fn a_classifier_starts_from_vectors_frozen_or_not() {
+    let texts = "cat\tкот видит Cat\ndog\tсобака zebra dog\n";
+    let (tokenizer, mode) = (Tokenizer { lowercase: true }, LabelMode::Single);
+    let (data, vocab) = Dataset::train_from(texts.as_bytes(), "texts", &tokenizer, mode, 1, 100).unwrap();
+    let config = ClassifierConfig { embedding_dim: 6, hidden_size: 4, dropout: 0.0, ..ClassifierConfig::default() };
+    let mut model = TextClassifier::new(&config, vocab, data.labels().to_vec(), 1).unwrap();
+    let counts = data.word_counts(model.vocab().len()).unwrap();
+    let (read, fill) = (ReadOptions::default(), FillOptions::default());
+    let coverage = model.load_embeddings(path("gensim.bin"), &read, Some(&counts), &fill).unwrap();
+    assert_eq!((coverage.words_found(), coverage.tokens_found(), coverage.tokens_missing()), (5, 5, 1));
+    let whole = WordVectors::open(path("gensim.bin"), &read).unwrap();
+    let cat = model.vocab().id("cat") as usize;
+    let before = model.embedding_mut().table().to_vec();
+    assert_eq!(before[cat * 6..][..6], *whole.vector(whole.find("cat").unwrap()).unwrap());
+    assert!(before[..6].iter().all(|v| *v == 0.0));
+
+    let mut trainer = Trainer::new(&model, &TrainerConfig::default(), Session::new()).unwrap();
+    model.embedding_mut().set_frozen(true);
+    let frozen = trainer.step(&mut model, &data, &[0, 1]).unwrap();
+    assert_eq!(model.embedding_mut().table(), before);
+    model.load_embeddings(path("gensim.bin"), &read, None, &fill).unwrap();
+    assert!(model.embedding_mut().is_frozen());
+    model.embedding_mut().set_frozen(false);
+    let free = trainer.step(&mut model, &data, &[0, 1]).unwrap();
+    assert_ne!(model.embedding_mut().table(), before);
+    assert!(free.grad_norm > frozen.grad_norm, "a frozen table adds nothing to the norm");
+
+    let e = model.load_embeddings(path("navec.tar"), &ReadOptions { dim: Some(5), ..read }, None, &fill);
+    assert!(e.is_ok(), "the classifier's size counts");
+    let config = ClassifierConfig { embedding_dim: 5, ..config };
+    let mut other = TextClassifier::new(&config, model.vocab().clone(), data.labels().to_vec(), 1).unwrap();
+    let e = other.load_embeddings(path("gensim.bin"), &ReadOptions::default(), None, &fill).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::ShapeMismatch);
+    assert!(e.message().contains("gensim.bin: vectors have 6 values, expected 5"), "{e}");
+}
+
+#[test]
+fn neighbours_are_the_same_however_they_are_found() {
+    let vectors = WordVectors::open(path("gensim.bin"), &ReadOptions::default()).unwrap();
+    let index = vectors.find("cat").unwrap();
+    let query = vectors.vector(index).unwrap();
+    let norm = |v: &[f32]| v.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    let mut expected: Vec<(usize, f64)> = (0..vectors.len())
+        .filter(|i| *i != index)
+        .map(|i| {
+            let row = vectors.vector(i).unwrap();
+            let dot: f64 = row.iter().zip(query).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            (i, dot / norm(row) / norm(query))
+        })
+        .collect();
+    expected.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let found = vectors.nearest(query, 5, &[index], None).unwrap();
+    for ((i, cosine), n) in expected.iter().zip(&found) {
+        assert_eq!(n.index, *i);
+        // Six products and their sum, two norms and two products with them, each rounded to f32.
+        assert!((f64::from(n.similarity) - cosine).abs() < 20.0 * f64::from(f32::EPSILON));
+        assert_eq!(vectors.similarity(index, *i).unwrap(), n.similarity);
+    }
+    let pool = simdrnn::Pool::new(3).unwrap();
+    assert_eq!(vectors.nearest(query, 5, &[index], Some(&pool)).unwrap(), found);
+    assert_eq!(vectors.analogy(&[index], &[], 5, Some(&pool)).unwrap().len(), 5);
+    assert!((vectors.similarity(index, index).unwrap() - 1.0).abs() < 1e-6);
+
+    // Enough rows for several threads.
+    let text: String = (0..40_000u32).map(|i| format!("w{i} {} {} {}\n", i % 7, i % 11, i % 13)).collect();
+    let many = read(text.as_bytes(), &ReadOptions::default()).unwrap();
+    let one = many.nearest(&[1.0, 2.0, 3.0], 50, &[5], None).unwrap();
+    assert_eq!(many.nearest(&[1.0, 2.0, 3.0], 50, &[5], Some(&pool)).unwrap(), one);
+    assert!(one.windows(2).all(|w| (w[0].similarity, w[1].index) >= (w[1].similarity, w[0].index)));
+
+    for (query, kind) in
+        [(&[1.0, 2.0][..], ErrorKind::ShapeMismatch), (&[1.0, f32::NAN, 0.0], ErrorKind::InvalidArgument)]
+    {
+        assert_eq!(many.nearest(query, 1, &[], None).unwrap_err().kind(), kind);
+    }
+    assert_eq!(many.nearest(&[0.0; 3], 1, &[], None).unwrap()[0].similarity, 0.0);
+    assert_eq!(
+        read(b"0 3\n", &ReadOptions::default()).unwrap().nearest(&[0.0; 3], 1, &[], None).unwrap_err().kind(),
+        ErrorKind::InvalidState
+    );
 }

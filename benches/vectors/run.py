@@ -3,8 +3,8 @@
     cargo build --release
     python3 -m venv target/vectors-venv
     target/vectors-venv/bin/pip install numpy gensim fasttext-wheel
-    target/vectors-venv/bin/python benches/vectors/run.py read     # MB/s and peak memory of each reader
-    target/vectors-venv/bin/python benches/vectors/run.py nearest  # queries a second on 10^6 x 300
+    target/vectors-venv/bin/python benches/vectors/run.py read [FILE ...]  # MB/s and peak memory of each reader
+    target/vectors-venv/bin/python benches/vectors/run.py nearest          # queries a second on 10^6 x 300
 
 Files are made once, in target/vectors-bench, from a seed. Each reader runs in a process of its own, in turns; the minimum
 counts. The file is in the page cache. A Python process without our reader takes about 10 MB, with NumPy and gensim 100 MB.
@@ -139,10 +139,13 @@ def reader_process(reader, path):
     os._exit(0)
 
 
-def compare_readers(rounds=3):
+NAMES = ["word2vec.bin", "word2vec.txt", "glove.txt", "glove.txt.gz", "fasttext.bin"]
+
+
+def compare_readers(names, rounds=3):
     make_files()
     print(f"{'file':14} {'MB':>6}  {'reader':9} {'s':>7} {'MB/s':>7} {'peak MB':>8} {'/ simdrnn':>9}")
-    for name in ["word2vec.bin", "word2vec.txt", "glove.txt", "glove.txt.gz", "fasttext.bin"]:
+    for name in names:
         path = FILES / name
         size = path.stat().st_size / 1e6
         readers = ["simdrnn", "gensim"] + (["fasttext"] if name == "fasttext.bin" else [])
@@ -219,8 +222,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["reader", reader, path]:
             reader_process(reader, path)
-        case ["read"]:
-            compare_readers()
+        case ["read", *names]:
+            compare_readers(names or NAMES)
         case ["files"]:
             make_files()
         case ["nearest"]:

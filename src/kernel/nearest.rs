@@ -16,6 +16,7 @@ const ROWS: usize = 4;
 
 /// The inner products of `query` with `R` rows.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "one number picks a vector of the sums and of every row")]
 fn dots<S: Ops, const R: usize>(s: S, query: &[f32], rows: [&[f32]; R]) -> [f32; R] {
     let len = query.len();
     rows.iter().for_each(|row| assert_eq!(row.len(), len));
@@ -24,8 +25,7 @@ fn dots<S: Ops, const R: usize>(s: S, query: &[f32], rows: [&[f32]; R]) -> [f32;
     let whole = len - len % CHAINS;
     let mut i = 0;
     while i < whole {
-        let mut lane = 0;
-        while lane < CHAINS / S::LANES {
+        for lane in 0..CHAINS / S::LANES {
             let at = i + lane * S::LANES;
             // SAFETY: `at + LANES <= whole <= len`, the length of all slices.
             let q = unsafe { s.load(query.as_ptr().add(at)) };
@@ -33,7 +33,6 @@ fn dots<S: Ops, const R: usize>(s: S, query: &[f32], rows: [&[f32]; R]) -> [f32;
                 // SAFETY: as above.
                 sums[r][lane] = s.fma(q, unsafe { s.load(rows[r].as_ptr().add(at)) }, sums[r][lane]);
             }
-            lane += 1;
         }
         i += CHAINS;
     }

@@ -111,10 +111,6 @@ impl<'a> Collector<'a> {
         self.dim
     }
 
-    pub(super) fn expected_dim(&self) -> Option<usize> {
-        self.options.dim
-    }
-
     /// Whether as many words have come as the caller wants to see.
     pub(super) fn is_full(&self) -> bool {
         self.options.limit.is_some_and(|limit| self.offered >= limit as u64)

@@ -7,7 +7,7 @@ use crate::io::Excerpt;
 use std::io::{self, Read};
 
 /// Bytes read at once.
-const BLOCK: usize = 1 << 20;
+const BLOCK: usize = 1 << 17;
 
 /// A source of bytes that knows where it is.
 pub(super) struct Input<'a> {

@@ -71,7 +71,7 @@ fn unescape(line: &str, word: &mut Vec<u8>) -> Result<()> {
     for part in parts {
         let byte = part.strip_prefix('x').and_then(|hex| hex.get(..2)).and_then(|hex| u8::from_str_radix(hex, 16).ok());
         word.push(byte.ok_or_else(|| err!(InvalidData, "an unknown escape, expected \\xHH"))?);
-        word.extend_from_slice(part[3..].as_bytes());
+        word.extend_from_slice(&part.as_bytes()[3..]);
     }
     Ok(())
 }

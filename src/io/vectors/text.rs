@@ -80,7 +80,7 @@ pub(super) fn read(input: &mut Input<'_>, shape: Option<(u64, usize)>, rows: &mu
         }
         let Some(line) = input.line(most)? else { break };
         if rows.dim() == 0 {
-            let dim = rows.expected_dim().unwrap_or_else(|| trailing_numbers(line));
+            let dim = trailing_numbers(line);
             ensure!(dim > 0, InvalidData, "line {number}: no numbers after the word");
             rows.start(Format::Glove, dim.min(MAX_DIM + 1), None, 2, None)?;
         }
