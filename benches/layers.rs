@@ -41,7 +41,7 @@ fn values(n: usize) -> Vec<f32> {
     (0..n).map(|i| ((i * 2_654_435_761) % 2001) as f32 / 1000.0 - 1.0).collect()
 }
 
-const CELLS: [Cell; 3] = [Cell::ElmanTanh, Cell::Lstm, Cell::Gru];
+const CELLS: [Cell; 4] = [Cell::ElmanTanh, Cell::ElmanRelu, Cell::Lstm, Cell::Gru];
 
 fn step(c: &mut Criterion) {
     let mut group = c.benchmark_group("step");
@@ -86,12 +86,17 @@ fn train(c: &mut Criterion) {
         let x = values(shape.steps * shape.batch * shape.input);
         let dy = values(shape.steps * shape.batch * shape.hidden);
         let (mut y, mut dx) = (dy.clone(), x.clone());
-        group.throughput(Throughput::Elements(3 * shape.operations()));
-        group.bench_function(BenchmarkId::from_parameter(shape.name()), |b| {
+        group.throughput(Throughput::Elements(shape.operations()));
+        group.bench_function(BenchmarkId::new("forward", shape.name()), |b| {
             b.iter(|| {
                 let batch = Batch::new(shape.batch, shape.steps);
                 let args = ForwardArgs { x: &x, y: Some(&mut y), ..ForwardArgs::default() };
                 rnn.forward_train(&mut session, &mut tape, &batch, args, DropoutPosition::default()).unwrap();
+            });
+        });
+        group.throughput(Throughput::Elements(2 * shape.operations()));
+        group.bench_function(BenchmarkId::new("backward", shape.name()), |b| {
+            b.iter(|| {
                 grads.zero();
                 let args = BackwardArgs { dy: Some(&dy), dx: Some(&mut dx), ..BackwardArgs::default() };
                 rnn.backward(&mut session, &tape, args, Some(&mut grads), None).unwrap();

@@ -137,6 +137,7 @@ static void training() {
   Optimizer optimizer;
   OK(optimizer.create(Optimizer::config(SRNN_OPTIMIZER_SGD)));
   OK(optimizer.set_lr(0.5));
+  OK(optimizer.set_pool({}));
   CHECK(optimizer.lr() == 0.5 && optimizer.step() == 0);
   OK(optimizer.begin_step());
   OK(optimizer.update(0, rnn, grads));

@@ -70,11 +70,16 @@ static void wrong_configurations(void) {
 static void steps(void) {
   srnn_optimizer_config config;
   srnn_optimizer *o = make(SRNN_OPTIMIZER_SGD, 0.5);
+  srnn_pool *pool = NULL;
   float p[N] = {1, 1, 1, 1};
   const float g[N] = {1, -1, 2, 0};
+  OK(srnn_pool_create(2, &pool, &err));
+  OK(srnn_optimizer_set_pool(o, pool, &err));
+  srnn_pool_destroy(pool);
   OK(srnn_optimizer_begin_step(o, &err));
   OK(srnn_optimizer_update(o, 0, p, N, g, N, &err));
   CHECK(p[0] == 0.5f && p[1] == 1.5f && p[2] == 0 && p[3] == 1 && srnn_optimizer_step(o) == 1);
+  OK(srnn_optimizer_set_pool(o, NULL, &err));
   OK(srnn_optimizer_set_lr(o, 0.25, &err));
   CHECK(srnn_optimizer_lr(o) == 0.25);
   OK(srnn_optimizer_begin_step(o, &err));
@@ -186,6 +191,7 @@ static void misuse(void) {
   BAD_ARGUMENT("lr", srnn_optimizer_set_lr(o, -1, &err));
   BAD_ARGUMENT("lr", srnn_optimizer_set_lr(o, (double)NAN, &err));
   CHECK(srnn_optimizer_lr(o) == 0.5);
+  IS_NULL("optimizer", srnn_optimizer_set_pool(NULL, NULL, &err));
   IS_NULL("optimizer", srnn_optimizer_begin_step(NULL, &err));
   BAD_STATE("begin_step", srnn_optimizer_update(o, 0, p, N, g, N, &err));
   BAD_STATE("begin_step", srnn_optimizer_update_rnn(o, 1, rnn, grads, &err));

@@ -174,24 +174,32 @@ SRNN_API srnn_status srnn_isa_choose(int32_t *isa, srnn_error *error);
  * Threads
  *
  * No thread is started unless a pool is made. A session that was created with a pool spreads its work over the pool's
- * threads; the number of threads changes no bit of a result.
+ * threads where there is enough of it; the number of threads changes no bit of a result.
+ *
+ * Any number of sessions and threads may share a pool: their calls take turns, except for those that are too small to be
+ * spread. In the child of a fork, pools of the parent have no threads: sessions that use one work on the caller's thread,
+ * and both may be destroyed; pools made in the child have theirs. docs/threads.md tells more.
  */
 
 /** Threads that sessions share. */
 typedef struct srnn_pool srnn_pool;
 
 /**
- * Starts `threads` threads, or, for 0, as many as the process may use at once. The caller destroys the pool; sessions
- * that use it keep its threads alive.
+ * Makes a pool for `threads` threads, or, for 0, as many as the process may use at once. The thread that calls with a
+ * session is one of them, so one fewer is started. The caller destroys the pool; sessions that use it keep its threads
+ * alive.
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for more than 1024 threads; SRNN_ERROR_OUT_OF_MEMORY if they cannot be started.
  */
 SRNN_API srnn_status srnn_pool_create(size_t threads, srnn_pool **pool, srnn_error *error);
 
-/** Destroys a pool; its threads end with the last session that uses them. NULL is allowed. */
+/**
+ * Destroys a pool; its threads end with the last session that uses them. The call that destroys the last of them returns
+ * when the threads have ended: then the library may be unloaded. NULL is allowed.
+ */
 SRNN_API void srnn_pool_destroy(srnn_pool *pool);
 
-/** Number of threads; 0 for NULL. */
+/** Number of threads, the caller's included; 0 for NULL. */
 SRNN_API size_t srnn_pool_threads(const srnn_pool *pool);
 
 /* ----------------------------------------------------------------------------------------------------
@@ -1204,6 +1212,12 @@ SRNN_API double srnn_optimizer_lr(const srnn_optimizer *optimizer);
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for one that is negative or not finite.
  */
 SRNN_API srnn_status srnn_optimizer_set_lr(srnn_optimizer *optimizer, double lr, srnn_error *error);
+
+/**
+ * Spreads large updates, and the packing of the updated weights, over the threads of `pool` from now on; NULL for the
+ * caller's thread alone. The pool may be destroyed before the optimizer. The number of threads changes no bit.
+ */
+SRNN_API srnn_status srnn_optimizer_set_pool(srnn_optimizer *optimizer, const srnn_pool *pool, srnn_error *error);
 
 /** Steps begun so far; 0 for NULL. */
 SRNN_API uint64_t srnn_optimizer_step(const srnn_optimizer *optimizer);

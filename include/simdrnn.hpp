@@ -422,6 +422,10 @@ class Optimizer : public Handle<srnn_optimizer, srnn_optimizer_destroy> {
   Status set_lr(double lr) {
     return Status::of([&](srnn_error *e) { srnn_optimizer_set_lr(get(), lr, e); });
   }
+  /** Without a pool, updates use no other thread than the caller's. */
+  Status set_pool(const Pool &pool) {
+    return Status::of([&](srnn_error *e) { srnn_optimizer_set_pool(get(), pool.get(), e); });
+  }
   Status save_safetensors(const char *path) const {
     return Status::of([&](srnn_error *e) { srnn_optimizer_save_safetensors(get(), path, e); });
   }

@@ -46,6 +46,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// Builds an error from format arguments; text beyond the capacity is cut at a character boundary.
+    #[cold]
+    #[inline(never)]
     pub fn new(kind: ErrorKind, args: fmt::Arguments<'_>) -> Self {
         let mut error = Self { kind, len: 0, text: [0; MESSAGE_CAPACITY] };
         // Writing into `Error` cannot fail; a failing Display of an argument only shortens the text.
@@ -129,9 +131,14 @@ pub(crate) fn product(what: &str, factors: &[usize]) -> Result<usize> {
 }
 
 /// Checks a buffer's length against the expected number of values.
+#[inline]
 pub(crate) fn check_len(what: &str, found: usize, expected: usize) -> Result<()> {
-    ensure!(found == expected, ShapeMismatch, "{what} has {found} values, expected {expected}");
-    Ok(())
+    #[cold]
+    #[inline(never)]
+    fn mismatch(what: &str, found: usize, expected: usize) -> Error {
+        err!(ShapeMismatch, "{what} has {found} values, expected {expected}")
+    }
+    if found == expected { Ok(()) } else { Err(mismatch(what, found, expected)) }
 }
 
 #[cfg(test)]

@@ -1,222 +1,16 @@
 //! The C ABI from C and C++: every program of `capi-tests/` and `examples/{c,cpp}` is compiled without warnings, linked to
-//! the shared and to the static library, and run.
-//!
-//! The compilers are `CC` and `CXX`, else the linker that Cargo uses for the target, else `cc` and `c++`. Programs run
-//! under Cargo's runner for the target, if there is one, so all of this works under emulation. `SIMDRNN_CFLAGS` and
-//! `SIMDRNN_RUNNER` add flags and another runner, for sanitizers and valgrind.
+//! the shared and to the static library, and run. `tests/common/c.rs` says with which tools.
 #![cfg(target_os = "linux")]
 
+mod common;
+
 use std::collections::BTreeSet;
-use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Mutex, OnceLock};
 
-const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
-/// What rustc's `native-static-libs` asks for.
-const STATIC_LIBS: [&str; 7] = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc"];
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
-
-/// The value of Cargo's configuration `what` (LINKER, RUNNER) for this target.
-fn cargo_target(what: &str) -> Option<String> {
-    let name = format!("CARGO_TARGET_{}_UNKNOWN_LINUX_GNU_{what}", env::consts::ARCH.to_uppercase());
-    env::var(name).ok().filter(|v| !v.is_empty())
-}
-
-fn words(variable: &str) -> Vec<String> {
-    env::var(variable).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
-}
-
-/// A compiler call with the flags of all of them.
-fn compiler(language: &str) -> Command {
-    let linker = cargo_target("LINKER").filter(|l| l.ends_with("gcc"));
-    let name = if language == "c" {
-        env::var("CC").ok().or(linker).unwrap_or("cc".into())
-    } else {
-        let linker = linker.map(|l| format!("{}g++", l.strip_suffix("gcc").unwrap()));
-        env::var("CXX").ok().or(linker).unwrap_or("c++".into())
-    };
-    let flags = words("SIMDRNN_CFLAGS");
-    let mut name = name.split_whitespace();
-    let mut command = Command::new(name.next().expect("a compiler's name"));
-    command.args(name).args(WARNINGS).arg("-g").arg("-I").arg(root().join("include")).args(flags);
-    not_emulated(&mut command);
-    command
-}
-
-/// Compilers run on the machine itself, which must not look for its libraries where an emulated program does.
-fn not_emulated(tool: &mut Command) {
-    if cargo_target("RUNNER").is_some() {
-        tool.env_remove("LD_LIBRARY_PATH");
-    }
-}
-
-/// Runs a command to its end and returns what it printed; a failure fails the test.
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{text}{errors}", output.status);
-    text
-}
-
-/// Runs a program that was built for the target.
-fn run_program(program: &Path, arguments: &[&Path]) -> String {
-    let mut runner = words("SIMDRNN_RUNNER");
-    if let Some(cargo) = cargo_target("RUNNER") {
-        runner.extend(cargo.split_whitespace().map(str::to_owned));
-    }
-    runner.push(program.to_str().unwrap().to_owned());
-    // Programs that write files write them where only they do.
-    let directory = workplace().join(format!("{}.directory", program.file_name().unwrap().to_str().unwrap()));
-    fs::create_dir_all(&directory).unwrap();
-    run(Command::new(&runner[0]).args(&runner[1..]).args(arguments).current_dir(directory))
-}
-
-/// The part of the version that names the ABI.
-fn abi() -> String {
-    match env!("CARGO_PKG_VERSION_MAJOR") {
-        "0" => concat!("0.", env!("CARGO_PKG_VERSION_MINOR")).to_owned(),
-        major => major.to_owned(),
-    }
-}
-
-/// Where programs are built, with the libraries under the names they are installed with.
-fn workplace() -> &'static Path {
-    static READY: OnceLock<PathBuf> = OnceLock::new();
-    READY.get_or_init(|| {
-        let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("c_programs_{}", env::consts::ARCH));
-        fs::create_dir_all(&dir).unwrap();
-        // Cargo has built all crate types of the library for this test, beside its executable.
-        let built = env::current_exe().unwrap().parent().unwrap().to_owned();
-        for (from, to) in [("so", "so"), ("so", &*format!("so.{}", abi())), ("a", "a")] {
-            let (from, to) = (built.join(format!("libsimdrnn.{from}")), dir.join(format!("libsimdrnn.{to}")));
-            assert!(from.exists(), "{} does not exist", from.display());
-            let _ = fs::remove_file(&to);
-            std::os::unix::fs::symlink(from, to).unwrap();
-        }
-        dir
-    })
-}
-
-fn sources(dir: &str, extension: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(root().join(dir)).unwrap().map(|e| e.unwrap().path());
-    let mut paths: Vec<_> = entries.filter(|p| p.extension().is_some_and(|e| e == extension)).collect();
-    paths.sort();
-    assert!(!paths.is_empty(), "no {extension} files in {dir}");
-    paths
-}
-
-fn compile(source: &Path, standard: &str, more: &[&str]) -> PathBuf {
-    let language = if standard.starts_with("c++") { "c++" } else { "c" };
-    // Folders have files of the same name.
-    let name = source.strip_prefix(root()).unwrap().with_extension("").display().to_string().replace('/', "-");
-    let object = workplace().join(format!("{name}.{language}.o"));
-    let mut command = compiler(language);
-    run(command.arg(format!("-std={standard}")).args(more).arg("-c").arg(source).arg("-o").arg(&object));
-    object
-}
-
-/// Links the objects to the shared and to the static library.
-fn link(language: &str, objects: &[&Path]) -> [PathBuf; 2] {
-    let name = objects[0].file_stem().unwrap().to_str().unwrap();
-    let dir = workplace();
-    [false, true].map(|is_static| {
-        let program = dir.join(format!("{name}.{}", if is_static { "static" } else { "shared" }));
-        let mut command = compiler(language);
-        command.args(objects).arg("-o").arg(&program);
-        if is_static {
-            command.arg(dir.join("libsimdrnn.a")).args(STATIC_LIBS);
-        } else {
-            command
-                .arg("-L")
-                .arg(dir)
-                .arg("-lsimdrnn")
-                .arg(format!("-Wl,-rpath,{}", dir.display()))
-                .args(["-lpthread", "-lm"]);
-        }
-        run(&mut command);
-        program
-    })
-}
-
-/// Calls `work` for all items on a few threads.
-fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(items.len());
-    let (next, results) = (Mutex::new(0..items.len()), Mutex::new(Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let Some(i) = next.lock().unwrap().next() else { break };
-                    let result = work(&items[i]);
-                    results.lock().unwrap().push((i, result));
-                }
-            });
-        }
-    });
-    let mut results = results.into_inner().unwrap();
-    results.sort_by_key(|(i, _)| *i);
-    results.into_iter().map(|(_, r)| r).collect()
-}
-
-/// The functions that the header declares, and whether each takes an srnn_error.
-fn declared() -> Vec<(String, bool)> {
-    let header = read(&root().join("include/simdrnn.h"));
-    let prototypes = header.split("\nSRNN_API ").skip(1).map(|p| p.split(';').next().unwrap());
-    let name = |p: &str| p.split('(').next().unwrap().rsplit([' ', '*']).next().unwrap().to_owned();
-    prototypes.map(|p| (name(p), p.contains("srnn_error *"))).collect()
-}
-
-/// Symbols that `nm` with `args` lists for `file`.
-fn symbols(args: &[&str], file: &Path) -> BTreeSet<String> {
-    let nm = env::var("NM").unwrap_or("nm".into());
-    let mut nm = Command::new(nm);
-    not_emulated(&mut nm);
-    let listing = run(nm.args(args).arg(file));
-    listing.lines().map(|l| l.split_whitespace().last().unwrap().to_owned()).collect()
-}
-
-#[test]
-fn headers_compile_alone() {
-    let standards = [("simdrnn.h", "c99"), ("simdrnn.h", "c11"), ("simdrnn.h", "c++17"), ("simdrnn.h", "c++20")];
-    for (header, standard) in standards.into_iter().chain([("simdrnn.hpp", "c++17"), ("simdrnn.hpp", "c++20")]) {
-        let language = if standard.starts_with("c++") { "c++" } else { "c" };
-        let twice = workplace().join(format!("twice.{header}.{standard}.{language}"));
-        fs::write(&twice, format!("#include \"{header}\"\n#include \"{header}\"\n")).unwrap();
-        let mut command = compiler(language);
-        command.arg(format!("-std={standard}")).args(["-Wconversion", "-fsyntax-only", "-x", language]);
-        run(command.arg(twice));
-    }
-}
-
-#[test]
-fn the_library_exports_what_the_header_declares() {
-    let header: BTreeSet<String> = declared().into_iter().map(|(name, _)| name).collect();
-    let library = symbols(&["-D", "--defined-only"], &workplace().join("libsimdrnn.so"));
-    assert!(header.iter().all(|name| name.starts_with("srnn_")), "{header:?}");
-    let missing: Vec<_> = header.difference(&library).collect();
-    let stray: Vec<_> = library.difference(&header).collect();
-    assert!(missing.is_empty() && stray.is_empty(), "not exported: {missing:?}; not declared: {stray:?}");
-    println!("{} functions exported", header.len());
-}
-
-#[test]
-fn the_library_is_named_after_its_abi() {
-    let mut readelf = Command::new(env::var("READELF").unwrap_or("readelf".into()));
-    not_emulated(&mut readelf);
-    let dynamic = run(readelf.args(["-d", "--wide"]).arg(workplace().join("libsimdrnn.so")));
-    let soname = dynamic.lines().find(|l| l.contains("(SONAME)")).expect("a SONAME");
-    assert!(soname.ends_with(&format!("[libsimdrnn.so.{}]", abi())), "{soname}");
-}
+use common::c::{
+    cargo_target, compile, compiler, declared, in_parallel, link, read, root, run, run_program, sources, symbols,
+    workplace,
+};
 
 #[test]
 fn c_programs_pass() {
@@ -258,6 +52,19 @@ fn c_programs_pass() {
     let exported = declared.len();
     let used = declared.iter().filter(|(name, _)| used.contains(name)).count();
     println!("{exported} functions exported, {used} used, {} misuse cases, {} checks", sum(|c| c.1), sum(|c| c.0));
+}
+
+/// Programs that load the library themselves.
+#[test]
+fn the_library_can_be_unloaded() {
+    let library = workplace().join("libsimdrnn.so");
+    for source in sources("capi-tests/unlinked", "c") {
+        let object = compile(&source, "gnu99", &[]);
+        let program = object.with_extension("program");
+        run(compiler("c").arg(&object).arg("-o").arg(&program).args(["-ldl", "-lpthread"]));
+        let output = run_program(&program, &[&library]);
+        assert!(output.starts_with("unloaded"), "{output}");
+    }
 }
 
 #[test]

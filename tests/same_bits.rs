@@ -281,6 +281,45 @@ fn streams_are_the_whole() {
     });
 }
 
+/// Single steps and blocks in any order, and states that move to another stream in between. Streams of few lanes take
+/// single steps on a path of their own.
+#[test]
+fn streams_of_few_lanes_go_on_whatever_comes_between() {
+    let mut r = SplitMix64::new(9);
+    for (cell, projection) in variants() {
+        for lanes in 1..=3 {
+            let mut config = RnnConfig { num_layers: 2, ..RnnConfig::new(cell, 3, 35) };
+            config.proj_size = if projection { 18 } else { 0 };
+            let p = Problem::random(&mut r, &config, lanes, 24, None);
+            for isa in Isa::available() {
+                let rnn = p.model(isa);
+                let expected = p.forward(&rnn, &mut Session::new());
+                let (input, output) = (lanes * config.input_size, lanes * config.output_size());
+                let mut found = Outputs { y: vec![f32::NAN; p.dy.len()], hn: p.h0.clone(), cn: p.c0.clone() };
+                let mut stream = Stream::new(&rnn, lanes).unwrap();
+                stream.set_state(Some(&p.h0), p.is_lstm().then_some(&p.c0[..])).unwrap();
+                let mut start = 0;
+                while start < p.seq_len {
+                    let steps = if r.between(0, 2) > 0 { 1 } else { r.between(0, (p.seq_len - start).min(3)) };
+                    let x = &p.x[start * input..(start + steps) * input];
+                    let y = &mut found.y[start * output..(start + steps) * output];
+                    match steps {
+                        1 => stream.step(&rnn, x, y).unwrap(),
+                        _ => stream.process(&rnn, steps, x, Some(y)).unwrap(),
+                    }
+                    start += steps;
+                    stream.state(Some(&mut found.hn), p.is_lstm().then_some(&mut found.cn[..])).unwrap();
+                    if r.between(0, 2) == 0 {
+                        stream = Stream::new(&rnn, lanes).unwrap();
+                        stream.set_state(Some(&found.hn), p.is_lstm().then_some(&found.cn[..])).unwrap();
+                    }
+                }
+                found.assert_same_bits(&expected, &format!("{} on {}, streamed", p.describe(), isa.name()));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_stream_without_outputs_and_with_reset_lanes() {
     for isa in Isa::available() {
@@ -388,27 +427,35 @@ fn threads_change_nothing() {
     }
 }
 
-/// Layers wide enough that threads have something to share, with rows for more than one block.
+/// Layers wide enough that threads have something to share, with rows for more than one block; batches from one sequence
+/// on, which threads share by units or layers, to many. More threads than processors, too.
 #[test]
 fn threads_change_nothing_where_there_is_work_to_split() {
     let mut r = SplitMix64::new(4);
     for (v, (cell, projection)) in variants().into_iter().enumerate() {
-        let mut config = RnnConfig::new(cell, 70, 150);
-        config.direction = DIRECTIONS[v % 3];
-        config.num_layers = 2;
-        config.proj_size = if projection { 90 } else { 0 };
-        let lengths = random_lengths(&mut r, 19, 17);
-        let p = Problem::random(&mut r, &config, 19, 17, Some(lengths));
-        let isa = Isa::available().last().unwrap();
-        let (out, gradients) = p.run(isa);
-        for threads in [2, 3] {
-            let what = format!("{} on {}, {threads} threads", p.describe(), isa.name());
-            let mut session = Session::with_pool(&Pool::new(threads).unwrap());
-            let (found, found_gradients) = train(&p, isa, &mut session, &mut Tape::new());
-            found.assert_same_bits(&out, &what);
-            found_gradients.assert_same_bits(&gradients, &what);
-            p.forward(&p.model(isa), &mut session).assert_same_bits(&out, &what);
-            assert_eq!(norms(&p, isa, &mut session), norms(&p, isa, &mut Session::new()), "{what}: norms");
+        for (i, batch) in [1, 2, 5, 19].into_iter().enumerate() {
+            let mut config = RnnConfig::new(cell, 70, 150);
+            config.direction = DIRECTIONS[(v + i) % 3];
+            config.num_layers = 2 + (v + 2 * i) % 3;
+            config.proj_size = if projection { 90 } else { 0 };
+            config.batch_first = i % 2 == 1;
+            config.dropout = if i == 3 { 0.4 } else { 0.0 };
+            let seq_len = 17 + 100 / batch;
+            let lengths = (batch > 1).then(|| random_lengths(&mut r, batch, seq_len));
+            let p = Problem::random(&mut r, &config, batch, seq_len, lengths);
+            let isa = Isa::available().last().unwrap();
+            let (out, gradients) = p.run(isa);
+            let plain = p.forward(&p.model(isa), &mut Session::new());
+            let plain_norms = norms(&p, isa, &mut Session::new());
+            for threads in [2, 3, 5, 8] {
+                let what = format!("{} on {}, {threads} threads", p.describe(), isa.name());
+                let mut session = Session::with_pool(&Pool::new(threads).unwrap());
+                let (found, found_gradients) = train(&p, isa, &mut session, &mut Tape::new());
+                found.assert_same_bits(&out, &what);
+                found_gradients.assert_same_bits(&gradients, &what);
+                p.forward(&p.model(isa), &mut session).assert_same_bits(&plain, &what);
+                assert_eq!(norms(&p, isa, &mut session), plain_norms, "{what}: norms");
+            }
         }
     }
 }

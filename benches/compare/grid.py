@@ -68,6 +68,15 @@ class Case:
         return once * self.tokens * (3 if self.train or self.mode == "classifier" else 1)
 
     @property
+    def hoisted_flops(self) -> int:
+        """The part of `flops` that can be one product over all steps: the input's, if there is more than one step."""
+        return self.flops * self.input // (self.input + self.hidden) if self.mode != "dense" and self.steps > 1 else 0
+
+    @property
+    def family(self) -> str:
+        return self.name.split("-")[0]
+
+    @property
     def weight_bytes(self) -> int:
         """Bytes that one step must read: the recurrent weights, and the input weights too if steps come one by one."""
         if self.mode == "dense":
@@ -77,7 +86,7 @@ class Case:
 
     @property
     def bound_by_reads(self) -> bool:
-        return self.batch == 1 and self.layers == self.directions == 1
+        return self.batch == 1 and self.layers == self.directions == 1 and not self.train
 
     @property
     def bytes_read(self) -> int:
@@ -117,11 +126,13 @@ def grid() -> list[Case]:
         add("train", kind, "train", 50, 32, square(128, 256))
         add("train", kind, "train", 50, 64, square(512))
     add("train-bi2", "lstm", "train", 50, 32, [(300, 128)], layers=2, directions=2)
-    add("len", "lstm", "infer-len", 50, 32, square(256))
-    add("len", "gru", "infer-len", 50, 32, square(256))
+    for kind in ("lstm", "gru", "rnn"):
+        add("full", kind, "infer", 50, 32, square(256))
+        add("len", kind, "infer-len", 50, 32, square(256))
+        add("trainlen", kind, "train-len", 50, 32, square(256))
+    add("full-bi", "gru", "infer", 50, 32, square(128), directions=2)
     add("len-bi", "gru", "infer-len", 50, 32, square(128), directions=2)
-    add("trainlen", "lstm", "train-len", 50, 32, square(256))
-    add("trainlen", "gru", "train-len", 50, 32, square(256))
+    add("train-bi", "gru", "train", 50, 32, square(128), directions=2)
     add("trainlen-bi", "gru", "train-len", 50, 32, square(128), directions=2)
     cases.append(
         Case("classifier", "lstm", "classifier", 30, 32, 64, 64, directions=2, classes=8, words=2000, batches=8)
@@ -134,6 +145,10 @@ def grid() -> list[Case]:
             add("odd", kind, "infer", 25, batch, square(hidden), f"-b{batch}")
     for kind, hidden, batch in (("rnn", 10, 90), ("lstm", 33, 7), ("gru", 129, 90), ("lstm", 300, 2), ("gru", 511, 7)):
         add("odd-train", kind, "train", 25, batch, square(hidden), f"-b{batch}")
+    add("odd-len", "gru", "infer-len", 25, 7, [(50, 33)], "-b7")
+    add("odd-len", "lstm", "infer-len", 25, 90, [(33, 300)], "-b90")
+    add("odd-trainlen", "rnn", "train-len", 25, 90, [(7, 129)], "-b90")
+    add("odd-trainlen", "lstm", "train-len", 25, 7, [(129, 300)], "-b7")
 
     for m, n, k in (
         (1, 256, 64),
@@ -153,14 +168,24 @@ def grid() -> list[Case]:
     return cases
 
 
+def whole(case: str) -> str | None:
+    """For a case with lengths, the one of the same shape where all sequences are of full length."""
+    family, _, rest = case.partition("-")
+    twin = {"len": "full", "trainlen": "train"}.get(family)
+    return f"{twin}-{rest}" if twin else None
+
+
 def curves() -> list[Case]:
-    """Sizes on a scale: hidden size 16 to 2048 at batch 64 and batch 1, and batch 1 to 256 at hidden size 256."""
+    """Sizes on a scale: hidden sizes 16 to 2048 and their neighbours at batch 1 and 64, batches 1 to 256 at hidden
+    size 256."""
     cases = []
     for kind in GATES:
-        for hidden in (16, 32, 64, 128, 256, 512, 1024, 2048):
-            steps = 50 if hidden <= 256 else 10
-            cases.append(Case(f"hidden-{kind}-{hidden}", kind, "infer", steps, 64, hidden, hidden))
+        for hidden in (h for power in range(4, 12) for h in (2**power, 2**power + 1) if h <= 2048):
+            steps = 50 if hidden < 300 else 10
+            cases.append(Case(f"hidden-seq1-{kind}-{hidden}", kind, "infer", steps, 1, hidden, hidden))
+            cases.append(Case(f"hidden-batch-{kind}-{hidden}", kind, "infer", steps, 64, hidden, hidden))
             cases.append(Case(f"hidden-train-{kind}-{hidden}", kind, "train", steps, 64, hidden, hidden))
         for batch in (1, 2, 4, 8, 16, 32, 64, 128, 256):
-            cases.append(Case(f"batch-{kind}-{batch}", kind, "infer", 50, batch, 256, 256))
+            cases.append(Case(f"batch-infer-{kind}-{batch}", kind, "infer", 50, batch, 256, 256))
+            cases.append(Case(f"batch-train-{kind}-{batch}", kind, "train", 50, batch, 256, 256))
     return cases

@@ -6,6 +6,7 @@ import random
 import numpy as np
 
 from grid import Case
+from participants import OURS
 
 TOLERANCE = 1e-4  # of the largest value of a result
 
@@ -60,10 +61,21 @@ def write_texts(case: Case, save) -> None:
     save("extents.u64", np.array([case.words, case.classes, case.batches]))
 
 
-def disagreement(case: Case, folder: pathlib.Path, ours: str, peer: str) -> str | None:
+def results(folder: pathlib.Path) -> set[pathlib.Path]:
+    """What participants wrote: NAME.RESULT.f32."""
+    return set(folder.glob("*.*.f32"))
+
+
+def held(case: Case, folder: pathlib.Path, participant: str) -> int:
+    """Bytes of inputs that a participant's process keeps; ours keeps the weights that an optimizer would have made."""
+    parameters = {"embedding.f32", "dense.f32"} | (set() if participant == OURS and case.train else {"w.f32"})
+    return sum(p.stat().st_size for p in set(folder.iterdir()) - results(folder) if p.name not in parameters)
+
+
+def disagreement(case: Case, folder: pathlib.Path, peer: str) -> str | None:
     """What in the peer's results differs from ours, or None."""
     checked = []
-    for path in sorted(folder.glob(f"{ours}.*.f32")):
+    for path in sorted(folder.glob(f"{OURS}.*.f32")):
         result = path.name.split(".")[-2]
         other = folder / f"{peer}.{result}.f32"
         if not other.exists():

@@ -188,6 +188,15 @@ def cores() -> list[int]:
     return list(chosen.values())
 
 
+def cache_sizes() -> list[int]:
+    """Bytes of the data caches that one core has, by level."""
+    sizes = []
+    for index in sorted(pathlib.Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        if (index / "type").read_text().strip() != "Instruction":
+            sizes.append(1024 * int((index / "size").read_text().strip().rstrip("K")))
+    return sizes
+
+
 def tool_version(*command: str) -> str:
     """The first line of what a command says, if it exists and knows."""
     if not shutil.which(command[0]):

@@ -101,10 +101,10 @@ def with_openvino(p: Problem, threads: int) -> Call:
     proto, feeds = model(p)
     core = openvino.Core()
     settings = {
+        "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         "INFERENCE_PRECISION_HINT": "f32",
-        "ENABLE_CPU_PINNING": False,
     }
     request = core.compile_model(core.read_model(proto.SerializeToString()), "CPU", settings).create_infer_request()
     for name, value in feeds.items():

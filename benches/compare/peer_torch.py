@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from peers import Call, Problem, Skip
 
 LAYERS = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
+CELLS = {"rnn": torch.nn.RNNCell, "gru": torch.nn.GRUCell, "lstm": torch.nn.LSTMCell}
 
 
 def load(name: str, threads: int) -> tuple[str, Callable[[Problem], Call]]:
@@ -40,6 +41,8 @@ def prepare(p: Problem, padded: bool) -> Call:
         return dense(p)
     if p.mode == "classifier":
         return classifier(p)
+    if p.mode == "step":
+        return step(p)
     model = layers(p)
     x = torch.from_numpy(p.read("x.f32", p.steps, p.batch, p.input))
     states = [
@@ -82,6 +85,23 @@ def prepare(p: Problem, padded: bool) -> Call:
     p.write("dw", np.concatenate([w.grad.numpy().ravel() for w in model.parameters()]))
     p.write("dh0", states[0].grad.numpy())
     return train
+
+
+def step(p: Problem) -> Call:
+    """A cell on its own: less time than a layer over a sequence of one."""
+    cell = CELLS[p.kind](p.input, p.hidden)
+    fill(cell.parameters(), p.read("w.f32"))
+    x = torch.from_numpy(p.read("x.f32", p.batch, p.input))
+    states = [torch.from_numpy(p.read(f"{n}.f32", p.batch, p.hidden)) for n in ("h0", "c0")[: 1 + (p.kind == "lstm")]]
+    state = tuple(states) if p.kind == "lstm" else states[0]
+
+    def call() -> torch.Tensor:
+        with torch.inference_mode():
+            return cell(x, state)
+
+    y = call()
+    p.write("y", (y[0] if p.kind == "lstm" else y).numpy())
+    return call
 
 
 def dense(p: Problem) -> Call:

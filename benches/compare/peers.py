@@ -1,5 +1,7 @@
 """A participant in Python: answers the requests that native/worker.hpp describes. usage: peers.py NAME THREADS"""
 
+import ctypes
+import gc
 import json
 import os
 import pathlib
@@ -76,6 +78,32 @@ def burst(call: Call, inner: int, seconds: float) -> list[float]:
     return times
 
 
+def resident(field: str) -> int:
+    """Bytes of this process in memory: VmRSS now or VmHWM at the peak."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return next(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith(field + ":"))
+
+
+def trim() -> None:
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+def peak(call: Call) -> int:
+    trim()
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    run(call, 2)
+    return resident("VmHWM")
+
+
+def fork() -> bool:
+    """In the child, True. In the parent, False, when the child has ended."""
+    child = os.fork()
+    if child and (status := os.waitpid(child, 0)[1]):
+        raise RuntimeError(f"the child failed with status {status}")
+    return not child
+
+
 def load(name: str, threads: int) -> tuple[str, Callable[[Problem], Call]]:
     """The version of a peer and the function that prepares its call."""
     if name.startswith("torch"):
@@ -102,14 +130,24 @@ def main() -> None:
 
     version, prepare = load(name, threads)
     answer(version=version)
-    call, inner = None, 1
+    call, inner, before = None, 1, 0
     for line in sys.stdin:
         try:
             if line.startswith("prepare"):
                 call = None
+                trim()
+                before = resident("VmRSS")
                 call = prepare(parse(line.strip(), name))
                 inner = samples(call)
                 answer(ok=True)
+            elif line == "memory\n":
+                answer(grown=max(0, peak(call) - before))
+            elif line == "fork\n":
+                if fork():
+                    answer(ok=True)
+            elif line == "end\n":
+                answer(ok=True)
+                os._exit(0)
             else:
                 answer(times=burst(call, inner, float(line.split()[1]) * 1e-3))
         except Skip as skip:

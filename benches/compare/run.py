@@ -18,14 +18,14 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--threads", default="1", help="numbers of threads, comma separated (default: 1)")
     parser.add_argument(
-        "--peers", default=",".join(PEERS), help=f"comma separated, or none (default: {','.join(PEERS)})"
+        "--peers", help=f"comma separated, or none (default: {','.join(PEERS)}; with --curves: none)"
     )
     parser.add_argument(
         "--seconds", type=float, default=1.0, help="time for each participant in each case (default: 1)"
     )
     parser.add_argument("--isa", choices=["avx2"], help="limit everybody to an instruction set")
     parser.add_argument(
-        "--curves", action="store_true", help="our own fraction of the peak over sizes, instead of the cases"
+        "--curves", action="store_true", help="fractions of the peak over sizes, instead of the cases"
     )
     parser.add_argument("--install", action="store_true", help="install Debian packages of peers first (as root)")
     parser.add_argument("--list", action="store_true", help="print the cases' names")
@@ -48,7 +48,8 @@ def in_venv(peers: list[str]) -> None:
 
 def main() -> None:
     args = arguments()
-    peers = [] if args.curves or args.peers == "none" else args.peers.split(",")
+    chosen = args.peers or ("none" if args.curves else ",".join(PEERS))
+    peers = [] if chosen == "none" else chosen.split(",")
     unknown = set(peers) - set(PEERS)
     if unknown:
         raise SystemExit(f"unknown peers: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")

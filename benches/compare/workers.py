@@ -1,5 +1,6 @@
 """Participants as processes: asked one at a time, stopped while others are measured."""
 
+import ctypes
 import json
 import os
 import pathlib
@@ -15,6 +16,15 @@ class WorkerError(Exception):
     """The process ended or gave no answer."""
 
 
+PR_SET_PDEATHSIG = 1
+
+
+def prepare_child(cpus: list[int]) -> None:
+    """Binds it to CPUs, and lets it die with its parent: a stopped process would never notice."""
+    os.sched_setaffinity(0, cpus)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Worker:
     """A process that answers each line with a line of JSON. Between requests it is stopped (SIGSTOP), so that no thread
     of it spins while another participant is measured."""
@@ -28,7 +38,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=log.open("a"),
             env=environment,
-            preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+            preexec_fn=lambda: prepare_child(cpus),
         )
         self.buffer = b""
         self.version = ""

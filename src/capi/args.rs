@@ -1,6 +1,6 @@
 //! Pointers that come in: NULL, alignment, extent and overlap are checked before a slice is made.
 
-use crate::error::{Result, ensure, err};
+use crate::error::{Error, Result, ensure, err};
 use std::ffi::{CStr, c_char};
 use std::mem::MaybeUninit;
 use std::path::Path;
@@ -11,7 +11,8 @@ const MOST: usize = 12;
 /// The arrays of one call. Each is checked as it comes in, also against those before it: memory that the call writes must
 /// not overlap any other array.
 pub(super) struct Arrays {
-    spans: [Span; MOST],
+    /// The first `count` are there.
+    spans: [MaybeUninit<Span>; MOST],
     count: usize,
 }
 
@@ -25,13 +26,14 @@ struct Span {
 
 impl Arrays {
     pub(super) fn new() -> Self {
-        Self { spans: [Span { name: "", start: 0, end: 0, written: false }; MOST], count: 0 }
+        Self { spans: [const { MaybeUninit::uninit() }; MOST], count: 0 }
     }
 
     /// An array that the call reads; NULL with length 0 is an empty one.
     ///
     /// # Safety
     /// `ptr` is NULL or points to `len` values that live and do not change until the call returns.
+    #[inline]
     pub(super) unsafe fn read<'a, T>(&mut self, name: &'static str, ptr: *const T, len: usize) -> Result<&'a [T]> {
         if len == 0 {
             return Ok(&[]);
@@ -45,6 +47,7 @@ impl Arrays {
     ///
     /// # Safety
     /// As for [`Arrays::read`].
+    #[inline]
     pub(super) unsafe fn read_optional<'a, T>(
         &mut self,
         name: &'static str,
@@ -62,6 +65,7 @@ impl Arrays {
     ///
     /// # Safety
     /// `ptr` is NULL or points to `len` initialized values that nothing else uses until the call returns.
+    #[inline]
     pub(super) unsafe fn write<'a, T>(&mut self, name: &'static str, ptr: *mut T, len: usize) -> Result<&'a mut [T]> {
         if len == 0 {
             return Ok(&mut []);
@@ -76,6 +80,7 @@ impl Arrays {
     ///
     /// # Safety
     /// As for [`Arrays::write`].
+    #[inline]
     pub(super) unsafe fn write_optional<'a, T>(
         &mut self,
         name: &'static str,
@@ -89,38 +94,69 @@ impl Arrays {
         unsafe { self.write(name, ptr, len) }.map(Some)
     }
 
+    #[inline]
     fn add<T>(&mut self, name: &'static str, ptr: *const T, len: usize, written: bool) -> Result<()> {
-        let span = span(name, ptr, len)?;
-        let span = Span { name, start: span.0, end: span.1, written };
+        check(name, ptr)?;
+        let Some((start, end)) = extent(ptr, len) else { return Err(too_large(name, len)) };
+        let span = Span { name, start, end, written };
         for other in &self.spans[..self.count] {
-            ensure!(
-                !(written || other.written) || span.end <= other.start || other.end <= span.start,
-                InvalidArgument,
-                "{name} overlaps {}, expected separate memory",
-                other.name
-            );
+            // SAFETY: one of the first `count`.
+            let other = unsafe { other.assume_init_ref() };
+            if (written || other.written) && span.start < other.end && other.start < span.end {
+                return Err(overlap(name, other.name));
+            }
         }
-        self.spans[self.count] = span;
+        self.spans[self.count] = MaybeUninit::new(span);
         self.count += 1;
         Ok(())
     }
 }
 
 /// Where an array of at least one value starts and ends.
+#[inline]
 pub(super) fn span<T>(name: &str, ptr: *const T, len: usize) -> Result<(usize, usize)> {
     check(name, ptr)?;
-    let start = ptr.addr();
-    let end = len.checked_mul(size_of::<T>()).filter(|&bytes| bytes <= isize::MAX as usize);
-    let end = end.and_then(|bytes| start.checked_add(bytes));
-    let end = end.ok_or_else(|| err!(SizeOverflow, "{name} has {len} values, more than memory can hold"))?;
-    Ok((start, end))
+    extent(ptr, len).ok_or_else(|| too_large(name, len))
+}
+
+/// [`span`]'s result, if the array fits in memory.
+#[inline]
+fn extent<T>(ptr: *const T, len: usize) -> Option<(usize, usize)> {
+    let bytes = len.checked_mul(size_of::<T>()).filter(|&bytes| bytes <= isize::MAX as usize)?;
+    Some((ptr.addr(), ptr.addr().checked_add(bytes)?))
 }
 
 /// An error unless `ptr` may point to a `T`.
+#[inline]
 pub(super) fn check<T>(name: &str, ptr: *const T) -> Result<()> {
-    ensure!(!ptr.is_null(), NullPointer, "{name} is NULL");
-    ensure!(ptr.is_aligned(), InvalidArgument, "{name} is not aligned to {} bytes", align_of::<T>());
+    if ptr.is_null() || !ptr.is_aligned() {
+        return Err(unusable(name, ptr.is_null(), align_of::<T>()));
+    }
     Ok(())
+}
+
+// Texts are made out of the way: the checks themselves are a few instructions, and stay that.
+
+#[cold]
+#[inline(never)]
+fn overlap(name: &str, other: &str) -> Error {
+    err!(InvalidArgument, "{name} overlaps {other}, expected separate memory")
+}
+
+#[cold]
+#[inline(never)]
+fn too_large(name: &str, len: usize) -> Error {
+    err!(SizeOverflow, "{name} has {len} values, more than memory can hold")
+}
+
+#[cold]
+#[inline(never)]
+fn unusable(name: &str, null: bool, align: usize) -> Error {
+    if null {
+        err!(NullPointer, "{name} is NULL")
+    } else {
+        err!(InvalidArgument, "{name} is not aligned to {align} bytes")
+    }
 }
 
 /// The place of a result; whatever is there is not read.

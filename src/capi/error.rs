@@ -3,7 +3,7 @@
 //! Every call that can fail returns a status and takes, as its last argument, an optional srnn_error that tells more.
 
 use super::infallible;
-use crate::error::{ErrorKind, MESSAGE_CAPACITY, Result};
+use crate::error::{ErrorKind, MESSAGE_CAPACITY};
 use std::ffi::{CStr, c_char};
 
 /// What a call returns: SRNN_OK or one of the SRNN_ERROR_ numbers. Later versions may add numbers.
@@ -94,11 +94,8 @@ pub extern "C" fn srnn_status_string(status: srnn_status) -> *const c_char {
 ///
 /// # Safety
 /// `error` is NULL or has room for an `srnn_error`.
-pub(super) unsafe fn report(error: *mut srnn_error, result: Result<()>) -> srnn_status {
-    let (status, message) = match &result {
-        Ok(()) => (srnn_status_code::SRNN_OK as i32, ""),
-        Err(e) => (e.kind() as i32, e.message()),
-    };
+#[inline]
+pub(super) unsafe fn report(error: *mut srnn_error, status: srnn_status, message: &str) -> srnn_status {
     if !error.is_null() {
         let length = message.len().min(SRNN_MESSAGE_SIZE - 1);
         // SAFETY: all within the struct; a message of `Error` is shorter than its room.

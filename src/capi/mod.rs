@@ -36,21 +36,33 @@ mod vocab;
 
 use error::{srnn_error, srnn_status};
 
-use crate::error::{Error, Result, err};
+use crate::error::{Result, err};
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs the body of a fallible entry: no panic gets out, and `error`, if given, tells what happened.
+#[inline]
 fn call(error: *mut srnn_error, body: impl FnOnce() -> Result<()>) -> srnn_status {
-    let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text");
-        let error = err!(Internal, "a bug in simdrnn: {text}");
-        // Its destructor is unknown code, which may panic in its turn.
-        std::mem::forget(panic);
-        Err::<(), Error>(error)
+    // Success is reported inside, or the whole result, an error's text included, would be copied on its way out.
+    let inside = AssertUnwindSafe(|| match body() {
+        // SAFETY: callers promise that `error` is NULL or has room for an `srnn_error`.
+        Ok(()) => unsafe { error::report(error, 0, "") },
+        // SAFETY: as above.
+        Err(e) => unsafe { error::report(error, e.kind() as i32, e.message()) },
     });
+    catch_unwind(inside).unwrap_or_else(|panic| bug(error, panic))
+}
+
+/// Reports a panic.
+#[cold]
+fn bug(error: *mut srnn_error, panic: Box<dyn Any + Send>) -> srnn_status {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text");
+    let e = err!(Internal, "a bug in simdrnn: {text}");
+    // Its destructor is unknown code, which may panic in its turn.
+    std::mem::forget(panic);
     // SAFETY: callers promise that `error` is NULL or has room for an `srnn_error`.
-    unsafe { error::report(error, result) }
+    unsafe { error::report(error, e.kind() as i32, e.message()) }
 }
 
 /// Runs the body of an entry that has no status: a panic gives `otherwise`.

@@ -10,6 +10,7 @@ use super::dense::srnn_dense;
 use super::embedding::{srnn_embedding, srnn_embedding_grads};
 use super::error::{srnn_error, srnn_status};
 use super::handle;
+use super::pool::srnn_pool;
 use super::rnn::srnn_rnn;
 use super::structs::{self, Growing};
 use super::train::srnn_grads;
@@ -189,6 +190,22 @@ pub unsafe extern "C" fn srnn_optimizer_set_lr(
 ) -> srnn_status {
     // SAFETY: the header's contract.
     call(error, || unsafe { handle::exclusive("optimizer", optimizer) }?.0.set_lr(lr))
+}
+
+/// Spreads large updates, and the packing of the updated weights, over the threads of `pool` from now on; NULL for the
+/// caller's thread alone. The pool may be destroyed before the optimizer. The number of threads changes no bit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_optimizer_set_pool(
+    optimizer: *mut srnn_optimizer,
+    pool: *const srnn_pool,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (optimizer, pool) = unsafe { (handle::exclusive("optimizer", optimizer)?, pool.as_ref()) };
+        optimizer.0.set_pool(pool.map(|pool| &pool.0));
+        Ok(())
+    })
 }
 
 /// Steps begun so far; 0 for NULL.

@@ -1,7 +1,11 @@
 //! # Threads
 //!
 //! No thread is started unless a pool is made. A session that was created with a pool spreads its work over the pool's
-//! threads; the number of threads changes no bit of a result.
+//! threads where there is enough of it; the number of threads changes no bit of a result.
+//!
+//! Any number of sessions and threads may share a pool: their calls take turns, except for those that are too small to be
+//! spread. In the child of a fork, pools of the parent have no threads: sessions that use one work on the caller's thread,
+//! and both may be destroyed; pools made in the child have theirs. docs/threads.md tells more.
 
 use super::args::out;
 use super::call;
@@ -12,8 +16,9 @@ use crate::parallel::Pool;
 /// Threads that sessions share.
 pub struct srnn_pool(pub(super) Pool);
 
-/// Starts `threads` threads, or, for 0, as many as the process may use at once. The caller destroys the pool; sessions
-/// that use it keep its threads alive.
+/// Makes a pool for `threads` threads, or, for 0, as many as the process may use at once. The thread that calls with a
+/// session is one of them, so one fewer is started. The caller destroys the pool; sessions that use it keep its threads
+/// alive.
 ///
 /// Errors: SRNN_ERROR_INVALID_ARGUMENT for more than 1024 threads; SRNN_ERROR_OUT_OF_MEMORY if they cannot be started.
 #[unsafe(no_mangle)]
@@ -30,14 +35,15 @@ pub unsafe extern "C" fn srnn_pool_create(
     })
 }
 
-/// Destroys a pool; its threads end with the last session that uses them. NULL is allowed.
+/// Destroys a pool; its threads end with the last session that uses them. The call that destroys the last of them returns
+/// when the threads have ended: then the library may be unloaded. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_pool_destroy(pool: *mut srnn_pool) {
     // SAFETY: the header's contract.
     unsafe { handle::destroy(pool) }
 }
 
-/// Number of threads; 0 for NULL.
+/// Number of threads, the caller's included; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_pool_threads(pool: *const srnn_pool) -> usize {
     // SAFETY: the header's contract.

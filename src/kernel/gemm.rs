@@ -402,7 +402,7 @@ mod tests {
             let before = random(&mut rng, rows * (n + 3));
             for isa in Isa::available() {
                 let mut b = Panels::plain(isa, k, n).unwrap();
-                b.pack_rows(&w);
+                b.pack_rows(Team::one(), &w);
                 for start in [Start::Output, Start::Row(&bias), Start::Zero] {
                     let mut c = before.clone();
                     dispatch(isa, Plain(&a, rows, &b, start, &mut c));
@@ -454,7 +454,7 @@ mod tests {
             for isa in Isa::available() {
                 let lanes = Geometry::of(isa).lanes;
                 let mut b = Panels::for_gates(isa, k, GateColumns { gates: &gates, slots: 4, units }).unwrap();
-                b.pack_rows(&w);
+                b.pack_rows(Team::one(), &w);
                 let stride = padded_row(lanes, units, 4);
                 let mut c = vec![0.25; rows * stride];
                 dispatch(isa, Gates(Rows::at(&buffer, &offsets, k), &b, &mut c, stride));
@@ -487,8 +487,8 @@ mod tests {
             for (start, end) in [(0, cut), (cut, rows)] {
                 if start < end {
                     let count = end - start;
-                    scratch.pack_left(s, Rows::strided(&a[start * m..], count, m, m));
-                    scratch.pack_right(s, Rows::strided(&b[start * n..], count, n, n));
+                    scratch.pack_left(s, Team::one(), Rows::strided(&a[start * m..], count, m, m), []);
+                    scratch.pack_right(s, Team::one(), Rows::strided(&b[start * n..], count, n, n));
                     let first = m / 3;
                     scratch.accumulate(s, Team::one(), count, first, m - first, n, &mut c[first * n..]);
                 }

@@ -6,6 +6,7 @@ pub(crate) mod nearest;
 pub(crate) mod outer;
 pub(crate) mod panel;
 pub(crate) mod reduce;
+pub(crate) mod row;
 pub(crate) mod rows;
 pub(crate) mod sigmoid;
 pub(crate) mod softmax;

@@ -7,7 +7,7 @@ use super::panel::{PanelView, pack_as_panels};
 use super::rows::{Left, Rows};
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, product};
-use crate::parallel::{FEWEST_PRODUCTS, Team};
+use crate::parallel::{FEWEST_COPIES, FEWEST_PRODUCTS, Team};
 use crate::simd::Ops;
 use std::ops::Range;
 
@@ -33,32 +33,51 @@ impl OuterScratch {
         size_of_val(&*self.left) + size_of_val(&*self.right)
     }
 
-    /// Packs the left operand, of which `accumulate` uses ranges of columns.
-    pub(crate) fn pack_left<S: Ops>(&mut self, _: S, a: Rows<'_>) {
-        let k = a.count();
-        for i in 0..k {
-            let tiles = a.row(i).chunks_exact(S::TILE_ROWS);
-            let rest = tiles.remainder();
-            let mut at = i * S::TILE_ROWS;
-            for tile in tiles {
-                // A length the compiler knows: a few moves instead of a call.
-                self.left[at..at + S::TILE_ROWS].copy_from_slice(&tile[..S::TILE_ROWS]);
-                at += k * S::TILE_ROWS;
-            }
-            self.left[at..at + rest.len()].copy_from_slice(rest);
-        }
+    /// Packs the left operand, of which `accumulate` uses ranges of columns, and adds its rows, one after another, to each
+    /// of `sums`.
+    pub(crate) fn pack_left<S: Ops, const N: usize>(
+        &mut self,
+        s: S,
+        team: Team<'_>,
+        a: Rows<'_>,
+        sums: [&mut [f32]; N],
+    ) {
+        let (rows, tiles) = (a.count(), a.width().div_ceil(S::TILE_ROWS));
+        assert!(tiles * rows * S::TILE_ROWS <= self.left.len());
+        let packing = Packing {
+            a,
+            left: Mat::new(&mut self.left, rows * S::TILE_ROWS),
+            sums: sums.map(|sums| {
+                assert!(a.width() <= sums.len());
+                Mat::new(sums, S::TILE_ROWS)
+            }),
+        };
+        team.split(0..tiles, (FEWEST_COPIES / (rows * S::TILE_ROWS)).max(1), &|part: Range<usize>| {
+            s.enter(
+                #[inline(always)]
+                // SAFETY: the tiles lie within both buffers, as asserted, and parts are disjoint.
+                || unsafe {
+                    match S::TILE_ROWS {
+                        2 => packing.tiles::<2>(part.clone()),
+                        6 => packing.tiles::<6>(part.clone()),
+                        8 => packing.tiles::<8>(part.clone()),
+                        other => unreachable!("no tile of {other} rows"),
+                    }
+                },
+            );
+        });
     }
 
     /// Packs the right operand.
-    pub(crate) fn pack_right<S: Ops>(&mut self, _: S, b: Rows<'_>) {
-        pack_as_panels(b, S::PANEL_WIDTH, &mut self.right);
+    pub(crate) fn pack_right<S: Ops>(&mut self, s: S, team: Team<'_>, b: Rows<'_>) {
+        pack_as_panels(s, team, b, &mut self.right);
     }
 
     /// `c[m, n] += sum over rows of a[row, first + m] * b[row, n]` for `count` columns of the packed left operand.
     pub(crate) fn accumulate<S: Ops>(
         &self,
         s: S,
-        team: Team,
+        team: Team<'_>,
         rows: usize,
         first: usize,
         count: usize,
@@ -78,6 +97,92 @@ impl OuterScratch {
         });
     }
 }
+
+/// A left operand on its way into tiles.
+struct Packing<'a, const N: usize> {
+    a: Rows<'a>,
+    /// A row for each tile.
+    left: Mat,
+    sums: [Mat; N],
+}
+
+impl<const N: usize> Packing<'_, N> {
+    /// Packs `tiles`, of `R` columns each.
+    ///
+    /// # Safety
+    /// The buffers have these tiles, of as many values as packing needs, and nobody else uses them meanwhile.
+    #[inline(always)]
+    unsafe fn tiles<const R: usize>(&self, tiles: Range<usize>) {
+        let whole = tiles.end.min(self.a.width() / R);
+        let mut tile = tiles.start;
+        // SAFETY: the caller's contract; whole tiles have all their columns.
+        unsafe {
+            while tile + TOGETHER <= whole {
+                self.whole_tiles::<R, TOGETHER>(tile);
+                tile += TOGETHER;
+            }
+            while tile < whole {
+                self.whole_tiles::<R, 1>(tile);
+                tile += 1;
+            }
+            if tile < tiles.end {
+                self.cut_tile::<R>(tile);
+            }
+        }
+    }
+
+    /// Packs `T` tiles with all their columns.
+    ///
+    /// # Safety
+    /// As [`Packing::tiles`]'s.
+    #[inline(always)]
+    unsafe fn whole_tiles<const R: usize, const T: usize>(&self, first: usize) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let left = std::array::from_fn::<_, T, _>(|t| self.left.row(first + t).cast::<[f32; R]>());
+            let sums = self.sums.map(|sums| std::array::from_fn::<_, T, _>(|t| sums.row(first + t).cast::<[f32; R]>()));
+            let mut sum = sums.map(|at| at.map(|at| at.read()));
+            for i in 0..self.a.count() {
+                let from = self.a.pointer(i).add(first * R).cast::<[f32; R]>();
+                for t in 0..T {
+                    let values = from.add(t).read();
+                    left[t].add(i).write(values);
+                    for sum in &mut sum {
+                        sum[t].iter_mut().zip(values).for_each(|(sum, v)| *sum += v);
+                    }
+                }
+            }
+            for (at, sum) in sums.into_iter().flatten().zip(sum.into_iter().flatten()) {
+                at.write(sum);
+            }
+        }
+    }
+
+    /// Packs the last tile, which has fewer columns.
+    ///
+    /// # Safety
+    /// As [`Packing::tiles`]'s.
+    #[inline(always)]
+    unsafe fn cut_tile<const R: usize>(&self, tile: usize) {
+        let columns = self.a.width() - tile * R;
+        // SAFETY: the caller's contract; `sums` ends with the last column.
+        unsafe {
+            let left = self.left.row(tile);
+            for i in 0..self.a.count() {
+                let from = self.a.pointer(i).add(tile * R);
+                for r in 0..columns {
+                    *left.add(i * R + r) = *from.add(r);
+                    for sums in self.sums {
+                        *sums.row(tile).add(r) += *from.add(r);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Tiles that are packed together, so that whole cache lines are read.
+const TOGETHER: usize = 4;
 
 /// Columns of a matrix as the rows of a product, packed in tiles with the inner index outermost.
 #[derive(Clone, Copy)]

@@ -4,10 +4,13 @@
 //! units follow each other, gate by gate; consecutive vectors form a panel. Where the results of vector `v` belong in a
 //! row of the output is `offsets[v]`: gate matrices of one cell can thus leave gaps for each other's columns.
 
+use super::gates::Mat;
 use super::rows::{Left, Rows};
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::{Result, product};
+use crate::parallel::{FEWEST_COPIES, Team};
 use crate::simd::{Isa, Kernel, Ops, dispatch};
+use std::ops::Range;
 
 /// The sizes of an instruction set that packing depends on.
 #[derive(Clone, Copy)]
@@ -48,9 +51,9 @@ pub(crate) fn padded_row(lanes: usize, units: usize, slots: usize) -> usize {
 
 /// A matrix packed for multiplication from the left: `k` input features by many output columns.
 pub(crate) struct Panels {
+    isa: Isa,
     k: usize,
-    lanes: usize,
-    width: usize,
+    panels: usize,
     units: usize,
     gates: Vec<(usize, usize)>,
     /// For each vector, padding vectors included, the offset of its first column in a row of the output.
@@ -88,7 +91,8 @@ impl Panels {
         let mut gates = try_with_capacity(columns.gates.len())?;
         gates.extend_from_slice(columns.gates);
         let row_len = offsets.iter().max().map_or(0, |&o| o + lanes);
-        Ok(Self { k, lanes, width: lanes * panel_vectors, units: columns.units, gates, offsets, row_len, data })
+        let panels = padded / panel_vectors;
+        Ok(Self { isa, k, panels, units: columns.units, gates, offsets, row_len, data })
     }
 
     /// Zero panels for a plain matrix of `n` columns.
@@ -114,28 +118,60 @@ impl Panels {
         size_of_val(&*self.data) + size_of_val(&*self.offsets)
     }
 
+    #[inline]
     pub(crate) fn view(&self) -> PanelView<'_> {
-        let panels = self.offsets.len() * self.lanes / self.width;
-        PanelView { k: self.k, panels, data: &self.data, offsets: Some(&self.offsets) }
+        PanelView { k: self.k, panels: self.panels, data: &self.data, offsets: Some(&self.offsets) }
     }
 
     /// Packs `weight` of shape (gate rows, k), row-major as PyTorch keeps it: column j of the product is its row j.
-    pub(crate) fn pack_rows(&mut self, weight: &[f32]) {
-        let (k, lanes, width) = (self.k, self.lanes, self.width);
-        for v in 0..self.units.div_ceil(lanes) * self.gates.len() {
-            let (block, gate) = (v / self.gates.len(), v % self.gates.len());
-            let first = block * lanes;
-            let rows = lanes.min(self.units - first);
-            let source = (self.gates[gate].0 * self.units + first) * k;
-            let (panel, column) = (v * lanes / width, v * lanes % width);
-            let target = &mut self.data[panel * k * width..(panel + 1) * k * width];
-            // Eight features of each row at a time: the reads stay in whole lines and the writes in a few.
-            for start in (0..k).step_by(8) {
-                let end = (start + 8).min(k);
-                for lane in 0..rows {
-                    let row = &weight[source + lane * k + start..source + lane * k + end];
-                    for (j, &value) in row.iter().enumerate() {
-                        target[(start + j) * width + column + lane] = value;
+    pub(crate) fn pack_rows(&mut self, team: Team<'_>, weight: &[f32]) {
+        struct Pack<'a>(&'a mut Panels, Team<'a>, &'a [f32]);
+        impl Kernel for Pack<'_> {
+            type Output = ();
+            fn run<S: Ops>(self, s: S) {
+                let Pack(panels, team, weight) = self;
+                let vectors = panels.units.div_ceil(S::LANES) * panels.gates.len();
+                assert!(vectors * S::LANES * panels.k <= panels.data.len());
+                let data = Mat::new(&mut panels.data, panels.k * S::PANEL_WIDTH);
+                team.split(0..vectors, FEWEST_COPIES / (panels.k * S::LANES), &|part: Range<usize>| {
+                    s.enter(
+                        #[inline(always)]
+                        || {
+                            for v in part.clone() {
+                                // SAFETY: the vector lies within `data`, as asserted, and parts are disjoint.
+                                unsafe { panels.pack_vector(s, v, weight, data) }
+                            }
+                        },
+                    );
+                });
+            }
+        }
+        dispatch(self.isa, Pack(self, team, weight));
+    }
+
+    /// Packs vector `v`: some units of one gate.
+    ///
+    /// # Safety
+    /// `data` has a row for each panel, and nobody else uses the vector meanwhile.
+    #[inline(always)]
+    unsafe fn pack_vector<S: Ops>(&self, s: S, v: usize, weight: &[f32], data: Mat) {
+        let (k, lanes, width) = (self.k, S::LANES, S::PANEL_WIDTH);
+        let (block, gate) = (v / self.gates.len(), v % self.gates.len());
+        let first = block * lanes;
+        let rows = lanes.min(self.units - first);
+        let source = &weight[(self.gates[gate].0 * self.units + first) * k..][..rows * k];
+        // SAFETY: the vector's panel has `k` rows, each with this vector; whole blocks have `lanes` rows and features.
+        unsafe {
+            let target = data.row(v / S::PANEL_VECTORS).add(v % S::PANEL_VECTORS * lanes);
+            // Whole blocks in registers; then what is left of the features, or all of them where units are missing.
+            let whole = if rows == lanes { k - k % lanes } else { 0 };
+            for start in (0..whole).step_by(lanes) {
+                s.transpose(source.as_ptr().add(start), k, target.add(start * width), width);
+            }
+            for start in (whole..k).step_by(lanes) {
+                for (lane, row) in source.chunks_exact(k).enumerate() {
+                    for (j, &value) in row.iter().enumerate().take(start + lanes).skip(start) {
+                        *target.add(j * width + lane) = value;
                     }
                 }
             }
@@ -143,21 +179,54 @@ impl Panels {
     }
 
     /// Packs a plain matrix of shape (k, n), row-major.
-    pub(crate) fn pack_columns(&mut self, matrix: &[f32]) {
-        pack_as_panels(Rows::strided(matrix, self.k, self.units, self.units), self.width, &mut self.data);
+    pub(crate) fn pack_columns(&mut self, team: Team<'_>, matrix: &[f32]) {
+        struct Pack<'a>(Team<'a>, Rows<'a>, &'a mut [f32]);
+        impl Kernel for Pack<'_> {
+            type Output = ();
+            fn run<S: Ops>(self, s: S) {
+                pack_as_panels(s, self.0, self.1, self.2);
+            }
+        }
+        assert!(self.is_plain());
+        dispatch(self.isa, Pack(team, Rows::strided(matrix, self.k, self.units, self.units), &mut self.data));
     }
 }
 
-/// Packs rows into panels `width` wide, the k of the product being the row: the right operand of an outer product.
-/// Columns beyond the rows' width become zero.
-pub(crate) fn pack_as_panels(rows: Rows<'_>, width: usize, data: &mut [f32]) {
+/// Packs rows into panels, the k of the product being the row: the right operand of an outer product. Columns beyond the
+/// rows' width become zero.
+pub(crate) fn pack_as_panels<S: Ops>(s: S, team: Team<'_>, rows: Rows<'_>, data: &mut [f32]) {
     let (k, n) = (rows.count(), rows.width());
-    for (panel, target) in data.chunks_exact_mut((k * width).max(1)).take(n.div_ceil(width)).enumerate() {
-        let first = panel * width;
-        let used = width.min(n - first);
-        for (i, slot) in target.chunks_exact_mut(width).enumerate() {
-            slot[..used].copy_from_slice(&rows.row(i)[first..first + used]);
-            slot[used..].fill(0.0);
-        }
-    }
+    let panels = n.div_ceil(S::PANEL_WIDTH);
+    assert!(panels * k * S::PANEL_WIDTH <= data.len());
+    let data = Mat::new(data, k * S::PANEL_WIDTH);
+    team.split(0..panels, FEWEST_COPIES / (k * S::PANEL_WIDTH).max(1), &|part: Range<usize>| {
+        s.enter(
+            #[inline(always)]
+            || {
+                for panel in part.clone() {
+                    let first = panel * S::PANEL_WIDTH;
+                    let whole = S::PANEL_VECTORS.min((n - first) / S::LANES);
+                    // SAFETY: the panels lie within `data`, as asserted, parts are disjoint, and rows have `n` values.
+                    unsafe {
+                        let mut to = data.row(panel);
+                        for i in 0..k {
+                            let from = rows.pointer(i).add(first);
+                            if whole == S::PANEL_VECTORS {
+                                for v in 0..S::PANEL_VECTORS {
+                                    s.store(to.add(v * S::LANES), s.load(from.add(v * S::LANES)));
+                                }
+                            } else {
+                                for v in 0..S::PANEL_VECTORS {
+                                    let at = v * S::LANES;
+                                    let used = (n - first).saturating_sub(at).min(S::LANES);
+                                    s.store(to.add(at), s.load_first(from.wrapping_add(at), used));
+                                }
+                            }
+                            to = to.add(S::PANEL_WIDTH);
+                        }
+                    }
+                }
+            },
+        );
+    });
 }

@@ -2,15 +2,17 @@
 
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, check_len, ensure, product};
+use crate::kernel::gates::Mat;
 use crate::kernel::gemm::{Output, Start, gemm};
 use crate::kernel::outer::OuterScratch;
 use crate::kernel::panel::Panels;
 use crate::kernel::rows::Rows;
 use crate::nn::Optimizer;
-use crate::parallel::Team;
+use crate::parallel::{FEWEST_PRODUCTS, Team, enter, is_worth_waking};
 use crate::random::Random;
 use crate::rnn::Session;
 use crate::simd::{Isa, Kernel, Ops, dispatch};
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// A dense layer: weights of shape (out_features, in_features) and, optionally, a bias of shape (out_features), in one
@@ -79,9 +81,9 @@ impl Dense {
     pub fn update(&mut self, change: impl FnOnce(&mut [f32])) {
         change(&mut self.values);
         let weights = &self.values[..self.out_features * self.in_features];
-        self.forward.pack_rows(weights);
+        self.forward.pack_rows(Team::one(), weights);
         if let Some(backward) = self.backward.get_mut() {
-            backward.pack_columns(weights);
+            backward.pack_columns(Team::one(), weights);
         }
     }
 
@@ -129,15 +131,18 @@ impl Dense {
             Some(weights) => weights,
             None => {
                 let mut packed = Panels::plain(self.isa, self.out_features, self.in_features)?;
-                packed.pack_columns(self.weight());
+                packed.pack_columns(Team::one(), self.weight());
                 self.backward.get_or_init(|| packed)
             }
         };
-        let outer = &mut session.backward.outer;
+        let outer = session.backward.outer();
         if grads.is_some() {
             outer.reserve(rows.min(BLOCK_ROWS), self.out_features, self.in_features)?;
         }
-        dispatch(self.isa, Backward { dense: self, weights, outer, rows, x, dy, dx, grads });
+        let pool = session.pool.as_ref().filter(|_| is_worth_waking(2 * rows * self.in_features * self.out_features));
+        enter(pool, |team| {
+            dispatch(self.isa, Backward { dense: self, weights, outer, rows, x, dy, dx, grads, team });
+        });
         Ok(())
     }
 
@@ -180,6 +185,7 @@ struct Backward<'a> {
     dy: &'a [f32],
     dx: Option<&'a mut [f32]>,
     grads: Option<&'a mut [f32]>,
+    team: Team<'a>,
 }
 
 impl Kernel for Backward<'_> {
@@ -188,20 +194,27 @@ impl Kernel for Backward<'_> {
         let Dense { in_features, out_features, has_bias, .. } = *self.dense;
         if let Some(dx) = self.dx {
             let dy = Rows::strided(self.dy, self.rows, out_features, out_features);
-            gemm(s, dy, self.weights, Start::Zero, Output::new(dx, in_features));
+            let target = Mat::new(dx, in_features);
+            let fewest = (FEWEST_PRODUCTS / (in_features * out_features)).max(S::TILE_ROWS);
+            self.team.split(0..self.rows, fewest, &|part: Range<usize>| {
+                // SAFETY: the rows lie within `dx`, whose length was checked, and parts are disjoint.
+                let out = unsafe { Output::raw(target.row(part.start), part.len() * in_features, in_features) };
+                gemm(s, dy.slice(part), self.weights, Start::Zero, out);
+            });
         }
         let Some(grads) = self.grads else { return };
         let (weight, bias) = grads.split_at_mut(out_features * in_features);
         for start in (0..self.rows).step_by(BLOCK_ROWS) {
             let count = BLOCK_ROWS.min(self.rows - start);
-            self.outer.pack_left(s, Rows::strided(&self.dy[start * out_features..], count, out_features, out_features));
-            self.outer.pack_right(s, Rows::strided(&self.x[start * in_features..], count, in_features, in_features));
-            self.outer.accumulate(s, Team::one(), count, 0, out_features, in_features, weight);
-        }
-        if has_bias {
-            for row in self.dy.chunks_exact(out_features) {
-                bias.iter_mut().zip(row).for_each(|(sum, v)| *sum += v);
+            let dy = Rows::strided(&self.dy[start * out_features..], count, out_features, out_features);
+            let x = Rows::strided(&self.x[start * in_features..], count, in_features, in_features);
+            if has_bias {
+                self.outer.pack_left(s, self.team, dy, [&mut *bias]);
+            } else {
+                self.outer.pack_left(s, self.team, dy, []);
             }
+            self.outer.pack_right(s, self.team, x);
+            self.outer.accumulate(s, self.team, count, 0, out_features, in_features, weight);
         }
     }
 }

@@ -1,26 +1,51 @@
-//! Threads: the pool handle, and the splitting of independent rows over it.
+//! Threads: the pool handle, the team that works on one call, and how work is split over it.
 //!
-//! There is no hidden pool. Work is split only where its parts share no result, so the number of threads changes no bit.
+//! There is no hidden pool. Parts share no result, so the number of threads changes no bit. `docs/threads.md` says what
+//! users may rely on, and how a schedule is chosen.
+//!
+//! The threads are the pool's own, not those of a general thread pool: each member of a team has a thread to itself, so
+//! that members may wait for each other; the caller is one of them; the last handle waits for the threads' end, so that
+//! the library may be unloaded; and a forked child can tell that it has none.
+
+mod meeting;
+mod schedule;
+mod signal;
+mod sync;
+mod team;
+
+pub(crate) use schedule::{
+    FEWEST_COPIES, FEWEST_PRODUCTS, Load, MOST_SHARED, Split, Wavefront, directions_at_once, is_worth_waking,
+};
+pub(crate) use team::Team;
 
 use crate::error::{Result, ensure, err};
-use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use team::Members;
 
-/// Threads that sessions may share. Cheap to clone; the threads end when the last clone is gone. Two sessions that use
-/// one pool at the same time share its threads.
+/// Threads that sessions may share. Cheap to clone; the threads have ended when the last clone is gone. Calls that use
+/// one pool at the same time take turns.
+///
+/// In a child process made by fork, a pool of the parent has no threads: calls then work on the caller's thread alone.
 #[derive(Clone)]
 pub struct Pool {
-    threads: Arc<rayon::ThreadPool>,
+    inner: Arc<Inner>,
 }
 
-/// Multiply-adds below which a share of the work is not worth another thread's while.
-pub(crate) const FEWEST_PRODUCTS: usize = 1 << 17;
+struct Inner {
+    members: Arc<Members>,
+    workers: Vec<JoinHandle<()>>,
+    /// Held by the call whose team works.
+    turn: Mutex<()>,
+    /// The process that has the threads.
+    process: u32,
+}
 
 /// The most threads a pool may have.
 const MAX_THREADS: usize = 1024;
 
 impl Pool {
-    /// A pool of `threads` threads; 0 means as many as the process may use at once.
+    /// A pool for `threads` threads, of which the caller's is one; 0 means as many as the process may use at once.
     pub fn new(threads: usize) -> Result<Self> {
         ensure!(
             threads <= MAX_THREADS,
@@ -31,17 +56,50 @@ impl Pool {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MAX_THREADS),
             n => n,
         };
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|i| format!("simdrnn-{i}"))
-            .build()
-            .map_err(|e| err!(OutOfMemory, "could not start {threads} threads: {e}"))?;
-        Ok(Self { threads: Arc::new(pool) })
+        let mut inner = Inner {
+            members: Arc::new(Members::new(threads)),
+            workers: Vec::with_capacity(threads),
+            turn: Mutex::new(()),
+            process: std::process::id(),
+        };
+        for me in 1..threads {
+            let members = inner.members.clone();
+            let worker = std::thread::Builder::new().name(format!("simdrnn-{me}")).spawn(move || members.work(me));
+            // After an error the threads that run end with `inner`.
+            inner.workers.push(worker.map_err(|e| err!(OutOfMemory, "could not start {threads} threads: {e}"))?);
+        }
+        Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Number of threads.
+    /// Number of threads, the caller's included.
     pub fn threads(&self) -> usize {
-        self.threads.current_num_threads()
+        self.inner.members.count()
+    }
+
+    /// Whether its threads can work: not in a forked child, nor after a panic in one of them.
+    fn is_usable(&self) -> bool {
+        self.threads() > 1 && !self.inner.members.is_broken() && self.inner.is_at_home()
+    }
+}
+
+impl Inner {
+    fn is_at_home(&self) -> bool {
+        self.process == std::process::id()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.is_at_home() {
+            self.members.dismiss();
+            for worker in self.workers.drain(..) {
+                // Workers catch panics.
+                let _ = worker.join();
+            }
+        } else {
+            // Threads that this process does not have can be neither told nor joined.
+            std::mem::forget(std::mem::take(&mut self.workers));
+        }
     }
 }
 
@@ -51,63 +109,36 @@ impl std::fmt::Debug for Pool {
     }
 }
 
-/// Runs `call` inside the pool, if there is one, so that the splits within it start without waking anybody.
-pub(crate) fn enter<T: Send>(pool: Option<&Pool>, call: impl FnOnce(Team) -> T + Send) -> T {
-    match pool {
-        Some(pool) if pool.threads() > 1 => pool.threads.install(|| call(Team { threads: pool.threads() })),
-        _ => call(Team::one()),
-    }
-}
-
-/// The threads of the pool that the current call runs in.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Team {
-    threads: usize,
-}
-
-impl Team {
-    /// The caller's thread alone.
-    pub(crate) fn one() -> Self {
-        Self { threads: 1 }
-    }
-
-    pub(crate) fn threads(self) -> usize {
-        self.threads
-    }
-
-    /// Calls `part` on ranges that make up `range`, each at least `least` long unless `range` is shorter, at most one a
-    /// thread. Parts run at the same time; all have ended when this returns.
-    pub(crate) fn split(self, range: Range<usize>, least: usize, part: &(impl Fn(Range<usize>) + Sync)) {
-        let parts = (range.len() / least.max(1)).min(self.threads);
-        if parts <= 1 {
-            part(range);
-            return;
+/// Runs `call` with the team of the pool, if there is one, once it is this call's turn; on the caller's thread.
+pub(crate) fn enter<T>(pool: Option<&Pool>, call: impl FnOnce(Team<'_>) -> T) -> T {
+    match pool.filter(|pool| pool.is_usable()) {
+        Some(pool) => {
+            let _turn = pool.inner.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            call(pool.inner.members.team())
         }
-        let left = parts / 2;
-        let middle = range.start + range.len() * left / parts;
-        let (a, b) = (range.start..middle, middle..range.end);
-        rayon::join(
-            || Team { threads: left }.split(a, least, part),
-            || Team { threads: parts - left }.split(b, least, part),
-        );
+        None => call(Team::one()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ops::Range;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// More members than this machine has processors, too.
+    const SIZES: [usize; 5] = [1, 2, 3, 5, 9];
 
     #[test]
     fn parts_cover_the_range_once() {
-        for threads in [1, 2, 3, 5] {
+        for threads in SIZES {
             let pool = Pool::new(threads).unwrap();
             assert_eq!(pool.threads(), threads);
             for (n, least) in [(0, 1), (1, 1), (7, 2), (100, 6), (101, 1)] {
                 let seen: Vec<AtomicUsize> = (0..n).map(|_| AtomicUsize::new(0)).collect();
                 let parts = AtomicUsize::new(0);
                 enter(Some(&pool), |team| {
-                    team.split(0..n, least, &|range| {
+                    team.split(0..n, least, &|range: Range<usize>| {
                         assert!(range.len() >= least || range.len() == n);
                         parts.fetch_add(1, Ordering::Relaxed);
                         for i in range {
@@ -119,6 +150,77 @@ mod tests {
                 assert_eq!(parts.load(Ordering::Relaxed), (n / least).clamp(1, threads));
             }
         }
+    }
+
+    /// Every member sees at each step what all wrote in the one before, also in teams within teams.
+    #[test]
+    fn meetings_keep_steps_apart() {
+        for threads in SIZES {
+            let pool = Pool::new(threads).unwrap();
+            for groups in (1..=threads).filter(|g| threads / g > 0) {
+                let size = threads / groups;
+                let count = |n| (0..n).map(|_| AtomicUsize::new(0)).collect::<Vec<_>>();
+                let steps = count(threads);
+                enter(Some(&pool), |team| {
+                    team.first(groups * size).run(groups, &|group, team| {
+                        assert_eq!(team.threads(), size);
+                        team.run(size, &|index, own| {
+                            assert_eq!(own.threads(), 1);
+                            for step in 0..200 {
+                                let mates = &steps[group * size..(group + 1) * size];
+                                assert!(mates.iter().all(|s| [step, step + 1].contains(&s.load(Ordering::Relaxed))));
+                                mates[index].store(step + 1, Ordering::Relaxed);
+                                team.meet(index);
+                                assert!(mates.iter().all(|s| s.load(Ordering::Relaxed) > step));
+                                team.meet(index);
+                            }
+                        });
+                    });
+                });
+            }
+        }
+    }
+
+    /// Nothing hangs, the panic reaches the caller, and the pool goes on without its threads.
+    #[test]
+    fn panics_end_the_call() {
+        for (threads, culprit) in [(2, 0), (2, 1), (5, 0), (5, 3)] {
+            let pool = Pool::new(threads).unwrap();
+            let walk = |fails: bool| {
+                enter(Some(&pool), |team| {
+                    let parts = team.threads();
+                    team.run(parts, &|index, _| {
+                        for step in 0..100 {
+                            assert!(!fails || index != culprit || step < 50, "expected by the test");
+                            team.meet(index);
+                        }
+                    });
+                    parts
+                })
+            };
+            assert_eq!(walk(false), threads);
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| walk(true))).is_err());
+            assert_eq!(walk(false), 1);
+        }
+    }
+
+    #[test]
+    fn calls_of_many_threads_take_turns() {
+        let pool = Pool::new(3).unwrap();
+        let inside = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        enter(Some(&pool), |team| {
+                            assert_eq!(inside.fetch_add(1, Ordering::Relaxed), 0);
+                            team.run(3, &|index, _| team.meet(index));
+                            inside.fetch_sub(1, Ordering::Relaxed);
+                        });
+                    }
+                });
+            }
+        });
     }
 
     #[test]

@@ -5,28 +5,23 @@
 //! the weights. Their rows are taken in the order in which backward visits them: steps against the pass's order, and
 //! within a step sequences from the longest to the shortest. Each weight's gradient is one chain in that order.
 
+use super::backward_pass::{BLOCK_ROWS, OutputGradients, PassBackward, PassScratch};
 use super::batch::Plan;
-use super::config::{Cell, RnnConfig};
+use super::config::RnnConfig;
 use super::dropout::Mask;
 use super::flow::GradientFlow;
 use super::grads::Grads;
 use super::model::Rnn;
-use super::pass::{History, Strides};
-use super::session::{Blocks, Session, block_rows};
+use super::pass::Strides;
+use super::session::{Blocks, Session};
 use super::tape::{Tape, mask_rows};
 use super::weights::{BackwardWeights, Layout, PassParams};
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, check_len, ensure, err, product};
-use crate::kernel::gates::{Mat, Previous, Span, elman, gru, lstm};
-use crate::kernel::gemm::{Output, Start, gemm};
+use crate::kernel::gates::Mat;
 use crate::kernel::outer::OuterScratch;
-use crate::kernel::rows::Rows;
-use crate::parallel::{FEWEST_PRODUCTS, Team, enter};
+use crate::parallel::{Team, enter};
 use crate::simd::{Kernel, Ops, dispatch};
-use std::ops::Range;
-
-/// Rows whose gradients are gathered before the products over them run: the depth of the weight gradients' products.
-const BLOCK_ROWS: usize = 256;
 
 /// The arrays of a backward call, in the layouts of [`super::ForwardArgs`].
 #[derive(Default)]
@@ -47,65 +42,54 @@ pub struct BackwardArgs<'a> {
 
 #[derive(Default)]
 pub(crate) struct BackwardScratch {
-    /// Gradient of a layer's outputs, packed rows.
+    /// Gradient of a layer's outputs, packed rows; the last layer's is the caller's.
     outputs: AlignedBuf<f32>,
     /// Gradient of a layer's inputs, packed rows.
     inputs: AlignedBuf<f32>,
-    /// Gradient of the states of all sequences.
-    dh: AlignedBuf<f32>,
-    dc: AlignedBuf<f32>,
-    /// A step's gradient of what precedes the projection, or of `r h`.
-    step: AlignedBuf<f32>,
-    /// A block's gate gradients.
-    gates: AlignedBuf<f32>,
-    /// A block's `r h`, or hidden states before projection.
-    hidden: AlignedBuf<f32>,
-    /// A block's gradients of projected states.
-    projected: AlignedBuf<f32>,
-    /// For each row of a block, the sum of the squares of its state's gradient.
-    squares: AlignedBuf<f64>,
-    h_offsets: AlignedBuf<usize>,
-    c_offsets: AlignedBuf<usize>,
-    /// A block's rows in the order of visit: where each row's operands start.
-    visit: [AlignedBuf<usize>; 5],
-    pub(crate) outer: OuterScratch,
+    /// The second direction's part of it.
+    second: AlignedBuf<f32>,
+    /// One for each direction.
+    passes: [PassScratch; 2],
 }
 
 impl BackwardScratch {
-    fn reserve(&mut self, config: &RnnConfig, plan: &Plan) -> Result<()> {
-        let strides = Strides::of(config, 1);
-        let block = plan.rows.min(BLOCK_ROWS + plan.batch);
-        let widest = config.input_size.max(config.output_size());
-        let gate_row = Layout::of(config.cell).gradient_gates * config.hidden_size;
-        // The two change places from layer to layer.
-        self.outputs.resize(product("output gradients", &[plan.rows, widest])?)?;
-        self.inputs.resize(product("input gradients", &[plan.rows, widest])?)?;
-        self.dh.resize(product("state gradients", &[plan.batch, strides.h])?)?;
-        self.dc.resize(product("state gradients", &[plan.batch, strides.c])?)?;
-        self.step.resize(product("state gradients", &[plan.batch, strides.c])?)?;
-        self.gates.resize(product("gate gradients", &[block, gate_row])?)?;
-        if config.proj_size > 0 || config.cell == Cell::GruResetBefore {
-            self.hidden.resize(product("hidden states", &[block, strides.c])?)?;
+    fn reserve(&mut self, config: &RnnConfig, plan: &Plan, wants_dx: bool) -> Result<()> {
+        if config.num_layers > 1 {
+            // The two change places from layer to layer.
+            self.outputs.resize(product("output gradients", &[plan.rows, config.output_size()])?)?;
+            self.inputs.resize(product("input gradients", &[plan.rows, config.output_size()])?)?;
         }
-        self.projected.resize(product("projected states", &[block, config.proj_size])?)?;
-        self.squares.resize(block)?;
-        self.h_offsets.resize(plan.batch)?;
-        self.c_offsets.resize(plan.batch)?;
-        for offsets in &mut self.visit {
-            offsets.resize(block)?;
+        if wants_dx && !writes_directly(config, plan) {
+            let len = product("input gradients", &[plan.rows, config.input_size])?;
+            // An even number of layers swaps them an odd number of times before the first.
+            let last = if config.num_layers.is_multiple_of(2) { &mut self.outputs } else { &mut self.inputs };
+            last.resize(len.max(last.len()))?;
         }
-        self.outer.reserve(block, gate_row.max(config.state_size()), widest.max(config.hidden_size))
+        if config.direction.count() > 1 {
+            let below = if wants_dx { config.input_size } else { 0 };
+            let widest = below.max(if config.num_layers > 1 { config.output_size() } else { 0 });
+            self.second.resize(product("input gradients", &[plan.rows, widest])?)?;
+        }
+        for pass in &mut self.passes[..config.direction.count()] {
+            pass.reserve(config, plan)?;
+        }
+        Ok(())
+    }
+
+    /// Memory for the products of weight gradients, for layers of other kinds.
+    pub(crate) fn outer(&mut self) -> &mut OuterScratch {
+        &mut self.passes[0].outer
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let floats = [&self.outputs, &self.inputs, &self.dh, &self.dc, &self.step, &self.gates, &self.hidden];
-        let offsets = self.visit.iter().chain([&self.h_offsets, &self.c_offsets]);
-        floats.iter().map(|b| size_of_val(&***b)).sum::<usize>()
-            + offsets.map(|b| size_of_val(&**b)).sum::<usize>()
-            + size_of_val(&*self.projected)
-            + size_of_val(&*self.squares)
-            + self.outer.bytes()
+        let rows = [&self.outputs, &self.inputs, &self.second].map(|b| size_of_val(&**b));
+        rows.iter().sum::<usize>() + self.passes.iter().map(PassScratch::bytes).sum::<usize>()
     }
+}
+
+/// Whether packed rows of `dx` lie as the caller's do.
+fn writes_directly(config: &RnnConfig, plan: &Plan) -> bool {
+    plan.is_dense() && !config.batch_first
 }
 
 impl Rnn {
@@ -160,10 +144,10 @@ impl Rnn {
         }
         let weights = self.backward_weights()?;
         let scratch = &mut session.backward;
-        scratch.reserve(config, &tape.plan)?;
+        scratch.reserve(config, &tape.plan, args.dx.is_some())?;
         let flow_norms = flow.as_deref_mut().map(GradientFlow::norms_mut);
         let grads = grads.map(Grads::values_mut);
-        enter(session.pool.as_ref(), |team| {
+        enter(self.pool_for(&tape.plan, session.pool.as_ref()), |team| {
             dispatch(self.isa(), Backward { rnn: self, weights, tape, scratch, args, grads, flow_norms, team });
         });
         if let Some(flow) = flow {
@@ -207,7 +191,7 @@ struct Backward<'a> {
     args: BackwardArgs<'a>,
     grads: Option<&'a mut [f32]>,
     flow_norms: Option<&'a mut [f64]>,
-    team: Team,
+    team: Team<'a>,
 }
 
 impl Kernel for Backward<'_> {
@@ -215,90 +199,158 @@ impl Kernel for Backward<'_> {
     fn run<S: Ops>(mut self, s: S) {
         let (config, plan) = (self.rnn.config(), &self.tape.plan);
         let mask = self.tape.recorded.as_ref().and_then(|r| Mask::new(r.dropout, config.dropout));
-        let directions = config.direction.count();
-        self.gather_output_gradients();
         for layer in (0..config.num_layers).rev() {
-            for direction in 0..directions {
-                let wants_input = layer > 0 || self.args.dx.is_some();
-                self.pass(s, layer, direction, wants_input);
-            }
+            self.layer(s, layer);
             if layer > 0 {
                 std::mem::swap(&mut self.scratch.outputs, &mut self.scratch.inputs);
                 if let Some(mask) = &mask {
-                    mask_rows(mask, plan, layer - 1, &mut self.scratch.outputs, config.output_size());
+                    mask_rows(self.team, mask, plan, layer - 1, &mut self.scratch.outputs, config.output_size());
                 }
             }
+        }
+        if config.num_layers.is_multiple_of(2) {
+            // As the next call finds room for them.
+            std::mem::swap(&mut self.scratch.outputs, &mut self.scratch.inputs);
         }
         if let Some(dx) = &mut self.args.dx {
             let features = config.input_size;
             plan.for_each_padding(|t, j| dx[plan.user_offset(config, t, j, features)..][..features].fill(0.0));
-            for t in 0..plan.steps {
-                for j in 0..plan.count(t) {
-                    let from = (plan.start(t) + j) * features;
-                    let to = plan.user_offset(config, t, j, features);
-                    dx[to..to + features].copy_from_slice(&self.scratch.inputs[from..from + features]);
-                }
-            }
         }
     }
 }
 
 impl Backward<'_> {
-    /// Packs the rows of `dy`.
-    fn gather_output_gradients(&mut self) {
-        let (config, plan) = (self.rnn.config(), &self.tape.plan);
-        let features = config.output_size();
-        let outputs = &mut self.scratch.outputs;
-        let Some(dy) = self.args.dy else {
-            outputs[..plan.rows * features].fill(0.0);
-            return;
+    /// One layer in its directions, which may run at the same time: each makes its own part of the input's gradient.
+    fn layer<S: Ops>(&mut self, s: S, layer: usize) {
+        let (rnn, tape, team) = (self.rnn, self.tape, self.team);
+        let (config, plan) = (rnn.config(), &tape.plan);
+        let (directions, features) = (config.direction.count(), config.layer_input_size(layer));
+        let BackwardScratch { outputs, inputs, second: second_inputs, passes } = &mut *self.scratch;
+        let outputs = match self.args.dy {
+            _ if layer + 1 < config.num_layers => OutputGradients::Packed(outputs),
+            Some(dy) => OutputGradients::User(dy),
+            None => OutputGradients::Zero,
         };
-        for t in 0..plan.steps {
-            for j in 0..plan.count(t) {
-                let to = (plan.start(t) + j) * features;
-                let from = plan.user_offset(config, t, j, features);
-                outputs[to..to + features].copy_from_slice(&dy[from..from + features]);
+        let packed = |buffer: &mut AlignedBuf<f32>| Mat::new(&mut buffer[..plan.rows * features], features);
+        // Packed rows, and where they are to be copied from there.
+        let (rows, user) = match &mut self.args.dx {
+            _ if layer > 0 => (Some(packed(inputs)), None),
+            Some(dx) if writes_directly(config, plan) => {
+                (Some(Mat::new(&mut dx[..plan.rows * features], features)), None)
+            }
+            Some(dx) => (Some(packed(inputs)), Some(Mat::new(dx, features))),
+            None => (None, None),
+        };
+        let [first, second] = passes;
+        let first_pass = layer * directions;
+        let params = |direction: usize| rnn.pass_params(first_pass + direction);
+        let (mut grads, mut norms) = (self.grads.as_deref_mut(), self.flow_norms.as_deref_mut());
+        if let Some(all) = grads.take() {
+            grads = Some(&mut all[params(0).range().start..params(directions - 1).range().end]);
+        }
+        if let Some(all) = norms.take() {
+            norms = Some(&mut all[first_pass * plan.seq_len..][..directions * plan.seq_len]);
+        }
+        let (dhn, dcn) = (self.args.dhn, self.args.dcn);
+        let mut walk = |direction: usize, scratch| {
+            let pass = first_pass + direction;
+            let params = params(direction);
+            let strides = Strides::of(config, S::LANES);
+            let walk = Walk {
+                pass: PassBackward {
+                    config,
+                    plan,
+                    reverse: config.is_reverse(direction),
+                    direction,
+                    layout: Layout::of(config.cell),
+                    weights: &self.weights[pass],
+                    history: &tape.histories[pass],
+                    inputs: &tape.inputs[layer],
+                    strides,
+                    outputs,
+                },
+                grads: take_front(&mut grads, params.range().len()),
+                norms: take_front(&mut norms, plan.seq_len),
+                scratch,
+                params,
+            };
+            load_states(&mut walk.scratch.dh, strides.h, plan, pass, config.state_size(), dhn);
+            load_states(&mut walk.scratch.dc, strides.c, plan, pass, config.hidden_size, dcn);
+            if let Some(grads) = &walk.grads {
+                walk.pass.load_biases(walk.scratch, &walk.params, grads);
+            }
+            walk
+        };
+        let mut first = walk(0, first);
+        if directions == 1 {
+            first.run(s, team, rows, user);
+        } else {
+            let mut second = walk(1, second);
+            let second_rows = rows.map(|_| packed(second_inputs));
+            let mut ahead = |team: Team<'_>| first.run(s, team, rows, None);
+            let mut back = |team: Team<'_>| second.run(s, team, second_rows, None);
+            // An odd number of threads would share unevenly.
+            if team.threads().is_multiple_of(2) {
+                team.join(ahead, back);
+            } else {
+                ahead(team);
+                back(team);
+            }
+            if let (Some(rows), Some(second)) = (rows, second_rows) {
+                first.pass.add_parts(s, team, rows, second, user);
+            }
+            second.finish(&mut self.args, first_pass + 1);
+        }
+        first.finish(&mut self.args, first_pass);
+    }
+}
+
+/// The first `len` values, which `values` no longer has then.
+fn take_front<'a, T>(values: &mut Option<&'a mut [T]>, len: usize) -> Option<&'a mut [T]> {
+    let (front, rest) = values.take()?.split_at_mut(len);
+    *values = Some(rest);
+    Some(front)
+}
+
+/// A pass and what it writes.
+struct Walk<'a> {
+    pass: PassBackward<'a>,
+    params: PassParams<'a>,
+    scratch: &'a mut PassScratch,
+    /// Those of the pass's parameters.
+    grads: Option<&'a mut [f32]>,
+    norms: Option<&'a mut [f64]>,
+}
+
+impl Walk<'_> {
+    /// Walks back through all steps. The input's gradient goes to `rows`, then from there to `user`.
+    fn run<S: Ops>(&mut self, s: S, team: Team<'_>, rows: Option<Mat>, user: Option<Mat>) {
+        let (pass, scratch) = (&self.pass, &mut *self.scratch);
+        for block in Blocks::of_rows(pass.plan, !pass.reverse, BLOCK_ROWS) {
+            pass.steps(s, team, &block, scratch, self.norms.is_some());
+            if let Some(norms) = self.norms.as_deref_mut() {
+                pass.norms(&block, scratch, norms);
+            }
+            if let Some(rows) = rows {
+                pass.input_gradient(s, team, &block, scratch, rows);
+                if let Some(user) = user {
+                    pass.unpack(team, &block, rows, user);
+                }
+            }
+            if let Some(grads) = self.grads.as_deref_mut() {
+                pass.weight_gradients(s, team, &block, scratch, &self.params, grads);
             }
         }
     }
 
-    /// One layer in one direction, over all steps.
-    fn pass<S: Ops>(&mut self, s: S, layer: usize, direction: usize, wants_input: bool) {
-        let (config, plan) = (self.rnn.config(), &self.tape.plan);
-        let pass = layer * config.direction.count() + direction;
-        let reverse = config.is_reverse(direction);
-        let (size, hidden) = (config.state_size(), config.hidden_size);
-        let strides = Strides::of(config, S::LANES);
-        load_states(&mut self.scratch.dh, strides.h, plan, pass, size, self.args.dhn);
-        load_states(&mut self.scratch.dc, strides.c, plan, pass, hidden, self.args.dcn);
-        let walk = PassBackward {
-            config,
-            plan,
-            reverse,
-            direction,
-            layout: Layout::of(config.cell),
-            weights: &self.weights[pass],
-            history: &self.tape.histories[pass],
-            strides,
-            team: self.team,
-            wants_norms: self.flow_norms.is_some(),
-        };
-        let params = self.rnn.pass_params(pass);
-        let mut norms = self.flow_norms.as_deref_mut().map(|n| &mut n[pass * plan.seq_len..(pass + 1) * plan.seq_len]);
-        for block in Blocks::of_rows(plan, !reverse, BLOCK_ROWS) {
-            walk.steps(s, &block, self.scratch);
-            if let Some(norms) = norms.as_deref_mut() {
-                walk.norms(&block, self.scratch, norms);
-            }
-            if wants_input {
-                walk.input_gradient(s, &block, self.scratch);
-            }
-            if let Some(grads) = self.grads.as_deref_mut() {
-                walk.weight_gradients(s, &block, self.scratch, &self.tape.inputs[layer], &params, grads);
-            }
+    /// Writes what is known when all steps are done.
+    fn finish(self, args: &mut BackwardArgs<'_>, number: usize) {
+        let PassBackward { config, plan, strides, .. } = self.pass;
+        if let Some(grads) = self.grads {
+            self.pass.store_biases(self.scratch, &self.params, grads);
         }
-        store_states(&self.scratch.dh, strides.h, plan, pass, size, self.args.dh0.as_deref_mut());
-        store_states(&self.scratch.dc, strides.c, plan, pass, hidden, self.args.dc0.as_deref_mut());
+        store_states(&self.scratch.dh, strides.h, plan, number, config.state_size(), args.dh0.as_deref_mut());
+        store_states(&self.scratch.dc, strides.c, plan, number, config.hidden_size, args.dc0.as_deref_mut());
     }
 }
 
@@ -317,271 +369,5 @@ fn store_states(rows: &[f32], stride: usize, plan: &Plan, pass: usize, features:
     let Some(target) = target else { return };
     for (row, &b) in rows.chunks_exact(stride).zip(plan.order.iter()) {
         target[(pass * plan.batch + b) * features..][..features].copy_from_slice(&row[..features]);
-    }
-}
-
-struct PassBackward<'a> {
-    config: &'a RnnConfig,
-    plan: &'a Plan,
-    reverse: bool,
-    direction: usize,
-    layout: &'static Layout,
-    weights: &'a BackwardWeights,
-    history: &'a History,
-    strides: Strides,
-    team: Team,
-    /// Whether steps leave the squares of their states' gradients.
-    wants_norms: bool,
-}
-
-/// The buffers of a block as threads share them: each writes the rows of its own sequences.
-struct Memory<'a> {
-    outputs: &'a [f32],
-    dh: Mat,
-    dc: Mat,
-    step: Mat,
-    gates: Mat,
-    hidden: Mat,
-    projected: Mat,
-    h_offsets: *mut usize,
-    c_offsets: *mut usize,
-    squares: *mut f64,
-    /// The block's first packed row.
-    first: usize,
-}
-
-// SAFETY: threads work on disjoint ranges of sequences, and every row and offset belongs to one sequence.
-unsafe impl Sync for Memory<'_> {}
-
-impl PassBackward<'_> {
-    /// Values in a row of gate gradients.
-    fn gate_row(&self) -> usize {
-        self.layout.gradient_gates * self.config.hidden_size
-    }
-
-    /// Gate gradients of a block; the states' gradients move to the step that precedes the block in the pass.
-    fn steps<S: Ops>(&self, s: S, block: &Range<usize>, scratch: &mut BackwardScratch) {
-        let (config, plan, strides) = (self.config, self.plan, self.strides);
-        let (rows, sequences) = (block_rows(plan, block), plan.count(block.start));
-        let (size, gate_row) = (config.state_size(), self.gate_row());
-        let last = plan.start(block.start) + rows;
-        let history = self.history;
-        assert!(last * strides.pre <= history.pre.len() && (plan.batch + last) * strides.h <= history.h.len());
-        assert!(rows * gate_row <= scratch.gates.len() && rows <= scratch.squares.len());
-        assert!(sequences * strides.h <= scratch.dh.len() && sequences * strides.c <= scratch.dc.len());
-        assert!(sequences * strides.c <= scratch.step.len() && sequences <= scratch.h_offsets.len());
-        if config.cell.has_cell_state() {
-            assert!((plan.batch + last) * strides.c <= history.c.len());
-        }
-        if config.proj_size > 0 || config.cell == Cell::GruResetBefore {
-            assert!(rows * strides.c <= scratch.hidden.len() && rows * config.proj_size <= scratch.projected.len());
-        }
-        let memory = Memory {
-            outputs: &scratch.outputs,
-            dh: Mat::new(&mut scratch.dh, strides.h),
-            dc: Mat::new(&mut scratch.dc, strides.c),
-            step: Mat::new(&mut scratch.step, strides.c),
-            gates: Mat::new(&mut scratch.gates, gate_row),
-            hidden: Mat::new(&mut scratch.hidden, strides.c),
-            projected: Mat::new(&mut scratch.projected, size),
-            h_offsets: scratch.h_offsets.as_mut_ptr(),
-            c_offsets: scratch.c_offsets.as_mut_ptr(),
-            squares: scratch.squares.as_mut_ptr(),
-            first: plan.start(block.start),
-        };
-        let fewest = (FEWEST_PRODUCTS / (gate_row * size * block.len())).max(1);
-        self.team.split(0..sequences, fewest, &|part: Range<usize>| {
-            let step = |t: usize| {
-                let running = part.start..part.end.min(plan.count(t));
-                if !running.is_empty() {
-                    // SAFETY: the buffers reach to the block's last row, as asserted, and parts are disjoint.
-                    unsafe { self.step(s, t, running, &memory) }
-                }
-            };
-            if self.reverse { block.clone().for_each(step) } else { block.clone().rev().for_each(step) }
-        });
-    }
-
-    /// Norms of the states' gradients of a block, from the squares that its steps left.
-    fn norms(&self, block: &Range<usize>, scratch: &BackwardScratch, norms: &mut [f64]) {
-        let first = self.plan.start(block.start);
-        for t in block.clone() {
-            let squares = &scratch.squares[self.plan.start(t) - first..][..self.plan.count(t)];
-            norms[t] = squares.iter().fold(0.0, |sum, v| sum + v).sqrt();
-        }
-    }
-
-    /// Step `t` of the sequences at sorted places `part`.
-    ///
-    /// # Safety
-    /// The buffers have the rows of step `t`, and no other thread works on these sequences.
-    unsafe fn step<S: Ops>(&self, s: S, t: usize, part: Range<usize>, memory: &Memory<'_>) {
-        let (config, plan, history, strides) = (self.config, self.plan, self.history, self.strides);
-        let (units, size, gate_row) = (config.hidden_size, config.state_size(), self.gate_row());
-        let (count, first) = (part.len(), plan.start(t) + part.start);
-        let (row, index) = (first - memory.first, history.index(plan, first));
-        let span = Span { rows: count, blocks: 0..units.div_ceil(S::LANES), units };
-        // SAFETY: rows of these sequences are this thread's; all lie within their buffers by the caller's contract;
-        // the buffers are distinct, and where two operands share one the kernels allow it. The tape is only read; the
-        // kernels take one kind of matrix for both.
-        unsafe {
-            let h_offsets = std::slice::from_raw_parts_mut(memory.h_offsets.add(part.start), count);
-            let c_offsets = std::slice::from_raw_parts_mut(memory.c_offsets.add(part.start), count);
-            let squares = std::slice::from_raw_parts_mut(memory.squares.add(row), count);
-            let dh = memory.dh.starting_at(part.start);
-            for (i, j) in part.clone().enumerate() {
-                let previous = history.previous_index(plan, self.reverse, t, j);
-                h_offsets[i] = previous * strides.h;
-                c_offsets[i] = previous * strides.c;
-                let state = std::slice::from_raw_parts_mut(dh.row(i), size);
-                let dy = &memory.outputs[(first + i) * config.output_size() + self.direction * size..][..size];
-                state.iter_mut().zip(dy).for_each(|(d, y)| *d += y);
-                if self.wants_norms {
-                    squares[i] = state.iter().fold(0.0, |sum, &v| sum + f64::from(v) * f64::from(v));
-                }
-            }
-            let pre = Mat { values: history.pre[first * strides.pre..].as_ptr().cast_mut(), stride: strides.pre };
-            let gates = memory.gates.starting_at(row);
-            let previous_h = Previous { values: history.h.as_ptr(), offsets: h_offsets };
-            // The product of a run of gate gradients with their recurrent weights.
-            let recurrent = |run: usize, start: Start<'_>, out: Output| {
-                let rows = std::slice::from_raw_parts(gates.values, count * gate_row);
-                let run_gates = &self.layout.recurrent_gradients[run];
-                let left = Rows::strided(rows, count, gate_row, gate_row);
-                let left = left.columns(run_gates.column * units, run_gates.gates * units);
-                gemm(s, left, &self.weights.recurrent[run], start, out);
-            };
-            let out = Output::raw(dh.values, count * strides.h, strides.h);
-            let step = memory.step.starting_at(part.start);
-            let step_out = Output::raw(step.values, count * strides.c, strides.c);
-            match config.cell {
-                Cell::ElmanTanh | Cell::ElmanRelu => {
-                    elman::backward(s, span, config.cell == Cell::ElmanRelu, pre, dh, gates);
-                    recurrent(0, Start::Zero, out);
-                }
-                Cell::Lstm => {
-                    let previous_c = Previous { values: history.c.as_ptr(), offsets: c_offsets };
-                    let c = Mat { values: history.c[index * strides.c..].as_ptr().cast_mut(), stride: strides.c };
-                    let mut dh_hidden = dh;
-                    if let Some(projection) = &self.weights.projection {
-                        let dh_rows = std::slice::from_raw_parts(dh.values, count * strides.h);
-                        let dh_rows = Rows::strided(dh_rows, count, strides.h, size);
-                        for i in 0..count {
-                            let kept = std::slice::from_raw_parts_mut(memory.projected.row(row + i), size);
-                            kept.copy_from_slice(dh_rows.row(i));
-                        }
-                        gemm(s, dh_rows, projection, Start::Zero, step_out);
-                        dh_hidden = step;
-                        lstm::hidden(s, span.clone(), pre, c, memory.hidden.starting_at(row), 0.0);
-                    }
-                    let dc = memory.dc.starting_at(part.start);
-                    lstm::backward(s, span, pre, previous_c, c, dh_hidden, dc, gates);
-                    recurrent(0, Start::Zero, out);
-                }
-                Cell::Gru => {
-                    gru::backward_after(s, span, pre, previous_h, dh, dh, gates);
-                    recurrent(0, Start::Output, out);
-                    recurrent(1, Start::Output, out);
-                }
-                Cell::GruResetBefore => {
-                    gru::backward_before(s, span.clone(), pre, previous_h, dh, dh, gates);
-                    recurrent(1, Start::Zero, step_out);
-                    gru::backward_reset(s, span.clone(), pre, previous_h, step, dh, gates);
-                    gru::reset(s, span, pre, previous_h, memory.hidden.starting_at(row));
-                    recurrent(0, Start::Output, out);
-                }
-            }
-        }
-    }
-
-    /// The input's gradient for a block; the second direction adds to the first one's.
-    fn input_gradient<S: Ops>(&self, s: S, block: &Range<usize>, scratch: &mut BackwardScratch) {
-        let (rows, width) = (block_rows(self.plan, block), self.weights.input.columns());
-        let gates = Rows::strided(&scratch.gates, rows, self.gate_row(), self.gate_row());
-        let gates = gates.columns(0, self.config.cell.gates() * self.config.hidden_size);
-        let first = self.plan.start(block.start);
-        let start = if self.direction == 0 { Start::Zero } else { Start::Output };
-        let target = Mat::new(&mut scratch.inputs[first * width..(first + rows) * width], width);
-        let fewest = (FEWEST_PRODUCTS / (self.gate_row() * width)).max(S::TILE_ROWS);
-        self.team.split(0..rows, fewest, &|part: Range<usize>| {
-            // SAFETY: the rows lie within `target`, and parts are disjoint.
-            let out = unsafe { Output::raw(target.row(part.start), part.len() * width, width) };
-            gemm(s, gates.slice(part), &self.weights.input, start, out);
-        });
-    }
-
-    /// Adds a block's part of the weights' gradients.
-    fn weight_gradients<S: Ops>(
-        &self,
-        s: S,
-        block: &Range<usize>,
-        scratch: &mut BackwardScratch,
-        inputs: &[f32],
-        params: &PassParams<'_>,
-        grads: &mut [f32],
-    ) {
-        let (config, plan, strides) = (self.config, self.plan, self.strides);
-        let (units, gate_row, size) = (config.hidden_size, self.gate_row(), config.state_size());
-        let features = params.weight_ih.cols;
-        let rows = block_rows(plan, block);
-        let first = plan.start(block.start);
-        let BackwardScratch { gates, hidden, projected, visit, outer, .. } = scratch;
-        let [gate_at, input_at, state_at, hidden_at, projected_at] = visit;
-        let mut next = 0;
-        let mut add_step = |t: usize| {
-            for j in 0..plan.count(t) {
-                let row = plan.start(t) + j;
-                gate_at[next] = (row - first) * gate_row;
-                input_at[next] = row * features;
-                state_at[next] = self.history.previous_index(plan, self.reverse, t, j) * strides.h;
-                hidden_at[next] = (row - first) * strides.c;
-                projected_at[next] = (row - first) * size;
-                next += 1;
-            }
-        };
-        if self.reverse {
-            block.clone().for_each(&mut add_step)
-        } else {
-            block.clone().rev().for_each(&mut add_step)
-        }
-        let gate_rows = Rows::at(gates, &gate_at[..rows], gate_row);
-
-        outer.pack_left(s, gate_rows);
-        outer.pack_right(s, Rows::at(inputs, &input_at[..rows], features));
-        let gate_count = config.cell.gates() * units;
-        outer.accumulate(s, self.team, rows, 0, gate_count, features, &mut grads[params.weight_ih.range()]);
-
-        // Reset before: the last run's right operand is `r h`, not `h`.
-        let hh = &mut grads[params.weight_hh.range()];
-        outer.pack_right(s, Rows::at(&self.history.h, &state_at[..rows], size));
-        for (index, run) in self.layout.recurrent_gradients.iter().enumerate() {
-            if config.cell == Cell::GruResetBefore && index == 1 {
-                outer.pack_right(s, Rows::at(hidden, &hidden_at[..rows], units));
-            }
-            let target = &mut hh[run.gate * units * size..(run.gate + run.gates) * units * size];
-            outer.accumulate(s, self.team, rows, run.column * units, run.gates * units, size, target);
-        }
-
-        if let Some((bias_ih, bias_hh)) = params.bias {
-            add_rows(&mut grads[bias_ih.range()], gate_rows.columns(0, gate_count), rows);
-            let bias = &mut grads[bias_hh.range()];
-            for run in self.layout.recurrent_gradients {
-                let target = &mut bias[run.gate * units..(run.gate + run.gates) * units];
-                add_rows(target, gate_rows.columns(run.column * units, run.gates * units), rows);
-            }
-        }
-
-        if let Some(spec) = params.weight_hr {
-            outer.pack_left(s, Rows::at(projected, &projected_at[..rows], size));
-            outer.pack_right(s, Rows::at(hidden, &hidden_at[..rows], units));
-            outer.accumulate(s, self.team, rows, 0, size, units, &mut grads[spec.range()]);
-        }
-    }
-}
-
-/// `target += the sum of the rows`, one after another.
-fn add_rows(target: &mut [f32], rows: Rows<'_>, count: usize) {
-    for i in 0..count {
-        target.iter_mut().zip(rows.row(i)).for_each(|(sum, v)| *sum += v);
     }
 }

@@ -1,6 +1,7 @@
 //! Recurrent layers: configuration, parameters, forward, backward, streaming, gradient flow.
 
 mod backward;
+mod backward_pass;
 mod batch;
 mod config;
 mod dropout;
@@ -9,6 +10,7 @@ mod grads;
 mod init;
 mod model;
 mod pass;
+mod row;
 mod session;
 mod stream;
 mod tape;

@@ -7,6 +7,7 @@ use super::weights::{BackwardWeights, ForwardWeights, PassParams};
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::{Result, ensure, err};
 use crate::nn::Optimizer;
+use crate::parallel::{Team, enter};
 use crate::simd::Isa;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,11 +53,13 @@ impl Rnn {
     }
 
     /// Its configuration.
+    #[inline]
     pub fn config(&self) -> &RnnConfig {
         &self.config
     }
 
     /// The instruction set its kernels use.
+    #[inline]
     pub fn isa(&self) -> Isa {
         self.isa
     }
@@ -86,7 +89,7 @@ impl Rnn {
         let (range, pass) = (spec.range(), spec.layer * self.config.direction.count() + spec.direction);
         self.values[range].copy_from_slice(values);
         self.version = next_version();
-        self.pack(pass);
+        self.pack(Team::one(), pass);
         Ok(())
     }
 
@@ -98,16 +101,20 @@ impl Rnn {
     /// Lets `change` alter the flat parameters, then packs them again.
     pub fn update(&mut self, change: impl FnOnce(&mut [f32])) {
         change(&mut self.values);
+        self.pack_all(Team::one());
+    }
+
+    fn pack_all(&mut self, team: Team<'_>) {
         self.version = next_version();
-        (0..self.config.passes()).for_each(|pass| self.pack(pass));
+        (0..self.config.passes()).for_each(|pass| self.pack(team, pass));
     }
 
     /// Brings the packed forms of a pass up to date.
-    fn pack(&mut self, pass: usize) {
+    fn pack(&mut self, team: Team<'_>, pass: usize) {
         let params = PassParams::of(&self.config, &self.specs, pass);
-        self.forward[pass].pack(&self.config, self.isa, &params, &self.values);
+        self.forward[pass].pack(&self.config, self.isa, team, &params, &self.values);
         if let Some(backward) = self.backward.get_mut() {
-            backward[pass].pack(&self.config, &params, &self.values);
+            backward[pass].pack(&self.config, team, &params, &self.values);
         }
     }
 
@@ -116,7 +123,7 @@ impl Rnn {
     pub fn optimize(&mut self, optimizer: &mut Optimizer, slot: usize, grads: &Grads) -> Result<()> {
         grads.check(self)?;
         optimizer.update(slot, &mut self.values, grads.values())?;
-        self.update(|_| {});
+        enter(optimizer.pool_for(self.values.len()), |team| self.pack_all(team));
         Ok(())
     }
 
@@ -134,10 +141,12 @@ impl Rnn {
         size_of_val(&*self.values) + self.forward.iter().map(ForwardWeights::bytes).sum::<usize>() + backward
     }
 
+    #[inline]
     pub(crate) fn version(&self) -> u64 {
         self.version
     }
 
+    #[inline]
     pub(crate) fn forward_weights(&self, pass: usize) -> &ForwardWeights {
         &self.forward[pass]
     }
@@ -155,7 +164,7 @@ impl Rnn {
         for pass in 0..self.config.passes() {
             let params = self.pass_params(pass);
             let mut weights = BackwardWeights::new(&self.config, self.isa, &params)?;
-            weights.pack(&self.config, &params, &self.values);
+            weights.pack(&self.config, Team::one(), &params, &self.values);
             packed.push(weights);
         }
         // Two threads may both have packed: either result serves.

@@ -2,23 +2,25 @@
 
 use super::batch::Plan;
 use super::config::{Cell, RnnConfig};
+use super::row::{self, States, Walk};
+use super::session::block_rows;
 use super::weights::{ForwardWeights, Layout};
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, product};
-use crate::kernel::gates::{Mat, Previous, STATE_PADDING, Span, elman, gru, lstm};
-use crate::kernel::gemm::{Output, Start, gemm, gemm_gates};
-use crate::kernel::panel::{Geometry, padded_row};
+use crate::kernel::gates::elman::Elman;
+use crate::kernel::gates::gru::{self, ResetAfter, ResetBefore};
+use crate::kernel::gates::lstm::Lstm;
+use crate::kernel::gates::{self, Flush, Mat, Previous, STATE_PADDING, Span};
+use crate::kernel::gemm::{Output, Start, gemm_gates, gemm_view};
+use crate::kernel::panel::{Geometry, PanelView, Panels, padded_row};
 use crate::kernel::rows::{Left, Rows};
-use crate::parallel::{FEWEST_PRODUCTS, Team};
+use crate::parallel::{FEWEST_PRODUCTS, Load, MOST_SHARED, Split, Team};
 use crate::simd::Ops;
 use std::ops::Range;
 
 /// Rows of the input product that are computed ahead of the recurrence: enough for full tiles, few enough that they
 /// are still in the cache when their step comes.
 pub(crate) const HOISTED_ROWS: usize = 96;
-
-/// States smaller than this become zero where the configuration asks for it.
-const FLUSH_BELOW: f32 = 7.888_609e-31; // 2^-100
 
 /// What a pass records about a range of steps: the initial states of all sequences, in sorted order, then one row for
 /// each (step, sequence).
@@ -43,11 +45,17 @@ pub(crate) struct Strides {
 }
 
 impl Strides {
+    /// That of rows of states of `size` values.
+    #[inline]
+    pub(crate) fn of_states(size: usize) -> usize {
+        size.next_multiple_of(STATE_PADDING)
+    }
+
     pub(crate) fn of(config: &RnnConfig, lanes: usize) -> Self {
         Self {
             pre: padded_row(lanes, config.hidden_size, Layout::of(config.cell).slots),
-            h: config.state_size().next_multiple_of(STATE_PADDING),
-            c: config.hidden_size.next_multiple_of(STATE_PADDING),
+            h: Self::of_states(config.state_size()),
+            c: Self::of_states(config.hidden_size),
         }
     }
 }
@@ -130,6 +138,27 @@ impl History {
         self.index(plan, plan.start(t) + j)
     }
 
+    /// Forgets the kept steps: their final states become the initial ones.
+    pub(crate) fn settle(&mut self, config: &RnnConfig, plan: &Plan, reverse: bool) {
+        self.carry(config, plan, reverse);
+        self.steps = 0..0;
+    }
+
+    /// Makes the final states the initial ones of `next`, which takes the next block of steps.
+    pub(crate) fn carry_to(&self, next: &mut History, config: &RnnConfig, plan: &Plan, reverse: bool) {
+        let strides = Strides::of(config, 1);
+        for j in 0..plan.batch {
+            let from = self.final_index(plan, reverse, j);
+            let copy = |to: &mut [f32], source: &[f32], stride: usize| {
+                to[j * stride..(j + 1) * stride].copy_from_slice(&source[from * stride..(from + 1) * stride]);
+            };
+            copy(&mut next.h, &self.h, strides.h);
+            if config.cell.has_cell_state() {
+                copy(&mut next.c, &self.c, strides.c);
+            }
+        }
+    }
+
     /// Makes the final states the initial ones, before the next block of steps.
     pub(crate) fn carry(&mut self, config: &RnnConfig, plan: &Plan, reverse: bool) {
         let strides = Strides::of(config, 1);
@@ -177,37 +206,48 @@ impl History {
 
 /// Memory that a pass needs for one step.
 pub(crate) struct StepScratch {
-    h_offsets: AlignedBuf<usize>,
-    c_offsets: AlignedBuf<usize>,
+    /// For each thread, where its sequences' previous states, cell states and own rows of `rows` start.
+    offsets: AlignedBuf<usize>,
     /// `r h` (GRU with reset before) or the hidden state before projection.
     rows: AlignedBuf<f32>,
-    row_offsets: AlignedBuf<usize>,
 }
 
 impl StepScratch {
     pub(crate) const fn new() -> Self {
-        Self {
-            h_offsets: AlignedBuf::new(),
-            c_offsets: AlignedBuf::new(),
-            rows: AlignedBuf::new(),
-            row_offsets: AlignedBuf::new(),
-        }
+        Self { offsets: AlignedBuf::new(), rows: AlignedBuf::new() }
     }
 
-    pub(crate) fn reserve(&mut self, config: &RnnConfig, batch: usize) -> Result<()> {
-        self.h_offsets.resize(batch)?;
-        self.c_offsets.resize(batch)?;
-        if config.cell == Cell::GruResetBefore || config.proj_size > 0 {
-            let stride = Strides::of(config, 1).c;
-            self.rows.resize(product("a step's scratch", &[batch, stride])?)?;
-            self.row_offsets.resize(batch)?;
-            self.row_offsets.iter_mut().enumerate().for_each(|(i, o)| *o = i * stride);
+    pub(crate) fn reserve(&mut self, config: &RnnConfig, batch: usize, threads: usize) -> Result<()> {
+        // Members that share a sequence each have its offsets, but only a few sequences are shared.
+        self.offsets.resize(product("a step's offsets", &[3, batch + MOST_SHARED * threads])?)?;
+        if has_step_rows(config) {
+            self.rows.resize(product("a step's scratch", &[batch, Strides::of(config, 1).c])?)?;
         }
         Ok(())
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.rows) + 8 * (self.h_offsets.len() + self.c_offsets.len() + self.row_offsets.len())
+        size_of_val(&*self.rows) + size_of_val(&*self.offsets)
+    }
+}
+
+/// Whether a step's products need the whole of something that the step itself computes.
+fn has_step_rows(config: &RnnConfig) -> bool {
+    config.cell == Cell::GruResetBefore || config.proj_size > 0
+}
+
+/// What a pass with `input` features has to do in the steps `block`.
+pub(crate) fn load(config: &RnnConfig, panel_width: usize, input: usize, plan: &Plan, block: &Range<usize>) -> Load {
+    Load {
+        gates: config.cell.gates(),
+        units: config.hidden_size,
+        state: config.state_size(),
+        input,
+        steps: block.len(),
+        rows: block_rows(plan, block),
+        most: plan.count(block.start),
+        pieces: config.hidden_size.div_ceil(panel_width),
+        meetings: if has_step_rows(config) { 2 } else { 1 },
     }
 }
 
@@ -219,30 +259,46 @@ pub(crate) struct Pass<'a> {
     pub(crate) reverse: bool,
 }
 
-/// The buffers of a block as threads share them: each writes the rows of its own sequences.
+/// The buffers of a block as threads share them: each writes the rows of its own sequences, and there the columns of its
+/// own units.
 struct Memory<'a> {
     history: &'a History,
     strides: Strides,
     /// Pre-activations from the history's first row on.
     pre: Mat,
     h: Mat,
+    h_len: usize,
     c: Mat,
     /// [`StepScratch::rows`].
     rows: Mat,
-    h_offsets: *mut usize,
-    c_offsets: *mut usize,
-    row_offsets: &'a [usize],
+    rows_len: usize,
+    /// [`StepScratch::offsets`].
+    offsets: *mut usize,
 }
 
-// SAFETY: threads work on disjoint ranges of sequences, and every row and offset belongs to one sequence.
+// SAFETY: threads work on disjoint sequences or units, and meet where one reads what another wrote.
 unsafe impl Sync for Memory<'_> {}
+
+/// One thread's part of a pass: every `apart`-th sorted sequence from `first` on, so that all threads have as many that
+/// are still running; and of those, blocks of units.
+struct Share<'a> {
+    first: usize,
+    apart: usize,
+    blocks: Range<usize>,
+    /// The threads that share these sequences, and this one's place among them.
+    team: Team<'a>,
+    place: usize,
+    /// This thread's part of [`StepScratch::offsets`]: room for `sequences` of each kind.
+    offsets: &'a mut [usize],
+    sequences: usize,
+}
 
 impl Pass<'_> {
     /// Runs the steps `block`, whose input rows in packed order are `input`, and records them in `history`.
     pub(crate) fn run<S: Ops>(
         &self,
         s: S,
-        team: Team,
+        team: Team<'_>,
         block: Range<usize>,
         input: Rows<'_>,
         history: &mut History,
@@ -250,180 +306,281 @@ impl Pass<'_> {
     ) {
         let strides = Strides::of(self.config, S::LANES);
         let first = self.plan.start(block.start) - history.base;
-        let rows = self.plan.start(block.end - 1) + self.plan.count(block.end - 1) - self.plan.start(block.start);
+        let rows = block_rows(self.plan, &block);
         let sequences = self.plan.count(block.start);
         let states = (self.plan.batch + first + rows) * strides.h;
         assert!(input.count() == rows && (first + rows) * strides.pre <= history.pre.len());
-        assert!(states <= history.h.len() && sequences <= scratch.h_offsets.len());
+        assert!(states <= history.h.len());
         if self.config.cell.has_cell_state() {
             assert!((self.plan.batch + first + rows) * strides.c <= history.c.len());
         }
-        if self.config.cell == Cell::GruResetBefore || self.config.proj_size > 0 {
-            assert!(sequences * strides.c <= scratch.rows.len() && sequences <= scratch.row_offsets.len());
-        }
+        assert!(!has_step_rows(self.config) || sequences * strides.c <= scratch.rows.len());
         let (pre, h) = (Mat::new(&mut history.pre, strides.pre), Mat::new(&mut history.h, strides.h));
         let memory = Memory {
             strides,
             pre,
             h,
+            h_len: history.h.len(),
             c: Mat::new(&mut history.c, strides.c),
             rows: Mat::new(&mut scratch.rows, strides.c),
-            h_offsets: scratch.h_offsets.as_mut_ptr(),
-            c_offsets: scratch.c_offsets.as_mut_ptr(),
-            row_offsets: &scratch.row_offsets,
+            rows_len: scratch.rows.len(),
+            offsets: scratch.offsets.as_mut_ptr(),
             history,
         };
-        let (gates, units, size) = (self.config.cell.gates(), self.config.hidden_size, self.config.state_size());
-        let fewest_rows = (FEWEST_PRODUCTS / (gates * units * input.width())).max(S::TILE_ROWS);
-        team.split(0..rows, fewest_rows, &|part: Range<usize>| {
-            // SAFETY: the rows lie within the history, as asserted, and parts are disjoint.
-            let target =
-                unsafe { std::slice::from_raw_parts_mut(pre.row(first + part.start), part.len() * strides.pre) };
-            self.start_rows(s, input.slice(part), target, strides.pre);
-        });
-        let fewest_sequences = (FEWEST_PRODUCTS / (gates * units * size * block.len())).max(1);
-        team.split(0..sequences, fewest_sequences, &|part: Range<usize>| {
-            let step = |t: usize| {
-                let running = part.start..part.end.min(self.plan.count(t));
-                if !running.is_empty() {
-                    // SAFETY: the buffers reach to the block's last row, as asserted, and parts are disjoint.
-                    unsafe { self.step(s, t, running, &memory) }
+        let load = load(self.config, S::PANEL_WIDTH, input.width(), self.plan, &block);
+        let split = Split::choose(team.threads(), &load);
+        let units_first = split.sequences == 1 && split.units > 1;
+        if !units_first {
+            let fewest = (FEWEST_PRODUCTS / (load.gates * load.units * load.input)).max(S::TILE_ROWS);
+            team.split(0..rows, fewest, &|part: Range<usize>| {
+                // SAFETY: the rows lie within the history, as asserted, and parts are disjoint.
+                unsafe {
+                    let target = pre.starting_at(first + part.start);
+                    self.start_rows(s, input.slice(part), target, self.all_blocks::<S>());
                 }
+            });
+        }
+        let blocks = self.all_blocks::<S>();
+        let most = sequences.div_ceil(split.sequences);
+        assert!(3 * most * split.threads() <= scratch.offsets.len());
+        let walk = |part: usize, team: Team<'_>, place: usize| {
+            // Whole panels of every gate.
+            let cut = |i: usize| (load.pieces * i / split.units * S::PANEL_VECTORS).min(blocks.end);
+            let index = part * split.units + place;
+            let memory = &memory;
+            // SAFETY: the scratch has as many pieces, as asserted, and each thread takes another.
+            let offsets = unsafe { std::slice::from_raw_parts_mut(memory.offsets.add(3 * most * index), 3 * most) };
+            let mut share = Share {
+                first: part,
+                apart: split.sequences,
+                blocks: cut(place)..cut(place + 1),
+                team,
+                place,
+                offsets,
+                sequences: most,
             };
-            if self.reverse { block.clone().rev().for_each(step) } else { block.clone().for_each(step) }
+            if units_first {
+                // SAFETY: the rows lie within the history, as asserted, and threads have disjoint units.
+                unsafe { self.start_rows(s, input, pre.starting_at(first), share.blocks.clone()) };
+            }
+            if sequences == 1 && row::serves(self.config) {
+                // SAFETY: the buffers reach to the block's last row, as asserted; threads have disjoint units.
+                return unsafe { self.run_single(s, &block, &share, memory) };
+            }
+            let mut step = |t: usize| {
+                // SAFETY: the buffers reach to the block's last row, as asserted; threads share no row, or meet.
+                unsafe { self.step(s, t, &mut share, memory) }
+            };
+            if self.reverse { block.clone().rev().for_each(&mut step) } else { block.clone().for_each(&mut step) }
+        };
+        team.first(split.threads()).run(split.sequences, &|part, team| {
+            team.run(split.units, &|place, _| walk(part, team, place));
         });
     }
 
-    /// The input product of some rows, and the recurrent bias where it has a slot of its own.
-    fn start_rows<S: Ops>(&self, s: S, input: Rows<'_>, pre: &mut [f32], stride: usize) {
-        let bias = &*self.weights.bias;
-        let panels = self.weights.input.view().panels;
-        gemm_gates(s, input, &self.weights.input, 0..panels, Start::Row(bias), Output::new(pre, stride));
-        if self.config.cell == Cell::Gru {
-            for row in pre.chunks_exact_mut(stride) {
-                for (to, from) in row.chunks_exact_mut(4 * S::LANES).zip(bias.chunks_exact(4 * S::LANES)) {
-                    to[3 * S::LANES..].copy_from_slice(&from[3 * S::LANES..]);
+    /// One thread's share of the steps `block`, in which one sequence runs, after their input product.
+    ///
+    /// # Safety
+    /// The memory's buffers have the rows of all steps, no other thread works on these units, and those that work on
+    /// others do the same.
+    unsafe fn run_single<S: Ops>(&self, s: S, block: &Range<usize>, share: &Share<'_>, memory: &Memory<'_>) {
+        let (plan, history) = (self.plan, memory.history);
+        let (first, sign) = if self.reverse { (block.end - 1, -1) } else { (block.start, 1) };
+        let row = plan.start(first) - history.base;
+        let before = history.previous_index(plan, self.reverse, first, 0);
+        // SAFETY: the caller's contract; a single sequence's rows follow each other, and each is the next one's past.
+        unsafe {
+            let walk = |rows: Mat, row: usize| Walk { first: rows.row(row), step: sign * rows.stride as isize };
+            let states = |rows: Mat| States::chained(rows.row(before), walk(rows, plan.batch + row));
+            let (pre, h) = (walk(memory.pre, row), states(memory.h));
+            let c = if self.config.cell.has_cell_state() { states(memory.c) } else { h };
+            let (start, count) = (pre.read(), block.len());
+            let rows = row::Rows { start, keep: Some(pre), x: start, h, c, count, turned: false };
+            let meet = || share.team.meet(share.place);
+            row::run_blocks(s, self.config, self.weights, false, &rows, share.blocks.clone(), meet);
+        }
+    }
+
+    /// All blocks of units.
+    fn all_blocks<S: Ops>(&self) -> Range<usize> {
+        0..self.config.hidden_size.div_ceil(S::LANES)
+    }
+
+    /// The input product of some rows for some blocks of units, and the recurrent bias where it has a slot of its own.
+    ///
+    /// # Safety
+    /// `pre` reaches to the last of the input's rows, and nothing else touches these rows and units.
+    unsafe fn start_rows<S: Ops>(&self, s: S, input: Rows<'_>, pre: Mat, blocks: Range<usize>) {
+        let (bias, rows) = (&*self.weights.bias, input.count());
+        if rows == 0 {
+            return;
+        }
+        let panels = panels::<S>(&blocks, self.config.cell.gates());
+        // SAFETY: the caller's contract.
+        unsafe {
+            let out = Output::raw(pre.values, rows * pre.stride, pre.stride);
+            gemm_gates(s, input, &self.weights.input, panels, Start::Row(bias), out);
+            if self.config.cell == Cell::Gru {
+                let from = &bias[4 * S::LANES * blocks.start..4 * S::LANES * blocks.end];
+                for row in 0..rows {
+                    let to = pre.row(row).add(4 * S::LANES * blocks.start);
+                    let to = std::slice::from_raw_parts_mut(to, from.len());
+                    for (to, from) in to.chunks_exact_mut(4 * S::LANES).zip(from.chunks_exact(4 * S::LANES)) {
+                        to[3 * S::LANES..].copy_from_slice(&from[3 * S::LANES..]);
+                    }
                 }
             }
         }
     }
 
-    /// Step `t` of the sequences at sorted places `part`.
+    /// One thread's share of step `t`. Those who share its sequences have met when this returns.
     ///
     /// # Safety
-    /// The memory's buffers have the rows of step `t`, and no other thread works on these sequences.
-    unsafe fn step<S: Ops>(&self, s: S, t: usize, part: Range<usize>, memory: &Memory<'_>) {
+    /// The memory's buffers have the rows of step `t`, no other thread works on these sequences and units, and those that
+    /// work on other units of these sequences take the same step.
+    unsafe fn step<S: Ops>(&self, s: S, t: usize, share: &mut Share<'_>, memory: &Memory<'_>) {
         let (config, plan, weights) = (self.config, self.plan, self.weights);
-        let Memory { history, strides, .. } = *memory;
-        let count = part.len();
-        // SAFETY: offsets exist for all sequences; this thread's are its own.
-        let (h_offsets, c_offsets) = unsafe {
-            (
-                std::slice::from_raw_parts_mut(memory.h_offsets.add(part.start), count),
-                std::slice::from_raw_parts_mut(memory.c_offsets.add(part.start), count),
-            )
-        };
-        for (i, j) in part.clone().enumerate() {
+        let (history, strides, apart) = (memory.history, memory.strides, share.apart);
+        let count = plan.count(t).saturating_sub(share.first).div_ceil(apart);
+        if count == 0 {
+            return;
+        }
+        let (h_offsets, rest) = share.offsets.split_at_mut(share.sequences);
+        let (c_offsets, row_offsets) = rest.split_at_mut(share.sequences);
+        let (h_offsets, c_offsets) = (&mut h_offsets[..count], &mut c_offsets[..count]);
+        let row_offsets = &mut row_offsets[..count];
+        for i in 0..count {
+            let j = share.first + i * apart;
             let index = history.previous_index(plan, self.reverse, t, j);
             h_offsets[i] = index * strides.h;
             c_offsets[i] = index * strides.c;
+            row_offsets[i] = j * strides.c;
         }
-        let first = plan.start(t) + part.start;
+        let first = plan.start(t) + share.first;
         let state = history.index(plan, first);
-        let flush_below = if config.flush_small_states { FLUSH_BELOW } else { 0.0 };
+        let flush = Flush::new(config.flush_small_states);
         let units = config.hidden_size;
         let span = |blocks: Range<usize>| Span { rows: count, blocks, units };
+        let groups = |gates| Groups::new::<S>(share.blocks.clone(), gates);
+        let meet = || share.team.meet(share.place);
         // SAFETY: previous states are rows other than the step's own, which alone are written, and only this thread
-        // writes rows of these sequences; all rows lie within their buffers by the caller's contract.
+        // writes these units of these sequences; the others' units are read after all have met; all rows lie within
+        // their buffers by the caller's contract.
         unsafe {
-            let pre = memory.pre.starting_at(first - history.base);
-            let h = memory.h.starting_at(state);
-            let previous = Rows::at_raw(memory.h.values, history.h.len(), h_offsets, config.state_size());
+            let rows_of = |m: Mat, row| Mat { stride: m.stride * apart, ..m.starting_at(row) };
+            let pre = rows_of(memory.pre, first - history.base);
+            let h = rows_of(memory.h, state);
+            let step_rows = rows_of(memory.rows, share.first);
+            let previous = Rows::at_raw(memory.h.values, memory.h_len, h_offsets, config.state_size());
             let previous_h = Previous { values: memory.h.values, offsets: h_offsets };
             let product = |panels, range, left: Rows<'_>| {
-                let out = Output::raw(pre.values, count * strides.pre, strides.pre);
+                let out = Output::raw(pre.values, (count - 1) * pre.stride + strides.pre, pre.stride);
                 gemm_gates(s, left, panels, range, Start::Output, out);
             };
             match config.cell {
                 Cell::ElmanTanh | Cell::ElmanRelu => {
-                    for (blocks, range) in Groups::new::<S>(units, 1) {
+                    for (blocks, range) in groups(1) {
                         product(&weights.recurrent[0], range, previous);
-                        let relu = config.cell == Cell::ElmanRelu;
-                        elman::forward(s, span(blocks), relu, pre, h, flush_below);
+                        let cell = Elman { relu: config.cell == Cell::ElmanRelu };
+                        gates::forward(s, cell, span(blocks), pre, previous_h, h, h, flush);
                     }
                 }
                 Cell::Lstm => {
                     let previous_c = Previous { values: memory.c.values, offsets: c_offsets };
-                    let c = memory.c.starting_at(state);
-                    let projected = weights.projection.as_ref();
-                    let hidden = if projected.is_some() { memory.rows.starting_at(part.start) } else { h };
-                    for (blocks, range) in Groups::new::<S>(units, 4) {
+                    let c = rows_of(memory.c, state);
+                    let hidden = if weights.projection.is_some() { step_rows } else { h };
+                    for (blocks, range) in groups(4) {
                         product(&weights.recurrent[0], range, previous);
-                        lstm::forward(s, span(blocks), pre, previous_c, c, hidden, flush_below);
+                        gates::forward(s, Lstm, span(blocks), pre, previous_c, c, hidden, flush);
                     }
-                    if let Some(projection) = projected {
-                        let rows = std::slice::from_raw_parts(hidden.values, count * strides.c);
-                        let rows = Rows::strided(rows, count, strides.c, units);
-                        gemm(s, rows, projection, Start::Zero, Output::raw(h.values, count * strides.h, strides.h));
-                        if config.flush_small_states {
-                            let rows = std::slice::from_raw_parts_mut(h.values, count * strides.h);
-                            rows.iter_mut().filter(|v| v.abs() < FLUSH_BELOW).for_each(|v| *v = 0.0);
+                    if let Some(projection) = &weights.projection {
+                        meet();
+                        let rows = Rows::at_raw(memory.rows.values, memory.rows_len, row_offsets, units);
+                        let panels = projection.view().panels;
+                        let cut = |place: usize| panels * place / share.team.threads();
+                        let panels = cut(share.place)..cut(share.place + 1);
+                        let columns =
+                            panels.start * S::PANEL_WIDTH..(panels.end * S::PANEL_WIDTH).min(config.proj_size);
+                        gemm_columns(s, rows, projection, panels, h, strides.h);
+                        for row in 0..count {
+                            let values = h.row(row).add(columns.start);
+                            flush.apply_to(std::slice::from_raw_parts_mut(values, columns.len()));
                         }
                     }
                 }
                 Cell::Gru => {
-                    for (blocks, range) in Groups::new::<S>(units, 3) {
+                    for (blocks, range) in groups(3) {
                         product(&weights.recurrent[0], range, previous);
-                        gru::forward_after(s, span(blocks), pre, previous_h, h, flush_below);
+                        gates::forward(s, ResetAfter, span(blocks), pre, previous_h, h, h, flush);
                     }
                 }
                 Cell::GruResetBefore => {
-                    let reset_h = memory.rows.starting_at(part.start);
-                    let panels = &weights.recurrent[0];
-                    product(panels, 0..panels.view().panels, previous);
-                    gru::reset(s, span(0..units.div_ceil(S::LANES)), pre, previous_h, reset_h);
-                    let reset_len = (part.start + count) * strides.c;
-                    let offsets = &memory.row_offsets[part];
-                    let reset_rows = Rows::at_raw(memory.rows.values, reset_len, offsets, units);
-                    for (blocks, range) in Groups::new::<S>(units, 1) {
+                    product(&weights.recurrent[0], panels::<S>(&share.blocks, 2), previous);
+                    gru::reset(s, span(share.blocks.clone()), pre, previous_h, step_rows);
+                    meet();
+                    let reset_rows = Rows::at_raw(memory.rows.values, memory.rows_len, row_offsets, units);
+                    for (blocks, range) in groups(1) {
                         product(&weights.recurrent[1], range, reset_rows);
-                        gru::forward_before(s, span(blocks), pre, previous_h, h, flush_below);
+                        gates::forward(s, ResetBefore, span(blocks), pre, previous_h, h, h, flush);
                     }
                 }
             }
         }
+        meet();
     }
 }
 
-/// Cuts a layer's units into groups whose columns are whole panels, so that a group's gates can run while its
-/// pre-activations are still in the cache. Yields blocks of LANES units and the panels that hold their gates.
+/// The product with some panels of a plain matrix, into those columns of rows of `row_len` values.
+///
+/// # Safety
+/// `out` reaches to the left operand's last row, and nothing else touches these columns.
+unsafe fn gemm_columns<S: Ops>(s: S, a: Rows<'_>, b: &Panels, panels: Range<usize>, out: Mat, row_len: usize) {
+    let view = b.view();
+    let first = panels.start * S::PANEL_WIDTH;
+    let columns = (panels.end * S::PANEL_WIDTH).min(b.columns()).saturating_sub(first);
+    let data = &view.data[first * view.k..panels.end * S::PANEL_WIDTH * view.k];
+    let part = PanelView { panels: panels.len(), data, offsets: None, ..view };
+    // SAFETY: the caller's contract; the last row ends with the columns of all panels.
+    unsafe {
+        let len = (a.count() - 1) * out.stride + row_len - first;
+        gemm_view(s, a, part, columns, Start::Zero, Output::raw(out.values.add(first), len, out.stride));
+    }
+}
+
+/// The panels that hold `gates` gates of some blocks of units; the first block's start a panel.
+fn panels<S: Ops>(blocks: &Range<usize>, gates: usize) -> Range<usize> {
+    debug_assert!((blocks.start * gates).is_multiple_of(S::PANEL_VECTORS));
+    blocks.start * gates / S::PANEL_VECTORS..(blocks.end * gates).div_ceil(S::PANEL_VECTORS)
+}
+
+/// Cuts units into groups whose columns are whole panels, so that a group's gates can run while its pre-activations are
+/// still in the cache. Yields blocks of LANES units and the panels that hold their gates.
 struct Groups {
     gates: usize,
-    panel_vectors: usize,
+    panels: fn(&Range<usize>, usize) -> Range<usize>,
     blocks_per_group: usize,
-    blocks: usize,
-    next: usize,
+    left: Range<usize>,
 }
 
 impl Groups {
-    fn new<S: Ops>(units: usize, gates: usize) -> Self {
+    fn new<S: Ops>(blocks: Range<usize>, gates: usize) -> Self {
         let vectors = S::PANEL_VECTORS * S::ROW_PANELS;
         // The fewest blocks whose vectors fill the panels that a single row reads together.
         let blocks_per_group = (1..=vectors).find(|b| (b * gates).is_multiple_of(vectors)).unwrap_or(vectors);
-        Self { gates, panel_vectors: S::PANEL_VECTORS, blocks_per_group, blocks: units.div_ceil(S::LANES), next: 0 }
+        Self { gates, panels: panels::<S>, blocks_per_group, left: blocks }
     }
 }
 
 impl Iterator for Groups {
     type Item = (Range<usize>, Range<usize>);
     fn next(&mut self) -> Option<Self::Item> {
-        if self.next >= self.blocks {
+        if self.left.is_empty() {
             return None;
         }
-        let (start, end) = (self.next, (self.next + self.blocks_per_group).min(self.blocks));
-        self.next = end;
-        let panels = start * self.gates / self.panel_vectors..(end * self.gates).div_ceil(self.panel_vectors);
-        Some((start..end, panels))
+        let end = (self.left.start + self.blocks_per_group).min(self.left.end);
+        let blocks = std::mem::replace(&mut self.left.start, end)..end;
+        let panels = (self.panels)(&blocks, self.gates);
+        Some((blocks, panels))
     }
 }
 

@@ -3,11 +3,13 @@
 use super::batch::{Batch, Plan};
 use super::config::{Direction, RnnConfig};
 use super::model::Rnn;
-use super::pass::{HOISTED_ROWS, History, Pass, StepScratch, Strides, lanes};
+use super::pass::{HOISTED_ROWS, History, Pass, StepScratch, Strides, load};
 use crate::buffer::{AlignedBuf, try_grow};
 use crate::error::{Result, check_len, ensure, product};
+use crate::kernel::gates::Mat;
+use crate::kernel::panel::Geometry;
 use crate::kernel::rows::Rows;
-use crate::parallel::{Pool, Team, enter};
+use crate::parallel::{FEWEST_COPIES, Pool, Split, Team, Wavefront, directions_at_once, enter, is_worth_waking};
 use crate::simd::{Kernel, Ops, dispatch};
 use std::ops::Range;
 
@@ -44,25 +46,15 @@ pub struct Session {
     pub(crate) backward: super::backward::BackwardScratch,
 }
 
+#[derive(Default)]
 pub(crate) struct Scratch {
     pub(crate) plan: Plan,
-    pub(crate) step: StepScratch,
+    /// One for each pass that runs at the same time.
+    pub(crate) step: Vec<StepScratch>,
     pub(crate) histories: Vec<History>,
-    x_offsets: AlignedBuf<usize>,
+    x_offsets: [AlignedBuf<usize>; 2],
     /// Outputs of a bidirectional layer for the next one, packed rows.
     between: [AlignedBuf<f32>; 2],
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self {
-            plan: Plan::new(),
-            step: StepScratch::new(),
-            histories: Vec::new(),
-            x_offsets: AlignedBuf::new(),
-            between: [AlignedBuf::new(), AlignedBuf::new()],
-        }
-    }
 }
 
 impl Session {
@@ -119,11 +111,29 @@ impl Rnn {
         args.check(config, batch)?;
         let scratch = &mut session.scratch;
         scratch.plan.set(batch)?;
-        scratch.reserve(self, session.pool.as_ref().map_or(1, Pool::threads))?;
-        enter(session.pool.as_ref(), |team| {
-            dispatch(self.isa(), Forward { rnn: self, scratch, args, keep_states: false, team });
+        let pool = self.pool_for(&scratch.plan, session.pool.as_ref());
+        let threads = pool.map_or(1, Pool::threads);
+        let wavefront = self.wavefront(&scratch.plan, threads);
+        scratch.reserve(self, threads, wavefront)?;
+        enter(pool, |team| {
+            let wavefront = wavefront.filter(|w| w.stages <= team.threads());
+            dispatch(self.isa(), Forward { rnn: self, scratch, args, keep_states: false, team, wavefront });
         });
         Ok(())
+    }
+
+    /// The wavefront that a forward of `plan` runs as, if it does.
+    fn wavefront(&self, plan: &Plan, threads: usize) -> Option<Wavefront> {
+        let (config, Geometry { lanes, panel_vectors }) = (self.config(), Geometry::of(self.isa()));
+        let load = load(config, lanes * panel_vectors, config.state_size(), plan, &(0..plan.steps));
+        Wavefront::choose(threads, config.num_layers, &load).filter(|_| config.direction != Direction::Bidirectional)
+    }
+
+    /// The pool, unless a forward of `plan` is too little work to wake its threads.
+    pub(crate) fn pool_for<'a>(&self, plan: &Plan, pool: Option<&'a Pool>) -> Option<&'a Pool> {
+        let (config, Geometry { lanes, panel_vectors }) = (self.config(), Geometry::of(self.isa()));
+        let load = load(config, lanes * panel_vectors, config.input_size, plan, &(0..plan.steps));
+        pool.filter(|_| is_worth_waking(config.passes() * load.products()))
     }
 }
 
@@ -131,26 +141,40 @@ impl Scratch {
     pub(crate) fn bytes(&self) -> usize {
         self.histories.iter().map(History::bytes).sum::<usize>()
             + self.between.iter().map(|b| size_of_val(&**b)).sum::<usize>()
-            + self.step.bytes()
-            + size_of_val(&*self.x_offsets)
+            + self.step.iter().map(StepScratch::bytes).sum::<usize>()
+            + self.x_offsets.iter().map(|b| size_of_val(&**b)).sum::<usize>()
     }
 
-    fn reserve(&mut self, rnn: &Rnn, threads: usize) -> Result<()> {
+    fn reserve(&mut self, rnn: &Rnn, threads: usize, wavefront: Option<Wavefront>) -> Result<()> {
         // A block stops growing once it has its rows; its last step may bring a whole batch.
-        self.reserve_rows(rnn, self.plan.rows.min(HOISTED_ROWS * threads + self.plan.batch))
+        let rows = HOISTED_ROWS * threads + self.plan.batch;
+        let wave = wavefront.map_or(0, |w| w.steps.saturating_mul(self.plan.batch));
+        self.reserve_rows(rnn, self.plan.rows.min(rows.max(wave)), threads)?;
+        if let Some(Wavefront { stages, .. }) = wavefront {
+            let (config, lanes) = (rnn.config(), Geometry::of(rnn.isa()).lanes);
+            try_grow(&mut self.histories, 2 * config.num_layers, History::new)?;
+            for history in &mut self.histories[..2 * config.num_layers] {
+                history.reserve(config, lanes, self.plan.batch, self.plan.rows.min(wave))?;
+            }
+            reserve_steps(&mut self.step, stages, config, self.plan.batch, threads)?;
+        }
+        Ok(())
     }
 
     /// Makes room for blocks of `rows` rows of the planned batch.
-    pub(crate) fn reserve_rows(&mut self, rnn: &Rnn, rows: usize) -> Result<()> {
+    pub(crate) fn reserve_rows(&mut self, rnn: &Rnn, rows: usize, threads: usize) -> Result<()> {
         let (config, plan) = (rnn.config(), &self.plan);
         let stacked = config.direction != Direction::Bidirectional;
-        let histories = if stacked { config.num_layers } else { 1 };
+        let at_once = if stacked || threads == 1 { 1 } else { 2 };
+        let histories = if stacked { config.num_layers } else { at_once };
         try_grow(&mut self.histories, histories, History::new)?;
         for history in &mut self.histories[..histories] {
-            history.reserve(config, lanes(rnn.isa()), plan.batch, rows)?;
+            history.reserve(config, Geometry::of(rnn.isa()).lanes, plan.batch, rows)?;
         }
-        self.step.reserve(config, plan.batch)?;
-        self.x_offsets.resize(rows)?;
+        reserve_steps(&mut self.step, at_once, config, plan.batch, threads)?;
+        for x_offsets in &mut self.x_offsets[..at_once] {
+            x_offsets.resize(rows)?;
+        }
         if !stacked && config.num_layers > 1 {
             for between in &mut self.between {
                 between.resize(product("layer outputs", &[plan.rows, config.output_size()])?)?;
@@ -160,13 +184,27 @@ impl Scratch {
     }
 }
 
+/// Makes room for the steps of `count` passes that run at the same time, on `threads` threads together.
+pub(crate) fn reserve_steps(
+    steps: &mut Vec<StepScratch>,
+    count: usize,
+    config: &RnnConfig,
+    batch: usize,
+    threads: usize,
+) -> Result<()> {
+    try_grow(steps, count, StepScratch::new)?;
+    steps[..count].iter_mut().try_for_each(|step| step.reserve(config, batch, threads))
+}
+
 pub(crate) struct Forward<'a> {
     pub(crate) rnn: &'a Rnn,
     pub(crate) scratch: &'a mut Scratch,
     pub(crate) args: ForwardArgs<'a>,
     /// Whether the histories' states go on from where the last call left them; for stacks in one direction.
     pub(crate) keep_states: bool,
-    pub(crate) team: Team,
+    pub(crate) team: Team<'a>,
+    /// For stacks in one direction; the team has a thread for each stage.
+    pub(crate) wavefront: Option<Wavefront>,
 }
 
 impl Kernel for Forward<'_> {
@@ -175,10 +213,10 @@ impl Kernel for Forward<'_> {
         if let Some(y) = &mut self.args.y {
             zero_padding(self.rnn.config(), &self.scratch.plan, y);
         }
-        if self.rnn.config().direction == Direction::Bidirectional {
-            self.layer_by_layer(s)
-        } else {
-            self.block_by_block(s)
+        match self.wavefront {
+            Some(wavefront) => self.as_wavefront(s, wavefront),
+            None if self.rnn.config().direction == Direction::Bidirectional => self.layer_by_layer(s),
+            None => self.block_by_block(s),
         }
     }
 }
@@ -187,7 +225,7 @@ impl Forward<'_> {
     /// One direction: every block of steps goes through all layers before the next block starts.
     fn block_by_block<S: Ops>(&mut self, s: S) {
         let config = self.rnn.config();
-        let Scratch { plan, step, histories, x_offsets, .. } = &mut *self.scratch;
+        let Scratch { plan, step, histories, x_offsets: [x_offsets, _], .. } = &mut *self.scratch;
         let args = &mut self.args;
         let reverse = config.direction == Direction::Reverse;
         let strides = Strides::of(config, S::LANES);
@@ -196,7 +234,7 @@ impl Forward<'_> {
                 history.set_initial(config, plan, layer, args.h0, args.c0);
             }
         }
-        for block in Blocks::new(plan, reverse, self.team) {
+        for block in Blocks::new::<S>(config, plan, reverse, self.team) {
             let rows = block_rows(plan, &block);
             for layer in 0..config.num_layers {
                 let (below, own) = histories.split_at_mut(layer);
@@ -207,13 +245,13 @@ impl Forward<'_> {
                 let history = &mut own[0];
                 (history.base, history.steps) = (plan.start(block.start), block.clone());
                 let weights = self.rnn.forward_weights(layer);
-                Pass { config, weights, plan, reverse }.run(s, self.team, block.clone(), input, history, step);
+                Pass { config, weights, plan, reverse }.run(s, self.team, block.clone(), input, history, &mut step[0]);
+            }
+            if let Some(y) = &mut args.y {
+                Target::user(y, config, plan).write(self.team, &block, &histories[config.num_layers - 1], 0);
             }
             for history in &mut histories[..config.num_layers] {
                 history.carry(config, plan, reverse);
-            }
-            if let Some(y) = &mut args.y {
-                write_outputs(config, plan, &block, &histories[config.num_layers - 1], 0, y);
             }
         }
         for (layer, history) in histories[..config.num_layers].iter_mut().enumerate() {
@@ -222,47 +260,143 @@ impl Forward<'_> {
         }
     }
 
+    /// One direction, layers on threads of their own. Each layer has two histories, which take blocks in turns: while one is
+    /// written, the layer above reads the other. Between two waves all meet.
+    fn as_wavefront<S: Ops>(&mut self, s: S, Wavefront { stages, steps }: Wavefront) {
+        let config = self.rnn.config();
+        let Scratch { plan, step, histories, x_offsets: [x_offsets, _], .. } = &mut *self.scratch;
+        let (plan, args, layers) = (&*plan, &mut self.args, config.num_layers);
+        let reverse = config.direction == Direction::Reverse;
+        let strides = Strides::of(config, S::LANES);
+        for (layer, pair) in histories[..2 * layers].chunks_exact_mut(2).enumerate() {
+            pair[0].set_initial(config, plan, layer, args.h0, args.c0);
+        }
+        let blocks = plan.steps.div_ceil(steps);
+        let block = |k: usize| {
+            let (start, end) = (k * steps, plan.steps.min((k + 1) * steps));
+            if reverse { plan.steps - end..plan.steps - start } else { start..end }
+        };
+        let target = args.y.as_deref_mut().map(|y| Target::user(y, config, plan));
+        let shared = Stages { histories: histories.as_mut_ptr(), steps: step.as_mut_ptr(), x_offsets };
+        let (x, rnn, shared) = (args.x, self.rnn, &shared);
+        let work = |stage: usize, k: usize, team: Team<'_>| {
+            let block = block(k);
+            for layer in layers * stage / stages..layers * (stage + 1) / stages {
+                // SAFETY: in one wave a layer's history of this block is written here alone. The layer below has written the
+                // one that is read in this stage or in an earlier wave, and writes its other one now. Steps are the
+                // stage's, and only the first stage gathers input.
+                let (before, history, step, input) = unsafe {
+                    let at = |layer: usize, k: usize| shared.histories.add(2 * layer + k % 2);
+                    let input = if layer == 0 {
+                        input_rows(config, plan, &block, x, &mut *shared.x_offsets)
+                    } else {
+                        let below = &(&(*at(layer - 1, k)).h)[plan.batch * strides.h..];
+                        Rows::strided(below, block_rows(plan, &block), strides.h, config.state_size())
+                    };
+                    (&*at(layer, k + 1), &mut *at(layer, k), &mut *shared.steps.add(stage), input)
+                };
+                if k > 0 {
+                    before.carry_to(history, config, plan, reverse);
+                }
+                (history.base, history.steps) = (plan.start(block.start), block.clone());
+                let weights = rnn.forward_weights(layer);
+                Pass { config, weights, plan, reverse }.run(s, team, block.clone(), input, history, step);
+                if let (Some(target), true) = (&target, layer + 1 == layers) {
+                    target.write(team, &block, history, 0);
+                }
+            }
+        };
+        for wave in 0..blocks + stages - 1 {
+            self.team.run(stages, &|stage, team| {
+                if (stage..stage + blocks).contains(&wave) {
+                    work(stage, wave - stage, team);
+                }
+            });
+        }
+        for (layer, pair) in histories[..2 * layers].chunks_exact_mut(2).enumerate() {
+            let last = &mut pair[(blocks - 1) % 2];
+            last.write_final(config, plan, layer, reverse, args.hn.as_deref_mut(), args.cn.as_deref_mut());
+            last.steps = 0..0;
+        }
+    }
+
     /// Both directions: a layer runs over all steps before the next one starts.
     fn layer_by_layer<S: Ops>(&mut self, s: S) {
         let config = self.rnn.config();
         let Scratch { plan, step, histories, x_offsets, between } = &mut *self.scratch;
-        let args = &mut self.args;
-        let (history, features) = (&mut histories[0], config.output_size());
+        let (plan, args, features) = (&*plan, &mut self.args, config.output_size());
         for layer in 0..config.num_layers {
             let [even, odd] = &mut *between;
             let (source, target) = if layer % 2 == 0 { (odd, even) } else { (even, odd) };
-            for direction in 0..2 {
+            let target = if layer + 1 < config.num_layers {
+                Some(Target::packed(target, config, plan))
+            } else {
+                args.y.as_deref_mut().map(|y| Target::user(y, config, plan))
+            };
+            let (x, h0, c0, source) = (args.x, args.h0, args.c0, &**source);
+            let walk = |direction: usize,
+                        team: Team<'_>,
+                        history: &mut History,
+                        step: &mut StepScratch,
+                        offsets: &mut AlignedBuf<usize>| {
                 let (pass, reverse) = (2 * layer + direction, direction == 1);
-                history.set_initial(config, plan, pass, args.h0, args.c0);
-                for block in Blocks::new(plan, reverse, self.team) {
+                history.set_initial(config, plan, pass, h0, c0);
+                for block in Blocks::new::<S>(config, plan, reverse, team) {
                     let first = plan.start(block.start);
                     let input = if layer == 0 {
-                        input_rows(config, plan, &block, args.x, x_offsets)
+                        input_rows(config, plan, &block, x, offsets)
                     } else {
                         Rows::strided(&source[first * features..], block_rows(plan, &block), features, features)
                     };
                     (history.base, history.steps) = (first, block.clone());
                     let weights = self.rnn.forward_weights(pass);
-                    Pass { config, weights, plan, reverse }.run(s, self.team, block.clone(), input, history, step);
-                    if layer + 1 < config.num_layers {
-                        let rows = &mut target[first * features..];
-                        copy_states(config, plan, history, direction, rows.chunks_exact_mut(features));
-                    } else if let Some(y) = &mut args.y {
-                        write_outputs(config, plan, &block, history, direction, y);
+                    Pass { config, weights, plan, reverse }.run(s, team, block.clone(), input, history, step);
+                    if let Some(target) = &target {
+                        target.write(team, &block, history, direction);
                     }
                     history.carry(config, plan, reverse);
                 }
                 history.steps = 0..0;
-                history.write_final(config, plan, pass, reverse, args.hn.as_deref_mut(), args.cn.as_deref_mut());
+            };
+            let mut finish = |direction: usize, history: &History| {
+                let (hn, cn) = (args.hn.as_deref_mut(), args.cn.as_deref_mut());
+                history.write_final(config, plan, 2 * layer + direction, direction == 1, hn, cn);
+            };
+            let load = load(config, S::PANEL_WIDTH, config.layer_input_size(layer), plan, &(0..plan.steps));
+            let [forth_offsets, back_offsets] = &mut *x_offsets;
+            if directions_at_once(self.team.threads(), &load) {
+                let ([first, second, ..], [forth, back, ..]) = (&mut histories[..], &mut step[..]) else {
+                    unreachable!("memory for both directions")
+                };
+                self.team.join(
+                    |team| walk(0, team, first, forth, forth_offsets),
+                    |team| walk(1, team, second, back, back_offsets),
+                );
+                finish(0, first);
+                finish(1, second);
+            } else {
+                for direction in 0..2 {
+                    walk(direction, self.team, &mut histories[0], &mut step[0], forth_offsets);
+                    finish(direction, &histories[0]);
+                }
             }
         }
     }
 }
 
+/// The memory of a wavefront as its stages share it.
+struct Stages {
+    histories: *mut History,
+    steps: *mut StepScratch,
+    x_offsets: *mut AlignedBuf<usize>,
+}
+
+// SAFETY: each stage touches what is its own in a wave; stages meet between waves.
+unsafe impl Sync for Stages {}
+
 /// Rows of a block of steps.
 pub(crate) fn block_rows(plan: &Plan, block: &Range<usize>) -> usize {
-    let last = block.end - 1;
-    plan.start(last) + plan.count(last) - plan.start(block.start)
+    plan.start(block.end) - plan.start(block.start)
 }
 
 /// The rows of the user's `x` for a block, in packed order.
@@ -287,38 +421,52 @@ pub(crate) fn input_rows<'a>(
     Rows::at(x, offsets, features)
 }
 
-/// Writes a block's hidden states into the user's `y`, as the features of `direction`.
-pub(crate) fn write_outputs(
-    config: &RnnConfig,
-    plan: &Plan,
-    block: &Range<usize>,
-    history: &History,
-    direction: usize,
-    y: &mut [f32],
-) {
-    let (size, features, stride) = (config.state_size(), config.output_size(), Strides::of(config, 1).h);
-    for t in block.clone() {
-        for j in 0..plan.count(t) {
-            let from = history.index(plan, plan.start(t) + j) * stride;
-            let to = plan.user_offset(config, t, j, features) + direction * size;
-            y[to..to + size].copy_from_slice(&history.h[from..from + size]);
-        }
-    }
+/// Where hidden states go: rows in the user's order or in packed order, with the directions' features side by side, each
+/// written by its own thread.
+pub(crate) struct Target<'a> {
+    rows: Mat,
+    config: &'a RnnConfig,
+    plan: &'a Plan,
+    is_packed: bool,
 }
 
-/// Copies the hidden states of the history's steps into packed rows, as the features of `direction`.
-pub(crate) fn copy_states<'a>(
-    config: &RnnConfig,
-    plan: &Plan,
-    history: &History,
-    direction: usize,
-    rows: impl Iterator<Item = &'a mut [f32]>,
-) {
-    let (size, stride) = (config.state_size(), Strides::of(config, 1).h);
-    let states = history.h[plan.batch * stride..].chunks_exact(stride);
-    let count = if history.steps.is_empty() { 0 } else { block_rows(plan, &history.steps) };
-    for (row, state) in rows.zip(states).take(count) {
-        row[direction * size..][..size].copy_from_slice(&state[..size]);
+impl<'a> Target<'a> {
+    /// The user's `y`.
+    pub(crate) fn user(y: &'a mut [f32], config: &'a RnnConfig, plan: &'a Plan) -> Self {
+        assert!(y.len() >= plan.batch * plan.seq_len * config.output_size());
+        Self { rows: Mat::new(y, config.output_size()), config, plan, is_packed: false }
+    }
+
+    /// The next layer's input.
+    pub(crate) fn packed(rows: &'a mut [f32], config: &'a RnnConfig, plan: &'a Plan) -> Self {
+        assert!(rows.len() >= plan.rows * config.output_size());
+        Self { rows: Mat::new(rows, config.output_size()), config, plan, is_packed: true }
+    }
+
+    /// Writes a block's hidden states as the features of `direction`, which nobody else writes meanwhile.
+    pub(crate) fn write(&self, team: Team<'_>, block: &Range<usize>, history: &History, direction: usize) {
+        let (config, plan) = (self.config, self.plan);
+        if block.is_empty() {
+            return;
+        }
+        let (size, stride) = (config.state_size(), Strides::of(config, 1).h);
+        assert!(direction < config.direction.count());
+        let fewest = FEWEST_COPIES * block.len() / (block_rows(plan, block) * size);
+        team.split(block.clone(), fewest, &|steps: Range<usize>| {
+            for t in steps {
+                for j in 0..plan.count(t) {
+                    let row = plan.start(t) + j;
+                    let from = history.index(plan, row) * stride;
+                    let to = if self.is_packed { row } else { plan.user_offset(config, t, j, 1) };
+                    let source = &history.h[from..from + size];
+                    // SAFETY: the rows are as long as all directions' features, and there are as many as asserted.
+                    unsafe {
+                        let target = self.rows.row(to).add(direction * size);
+                        std::ptr::copy_nonoverlapping(source.as_ptr(), target, size);
+                    }
+                }
+            }
+        });
     }
 }
 
@@ -337,9 +485,10 @@ pub(crate) struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    /// Blocks of about [`HOISTED_ROWS`] rows for each thread.
-    pub(crate) fn new(plan: &'a Plan, reverse: bool, team: Team) -> Self {
-        Self::of_rows(plan, reverse, HOISTED_ROWS * team.threads())
+    /// Blocks of about [`HOISTED_ROWS`] rows for each thread that has sequences of its own.
+    pub(crate) fn new<S: Ops>(config: &RnnConfig, plan: &'a Plan, reverse: bool, team: Team<'_>) -> Self {
+        let load = load(config, S::PANEL_WIDTH, config.input_size, plan, &(0..plan.steps));
+        Self::of_rows(plan, reverse, HOISTED_ROWS * Split::choose(team.threads(), &load).sequences)
     }
 
     /// Blocks of whole steps that have at least `rows` rows, except the last.

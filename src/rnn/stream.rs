@@ -4,11 +4,16 @@ use super::batch::Batch;
 use super::config::{Direction, RnnConfig};
 use super::model::Rnn;
 use super::pass::{HOISTED_ROWS, Pass, Strides};
+use super::row::{self, Rows, States, Walk};
 use super::session::{Forward, ForwardArgs, Scratch};
 use crate::error::{Result, check_len, ensure, product};
-use crate::kernel::rows::Rows;
+use crate::kernel::rows::Rows as Matrix;
 use crate::parallel::Team;
 use crate::simd::{Isa, Kernel, Ops, dispatch};
+
+/// Multiply-adds of a step up to which several lanes take it one after another. Beyond, it pays that they share each read
+/// of the weights.
+const ROW_PRODUCTS: usize = 1 << 15;
 
 /// The states of one or more parallel sequences that go on for as long as the caller likes. The calls
 /// [`Stream::step`] and [`Stream::process`] allocate nothing, lock nothing, make no system call, and their time does
@@ -17,6 +22,10 @@ pub struct Stream {
     config: RnnConfig,
     isa: Isa,
     scratch: Scratch,
+    /// Whether steps are taken row by row.
+    rows: bool,
+    /// The version of the last model that was checked: one that has it need not be checked again.
+    checked: u64,
 }
 
 impl Stream {
@@ -32,8 +41,10 @@ impl Stream {
         ensure!(lanes > 0, InvalidArgument, "lanes is 0, expected at least 1");
         let mut scratch = Scratch::default();
         scratch.plan.set(&Batch::new(lanes, 1))?;
-        scratch.reserve_rows(rnn, product("lanes", &[lanes])?.saturating_add(HOISTED_ROWS))?;
-        Ok(Self { config: config.clone(), isa: rnn.isa(), scratch })
+        scratch.reserve_rows(rnn, product("lanes", &[lanes])?.saturating_add(HOISTED_ROWS), 1)?;
+        let products = lanes.saturating_mul(rnn.values().len() / config.num_layers);
+        let rows = row::serves(config) && (lanes == 1 || products <= ROW_PRODUCTS);
+        Ok(Self { config: config.clone(), isa: rnn.isa(), scratch, rows, checked: rnn.version() })
     }
 
     /// Number of parallel sequences.
@@ -52,7 +63,7 @@ impl Stream {
         self.check_model(rnn)?;
         check_len("x", x.len(), self.lanes() * self.config.input_size)?;
         check_len("y", y.len(), self.lanes() * self.config.state_size())?;
-        dispatch(self.isa, Step { rnn, scratch: &mut self.scratch, x, y });
+        dispatch(self.isa, Step { rnn, scratch: &mut self.scratch, rows: self.rows, x, y });
         Ok(())
     }
 
@@ -63,8 +74,16 @@ impl Stream {
         let batch = Batch::new(self.lanes(), steps);
         let args = ForwardArgs { x, y, ..ForwardArgs::default() };
         args.check(&self.config, &batch)?;
-        self.scratch.plan.set(&batch)?;
-        dispatch(self.isa, Forward { rnn, scratch: &mut self.scratch, args, keep_states: true, team: Team::one() });
+        if steps == 0 {
+            return Ok(());
+        }
+        let Scratch { plan, histories, .. } = &mut self.scratch;
+        histories.iter_mut().for_each(|history| history.settle(&self.config, plan, false));
+        plan.set(&batch)?;
+        dispatch(
+            self.isa,
+            Forward { rnn, scratch: &mut self.scratch, args, keep_states: true, team: Team::one(), wavefront: None },
+        );
         Ok(())
     }
 
@@ -99,18 +118,27 @@ impl Stream {
     /// Zeroes the states of one lane.
     pub fn reset_lane(&mut self, lane: usize) -> Result<()> {
         ensure!(lane < self.lanes(), InvalidArgument, "lane {lane}, expected less than {}", self.lanes());
-        for history in &mut self.scratch.histories {
+        let Scratch { plan, histories, .. } = &mut self.scratch;
+        for history in histories {
+            history.settle(&self.config, plan, false);
             history.zero_initial(&self.config, lane);
         }
         Ok(())
     }
 
-    fn check_model(&self, rnn: &Rnn) -> Result<()> {
+    #[inline]
+    fn check_model(&mut self, rnn: &Rnn) -> Result<()> {
+        if rnn.version() == self.checked { Ok(()) } else { self.check_new_model(rnn) }
+    }
+
+    #[cold]
+    fn check_new_model(&mut self, rnn: &Rnn) -> Result<()> {
         ensure!(
             *rnn.config() == self.config && rnn.isa() == self.isa,
             InvalidState,
             "the stream was made for a model of another configuration"
         );
+        self.checked = rnn.version();
         Ok(())
     }
 
@@ -131,26 +159,81 @@ impl Stream {
 struct Step<'a> {
     rnn: &'a Rnn,
     scratch: &'a mut Scratch,
+    /// As in [`Stream`].
+    rows: bool,
     x: &'a [f32],
     y: &'a mut [f32],
 }
 
 impl Kernel for Step<'_> {
     type Output = ();
+    #[inline(always)]
     fn run<S: Ops>(self, s: S) {
+        if self.rows { self.by_rows(s) } else { self.together(s) }
+    }
+}
+
+impl Step<'_> {
+    /// Every lane by the row kernel. States go to and fro between the histories' two rows a lane: the one kept step, if
+    /// there is one, has the current ones.
+    #[inline(always)]
+    fn by_rows<S: Ops>(self, s: S) {
+        let config = self.rnn.config();
+        let Scratch { plan, histories, .. } = self.scratch;
+        // The kernel serves no projections: both kinds of states have the same size.
+        let (lanes, size, stride) = (plan.batch, config.hidden_size, Strides::of_states(config.hidden_size));
+        let mut x = Walk { first: self.x.as_ptr(), step: config.input_size as isize };
+        for (layer, history) in histories[..config.num_layers].iter_mut().enumerate() {
+            let kept = history.steps.end;
+            let (from, to) = if kept == 0 { (0, lanes) } else { (lanes, 0) };
+            (history.base, history.steps) = (0, 0..1 - kept);
+            // SAFETY: a stream's histories have at least two rows a lane; weights and rows are those of one model, and
+            // `x` and `y` have been checked.
+            unsafe {
+                let states = |values: *mut f32| {
+                    let walk = |row: usize| Walk { first: values.add(row * stride), step: stride as isize };
+                    States::apart(walk(from).read(), walk(to))
+                };
+                let h = states(history.h.as_mut_ptr());
+                let c = if config.cell.has_cell_state() { states(history.c.as_mut_ptr()) } else { h };
+                let weights = self.rnn.forward_weights(layer);
+                let start = Walk { first: weights.bias.as_ptr(), step: 0 };
+                let turned = kept > 0 && lanes % 2 == 1;
+                row::run_layer(s, config, weights, true, &Rows { start, keep: None, x, h, c, count: lanes, turned });
+                x = h.now.read();
+            }
+        }
+        assert!(self.y.len() >= lanes * size);
+        let whole = size - size % S::LANES;
+        for lane in 0..lanes {
+            // SAFETY: rows of states are padded to whole vectors; `y` has the room, as asserted.
+            unsafe {
+                let (h, y) = (x.first.add(lane * stride), self.y.as_mut_ptr().add(lane * size));
+                for i in (0..whole).step_by(S::LANES) {
+                    s.store(y.add(i), s.load(h.add(i)));
+                }
+                if whole < size {
+                    s.store_first(y.add(whole), s.load(h.add(whole)), size - whole);
+                }
+            }
+        }
+    }
+
+    /// All lanes together by products and gate kernels.
+    fn together<S: Ops>(self, s: S) {
         let config = self.rnn.config();
         let Scratch { plan, step, histories, .. } = self.scratch;
         let (lanes, size, strides) = (plan.batch, config.state_size(), Strides::of(config, S::LANES));
         for layer in 0..config.num_layers {
             let (below, own) = histories.split_at_mut(layer);
             let input = match below.last() {
-                None => Rows::strided(self.x, lanes, config.input_size, config.input_size),
-                Some(b) => Rows::strided(&b.h[lanes * strides.h..], lanes, strides.h, size),
+                None => Matrix::strided(self.x, lanes, config.input_size, config.input_size),
+                Some(b) => Matrix::strided(&b.h[lanes * strides.h..], lanes, strides.h, size),
             };
             let history = &mut own[0];
             (history.base, history.steps) = (0, 0..1);
             let weights = self.rnn.forward_weights(layer);
-            Pass { config, weights, plan, reverse: false }.run(s, Team::one(), 0..1, input, history, step);
+            Pass { config, weights, plan, reverse: false }.run(s, Team::one(), 0..1, input, history, &mut step[0]);
         }
         for history in &mut histories[..config.num_layers] {
             history.steps = 0..0;

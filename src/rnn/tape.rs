@@ -4,13 +4,15 @@ use super::batch::{Batch, Plan};
 use super::config::RnnConfig;
 use super::dropout::{DropoutPosition, Mask};
 use super::model::Rnn;
-use super::pass::{History, Pass, StepScratch, lanes};
-use super::session::{Blocks, ForwardArgs, Session, block_rows, copy_states, input_rows, write_outputs, zero_padding};
+use super::pass::{History, Pass, StepScratch, lanes, load};
+use super::session::{Blocks, ForwardArgs, Session, Target, block_rows, input_rows, reserve_steps, zero_padding};
 use crate::buffer::{AlignedBuf, try_grow};
 use crate::error::{Result, product};
-use crate::kernel::rows::{Left, Rows};
-use crate::parallel::{Team, enter};
+use crate::kernel::gates::Mat;
+use crate::kernel::rows::Rows;
+use crate::parallel::{FEWEST_COPIES, Pool, Team, directions_at_once, enter};
 use crate::simd::{Isa, Kernel, Ops, dispatch};
+use std::ops::Range;
 
 /// What a training forward recorded. With R the sum of the lengths and B the batch size, each layer holds R rows of
 /// its input and each pass R rows of pre-activations (LSTM and GRU 4, GRU with reset before 3, Elman 1 times the
@@ -79,10 +81,12 @@ impl Rnn {
         args.check(config, batch)?;
         tape.plan.set(batch)?;
         tape.reserve(self)?;
-        session.scratch.step.reserve(config, batch.batch_size)?;
+        let pool = self.pool_for(&tape.plan, session.pool.as_ref());
+        let threads = pool.map_or(1, Pool::threads);
+        reserve_steps(&mut session.scratch.step, threads.min(2), config, batch.batch_size, threads)?;
         let recorded = Recorded { config: config.clone(), isa: self.isa(), version: self.version(), dropout };
         let step = &mut session.scratch.step;
-        enter(session.pool.as_ref(), |team| {
+        enter(pool, |team| {
             dispatch(self.isa(), ForwardTrain { rnn: self, step, tape, args, dropout, team });
         });
         tape.recorded = Some(recorded);
@@ -92,11 +96,11 @@ impl Rnn {
 
 struct ForwardTrain<'a> {
     rnn: &'a Rnn,
-    step: &'a mut StepScratch,
+    step: &'a mut [StepScratch],
     tape: &'a mut Tape,
     args: ForwardArgs<'a>,
     dropout: DropoutPosition,
-    team: Team,
+    team: Team<'a>,
 }
 
 impl Kernel for ForwardTrain<'_> {
@@ -108,55 +112,81 @@ impl Kernel for ForwardTrain<'_> {
         if let Some(y) = &mut args.y {
             zero_padding(config, plan, y);
         }
+        let team = self.team;
         if plan.rows > 0 {
+            let features = config.input_size;
             let x = input_rows(config, plan, &(0..plan.steps), args.x, x_offsets);
-            for (i, row) in inputs[0].chunks_exact_mut(config.input_size).enumerate() {
-                row.copy_from_slice(x.row(i));
-            }
-            debug_assert_eq!(x.count() * config.input_size, inputs[0].len());
+            split_rows(team, &mut inputs[0], features, &|range, rows| {
+                for (i, row) in range.zip(rows.chunks_exact_mut(features)) {
+                    row.copy_from_slice(x.row(i));
+                }
+            });
         }
-        let (directions, mask) = (config.direction.count(), Mask::new(self.dropout, config.dropout));
+        let (plan, mask) = (&*plan, Mask::new(self.dropout, config.dropout));
         for layer in 0..config.num_layers {
             let (input, above) = inputs[layer..config.num_layers].split_first_mut().expect("every layer has an input");
-            let features = config.layer_input_size(layer);
-            for direction in 0..directions {
-                let pass = layer * directions + direction;
-                let reverse = config.is_reverse(direction);
-                let history = &mut histories[pass];
-                history.set_initial(config, plan, pass, args.h0, args.c0);
+            let (directions, features) = (config.direction.count(), config.layer_input_size(layer));
+            let target = match above.first_mut() {
+                Some(next) => Some(Target::packed(next, config, plan)),
+                None => args.y.as_deref_mut().map(|y| Target::user(y, config, plan)),
+            };
+            let (h0, c0, input) = (args.h0, args.c0, &**input);
+            let walk = |direction: usize, team: Team<'_>, history: &mut History, step: &mut StepScratch| {
+                let (pass, reverse) = (layer * directions + direction, config.is_reverse(direction));
+                history.set_initial(config, plan, pass, h0, c0);
                 (history.base, history.steps) = (0, 0..plan.steps);
                 let weights = self.rnn.forward_weights(pass);
-                for block in Blocks::new(plan, reverse, self.team) {
+                for block in Blocks::new::<S>(config, plan, reverse, team) {
                     let first = plan.start(block.start);
                     let rows = Rows::strided(&input[first * features..], block_rows(plan, &block), features, features);
-                    let pass = Pass { config, weights, plan, reverse };
-                    pass.run(s, self.team, block, rows, history, self.step);
+                    Pass { config, weights, plan, reverse }.run(s, team, block, rows, history, step);
                 }
-                history.write_final(config, plan, pass, reverse, args.hn.as_deref_mut(), args.cn.as_deref_mut());
-                match above.first_mut() {
-                    Some(next) => {
-                        copy_states(config, plan, history, direction, next.chunks_exact_mut(config.output_size()));
-                    }
-                    None => {
-                        if let (Some(y), true) = (&mut args.y, plan.steps > 0) {
-                            write_outputs(config, plan, &(0..plan.steps), history, direction, y);
-                        }
-                    }
+                if let Some(target) = &target {
+                    target.write(team, &(0..plan.steps), history, direction);
                 }
+            };
+            let own = &mut histories[layer * directions..(layer + 1) * directions];
+            let load = load(config, S::PANEL_WIDTH, features, plan, &(0..plan.steps));
+            let (first_step, others) = self.step.split_first_mut().expect("memory for a pass");
+            match own {
+                [first, second] if directions_at_once(team.threads(), &load) => {
+                    team.join(|team| walk(0, team, first, first_step), |team| walk(1, team, second, &mut others[0]));
+                }
+                _ => own.iter_mut().enumerate().for_each(|(d, history)| walk(d, team, history, first_step)),
+            }
+            for (direction, history) in own.iter().enumerate() {
+                let (hn, cn) = (args.hn.as_deref_mut(), args.cn.as_deref_mut());
+                let (pass, reverse) = (layer * directions + direction, config.is_reverse(direction));
+                history.write_final(config, plan, pass, reverse, hn, cn);
             }
             if let (Some(next), Some(mask)) = (above.first_mut(), &mask) {
-                mask_rows(mask, plan, layer, next, config.output_size());
+                mask_rows(team, mask, plan, layer, next, config.output_size());
             }
         }
     }
 }
 
+/// Calls `part` with ranges of rows and their values, on several threads if there are many.
+fn split_rows(team: Team<'_>, rows: &mut [f32], features: usize, part: &(impl Fn(Range<usize>, &mut [f32]) + Sync)) {
+    let (count, rows) = (rows.len() / features, Mat::new(rows, features));
+    team.split(0..count, FEWEST_COPIES.div_ceil(features), &|range: Range<usize>| {
+        // SAFETY: ranges are disjoint and within the rows.
+        let rows = unsafe { std::slice::from_raw_parts_mut(rows.row(range.start), range.len() * features) };
+        part(range, rows);
+    });
+}
+
 /// Applies the dropout of `layer`'s outputs to packed rows: to the outputs in forward, to their gradient in backward.
-pub(crate) fn mask_rows(mask: &Mask, plan: &Plan, layer: usize, rows: &mut [f32], features: usize) {
-    for t in 0..plan.steps {
-        for j in 0..plan.count(t) {
-            let row = (plan.start(t) + j) * features;
-            mask.apply(layer, t, plan.order[j], &mut rows[row..row + features]);
+pub(crate) fn mask_rows(team: Team<'_>, mask: &Mask, plan: &Plan, layer: usize, rows: &mut [f32], features: usize) {
+    let (steps, rows) = (0..plan.steps, Mat::new(&mut rows[..plan.rows * features], features));
+    let fewest = FEWEST_COPIES * plan.steps / (plan.rows * features).max(1);
+    team.split(steps, fewest, &|steps: Range<usize>| {
+        for t in steps {
+            for j in 0..plan.count(t) {
+                // SAFETY: steps are disjoint, and their rows lie within all.
+                let row = unsafe { std::slice::from_raw_parts_mut(rows.row(plan.start(t) + j), features) };
+                mask.apply(layer, t, plan.order[j], row);
+            }
         }
-    }
+    });
 }

@@ -3,9 +3,14 @@
 use super::config::{Cell, ParamSpec, RnnConfig};
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::Result;
-use crate::kernel::gates::{elman, gru, lstm};
+use crate::kernel::gates::Cell as _;
+use crate::kernel::gates::elman::Elman;
+use crate::kernel::gates::gru::{ResetAfter, ResetBefore};
+use crate::kernel::gates::lstm::Lstm;
 use crate::kernel::panel::{GateColumns, Geometry, Panels, padded_row};
+use crate::parallel::Team;
 use crate::simd::Isa;
+use std::ops::Range;
 
 /// How a cell's gates are laid out: slots in a row of pre-activations, and which products fill which slots.
 pub(crate) struct Layout {
@@ -35,32 +40,31 @@ impl Layout {
             RecurrentGates { column, gate, gates }
         }
         static ELMAN: Layout = Layout {
-            slots: elman::SLOTS,
-            input: &[(0, 0)],
-            recurrent: &[&[(0, 0)]],
+            slots: Elman::SLOTS,
+            input: Elman::INPUT,
+            recurrent: &[Elman::RECURRENT],
             gradient_gates: 1,
             recurrent_gradients: &[run(0, 0, 1)],
         };
         static LSTM: Layout = Layout {
-            slots: lstm::SLOTS,
-            input: &[(0, 0), (1, 1), (2, 2), (3, 3)],
-            recurrent: &[&[(0, 0), (1, 1), (2, 2), (3, 3)]],
+            slots: Lstm::SLOTS,
+            input: Lstm::INPUT,
+            recurrent: &[Lstm::RECURRENT],
             gradient_gates: 4,
             recurrent_gradients: &[run(0, 0, 4)],
         };
-        // n's input and recurrent parts stay apart: the reset gate scales only the second.
         static GRU: Layout = Layout {
-            slots: gru::SLOTS_AFTER,
-            input: &[(0, 0), (1, 1), (2, 2)],
-            recurrent: &[&[(0, 0), (1, 1), (2, 3)]],
+            slots: ResetAfter::SLOTS,
+            input: ResetAfter::INPUT,
+            recurrent: &[ResetAfter::RECURRENT],
             gradient_gates: 4,
             recurrent_gradients: &[run(0, 0, 2), run(3, 2, 1)],
         };
         // The recurrent product of n needs the reset gate first.
         static GRU_RESET_BEFORE: Layout = Layout {
-            slots: gru::SLOTS_BEFORE,
-            input: &[(0, 0), (1, 1), (2, 2)],
-            recurrent: &[&[(0, 0), (1, 1)], &[(2, 2)]],
+            slots: ResetBefore::SLOTS,
+            input: ResetBefore::INPUT,
+            recurrent: &[ResetBefore::RECURRENT, &[(2, 2)]],
             gradient_gates: 3,
             recurrent_gradients: &[run(0, 0, 2), run(2, 2, 1)],
         };
@@ -110,6 +114,18 @@ impl<'a> PassParams<'a> {
             weight_hr: (config.proj_size > 0).then(|| &own[per_pass - 1]),
         }
     }
+
+    /// Where they are in the flat array.
+    pub(crate) fn range(&self) -> Range<usize> {
+        let last = self.weight_hr.or(self.bias.map(|b| b.1)).unwrap_or(self.weight_hh);
+        self.weight_ih.range().start..last.range().end
+    }
+
+    /// Where the pass's parameter `spec` is among its own.
+    pub(crate) fn own(&self, spec: &ParamSpec) -> Range<usize> {
+        let first = self.weight_ih.range().start;
+        spec.range().start - first..spec.range().end - first
+    }
 }
 
 impl ForwardWeights {
@@ -134,15 +150,22 @@ impl ForwardWeights {
     }
 
     /// Packs the pass's values out of the flat array.
-    pub(crate) fn pack(&mut self, config: &RnnConfig, isa: Isa, params: &PassParams<'_>, values: &[f32]) {
+    pub(crate) fn pack(
+        &mut self,
+        config: &RnnConfig,
+        isa: Isa,
+        team: Team<'_>,
+        params: &PassParams<'_>,
+        values: &[f32],
+    ) {
         let layout = Layout::of(config.cell);
         let (units, lanes) = (config.hidden_size, Geometry::of(isa).lanes);
-        self.input.pack_rows(&values[params.weight_ih.range()]);
+        self.input.pack_rows(team, &values[params.weight_ih.range()]);
         for panels in &mut self.recurrent {
-            panels.pack_rows(&values[params.weight_hh.range()]);
+            panels.pack_rows(team, &values[params.weight_hh.range()]);
         }
         if let (Some(panels), Some(spec)) = (&mut self.projection, params.weight_hr) {
-            panels.pack_rows(&values[spec.range()]);
+            panels.pack_rows(team, &values[spec.range()]);
         }
         if let Some((input, hidden)) = params.bias {
             let (input, hidden) = (&values[input.range()], &values[hidden.range()]);
@@ -184,15 +207,15 @@ impl BackwardWeights {
     }
 
     /// Packs the pass's values out of the flat array.
-    pub(crate) fn pack(&mut self, config: &RnnConfig, params: &PassParams<'_>, values: &[f32]) {
+    pub(crate) fn pack(&mut self, config: &RnnConfig, team: Team<'_>, params: &PassParams<'_>, values: &[f32]) {
         let hh = &values[params.weight_hh.range()];
         let gate = config.hidden_size * params.weight_hh.cols;
-        self.input.pack_columns(&values[params.weight_ih.range()]);
+        self.input.pack_columns(team, &values[params.weight_ih.range()]);
         for (panels, run) in self.recurrent.iter_mut().zip(Layout::of(config.cell).recurrent_gradients) {
-            panels.pack_columns(&hh[run.gate * gate..(run.gate + run.gates) * gate]);
+            panels.pack_columns(team, &hh[run.gate * gate..(run.gate + run.gates) * gate]);
         }
         if let (Some(panels), Some(spec)) = (&mut self.projection, params.weight_hr) {
-            panels.pack_columns(&values[spec.range()]);
+            panels.pack_columns(team, &values[spec.range()]);
         }
     }
 

@@ -2,6 +2,8 @@
 
 use super::fma;
 use pulp::Simd;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64;
 
 /// A pulp token with the tile sizes of its kernels. Lanes are independent: no operation mixes them.
 ///
@@ -14,6 +16,8 @@ pub(crate) trait Ops: Simd {
     const PANEL_VECTORS: usize;
     /// Rows of the largest micro-tile.
     const TILE_ROWS: usize;
+    /// Vector registers.
+    const REGISTERS: usize;
     /// Panels read together when there is one row, so that enough independent chains hide the latency.
     const ROW_PANELS: usize;
 
@@ -51,12 +55,8 @@ pub(crate) trait Ops: Simd {
     /// `ptr` is valid for reading `n` values.
     #[inline(always)]
     unsafe fn load_first(self, ptr: *const f32, n: usize) -> Self::f32s {
-        let mut lanes = [0f32; 16];
-        // SAFETY: `n <= LANES <= 16`, and the caller's contract.
-        unsafe {
-            std::ptr::copy_nonoverlapping(ptr, lanes.as_mut_ptr(), n);
-            self.load(lanes.as_ptr())
-        }
+        // SAFETY: the caller's contract.
+        self.partial_load_f32s(unsafe { std::slice::from_raw_parts(ptr, n) })
     }
     /// Writes the first `n <= LANES` lanes.
     ///
@@ -69,6 +69,19 @@ pub(crate) trait Ops: Simd {
         unsafe {
             self.store(lanes.as_mut_ptr(), v);
             std::ptr::copy_nonoverlapping(lanes.as_ptr(), ptr, n);
+        }
+    }
+    /// Transposes a block of `LANES` rows by `LANES` columns: rows of `from` are `from_stride` apart, of `to` `to_stride`.
+    ///
+    /// # Safety
+    /// `from` is valid for reading such a block and `to` for writing one; they do not overlap.
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        for i in 0..Self::LANES {
+            for j in 0..Self::LANES {
+                // SAFETY: the caller's contract.
+                unsafe { *to.add(j * to_stride + i) = *from.add(i * from_stride + j) };
+            }
         }
     }
     #[inline(always)]
@@ -150,7 +163,7 @@ pub(crate) trait Ops: Simd {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a prefetch reads nothing and never faults.
         unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(ptr.cast());
+            x86_64::_mm_prefetch::<{ x86_64::_MM_HINT_T1 }>(ptr.cast());
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = ptr;
@@ -165,6 +178,7 @@ impl Ops for pulp::Scalar {
     const LANES: usize = 1;
     const PANEL_VECTORS: usize = 4;
     const TILE_ROWS: usize = 2;
+    const REGISTERS: usize = 16;
     const ROW_PANELS: usize = 1;
     #[inline(always)]
     fn fma(self, a: f32, b: f32, c: f32) -> f32 {
@@ -193,7 +207,43 @@ impl Ops for pulp::x86::V3 {
     const LANES: usize = 8;
     const PANEL_VECTORS: usize = 2;
     const TILE_ROWS: usize = 6;
+    const REGISTERS: usize = 16;
     const ROW_PANELS: usize = 4;
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        let avx = self.avx;
+        // Pairs of rows interleaved, then pairs of pairs, then halves.
+        // SAFETY: the caller's contract.
+        let row = |i: usize| unsafe { from.add(i * from_stride).cast::<std::arch::x86_64::__m256>().read_unaligned() };
+        let pair = |i| (avx._mm256_unpacklo_ps(row(i), row(i + 1)), avx._mm256_unpackhi_ps(row(i), row(i + 1)));
+        let four = |i| {
+            let ((a, b), (c, d)) = (pair(i), pair(i + 2));
+            [
+                avx._mm256_shuffle_ps::<0x44>(a, c),
+                avx._mm256_shuffle_ps::<0xee>(a, c),
+                avx._mm256_shuffle_ps::<0x44>(b, d),
+                avx._mm256_shuffle_ps::<0xee>(b, d),
+            ]
+        };
+        for (j, (a, b)) in four(0).into_iter().zip(four(4)).enumerate() {
+            let (low, high) = (avx._mm256_permute2f128_ps::<0x20>(a, b), avx._mm256_permute2f128_ps::<0x31>(a, b));
+            // SAFETY: the caller's contract.
+            unsafe {
+                to.add(j * to_stride).cast::<std::arch::x86_64::__m256>().write_unaligned(low);
+                to.add((j + 4) * to_stride).cast::<std::arch::x86_64::__m256>().write_unaligned(high);
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, ptr: *mut f32, v: Self::f32s, n: usize) {
+        const MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+        // SAFETY: `n <= 8` ones are read and as many values written, by the caller's contract; the token is the proof
+        // of AVX2.
+        unsafe {
+            let mask = x86_64::_mm256_loadu_si256(MASKS.as_ptr().add(8 - n).cast());
+            x86_64::_mm256_maskstore_ps(ptr, mask, pulp::cast(v));
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -205,7 +255,24 @@ impl Ops for pulp::x86::V4 {
     const LANES: usize = 16;
     const PANEL_VECTORS: usize = 2;
     const TILE_ROWS: usize = 8;
+    const REGISTERS: usize = 32;
     const ROW_PANELS: usize = 4;
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        let half: pulp::x86::V3 = *self;
+        for (i, j) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+            // SAFETY: the caller's contract, for a quarter.
+            unsafe {
+                let (from, to) = (from.add(i * from_stride + j), to.add(j * to_stride + i));
+                Ops::transpose(half, from, from_stride, to, to_stride);
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, ptr: *mut f32, v: Self::f32s, n: usize) {
+        // SAFETY: `n` values are written, by the caller's contract; the token is the proof of AVX-512.
+        unsafe { x86_64::_mm512_mask_storeu_ps(ptr, ((1u32 << n) - 1) as u16, pulp::cast(v)) }
+    }
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -217,5 +284,6 @@ impl Ops for pulp::aarch64::Neon {
     const LANES: usize = 4;
     const PANEL_VECTORS: usize = 4;
     const TILE_ROWS: usize = 6;
+    const REGISTERS: usize = 32;
     const ROW_PANELS: usize = 4;
 }

@@ -64,8 +64,10 @@ impl Trainer {
     /// `InvalidArgument` for a configuration that makes no sense; `OutOfMemory`.
     pub fn new(model: &TextClassifier, config: &TrainerConfig, session: Session) -> Result<Self> {
         ensure!(config.clip_norm > 0.0, InvalidArgument, "clip_norm is {}, expected more than 0", config.clip_norm);
+        let mut optimizer = Optimizer::new(&config.optimizer)?;
+        optimizer.set_pool(session.pool.as_ref());
         Ok(Self {
-            optimizer: Optimizer::new(&config.optimizer)?,
+            optimizer,
             config: config.clone(),
             memory: ClassifierSession::new(session),
             tape: Tape::new(),

@@ -2,9 +2,12 @@
 //! unused or unreachable item here means nothing.
 #![allow(dead_code, unreachable_pub)]
 
+#[cfg(target_os = "linux")]
+pub mod c;
 pub mod golden;
 pub mod problem;
 pub mod random;
+pub mod sha256;
 pub mod trajectory;
 
 /// The largest difference of two tensors relative to the largest magnitude in `expected`; infinite if a value is not

@@ -45,27 +45,34 @@ __attribute__((target("avx512f"))) static float fma_avx512(size_t count) {
   return _mm512_cvtss_f32(sum[0]);
 }
 
-/* `count` values, a multiple of 128. */
-__attribute__((target("avx2"))) static float read_avx2(const float *p, size_t count) {
-  __m256 sum[8];
-  for (int j = 0; j < 8; ++j) sum[j] = _mm256_setzero_ps();
-  for (size_t i = 0; i < count; i += 64) {
+/* Reads `count` values, a multiple of 128, `repeats` times; or costs a cycle, so that only the loads limit. */
+__attribute__((target("avx2"))) static int read_avx2(const float *p, size_t count, size_t repeats) {
+  __m256i all[8];
+  for (int j = 0; j < 8; ++j) all[j] = _mm256_setzero_si256();
+  for (size_t r = 0; r < repeats; ++r) {
+    for (size_t i = 0; i < count; i += 64) {
 #pragma GCC unroll 8
-    for (int j = 0; j < 8; ++j) sum[j] = _mm256_add_ps(sum[j], _mm256_load_ps(p + i + 8 * (size_t)j));
+      for (int j = 0; j < 8; ++j)
+        all[j] = _mm256_or_si256(all[j], _mm256_load_si256((const __m256i *)(p + i + 8 * (size_t)j)));
+    }
+    __asm__ volatile("" ::: "memory"); /* what was read may have changed */
   }
-  for (int j = 1; j < 8; ++j) sum[0] = _mm256_add_ps(sum[0], sum[j]);
-  return _mm256_cvtss_f32(sum[0]);
+  for (int j = 1; j < 8; ++j) all[0] = _mm256_or_si256(all[0], all[j]);
+  return _mm256_extract_epi32(all[0], 0);
 }
 
-__attribute__((target("avx512f"))) static float read_avx512(const float *p, size_t count) {
-  __m512 sum[8];
-  for (int j = 0; j < 8; ++j) sum[j] = _mm512_setzero_ps();
-  for (size_t i = 0; i < count; i += 128) {
+__attribute__((target("avx512f"))) static int read_avx512(const float *p, size_t count, size_t repeats) {
+  __m512i all[8];
+  for (int j = 0; j < 8; ++j) all[j] = _mm512_setzero_si512();
+  for (size_t r = 0; r < repeats; ++r) {
+    for (size_t i = 0; i < count; i += 128) {
 #pragma GCC unroll 8
-    for (int j = 0; j < 8; ++j) sum[j] = _mm512_add_ps(sum[j], _mm512_load_ps(p + i + 16 * (size_t)j));
+      for (int j = 0; j < 8; ++j) all[j] = _mm512_or_si512(all[j], _mm512_load_si512(p + i + 16 * (size_t)j));
+    }
+    __asm__ volatile("" ::: "memory");
   }
-  for (int j = 1; j < 8; ++j) sum[0] = _mm512_add_ps(sum[0], sum[j]);
-  return _mm512_cvtss_f32(sum[0]);
+  for (int j = 1; j < 8; ++j) all[0] = _mm512_or_si512(all[0], all[j]);
+  return _mm_cvtsi128_si32(_mm512_castsi512_si128(all[0]));
 }
 
 static int wide, threads;
@@ -97,9 +104,8 @@ static void *work(void *argument) {
     pthread_barrier_wait(&barrier);
     start = now();
     if (job.reads) {
-      for (size_t i = 0; i < repeats; ++i) {
-        sink[16 * me] = wide ? read_avx512(memory, job.values) : read_avx2(memory, job.values);
-      }
+      int bits = wide ? read_avx512(memory, job.values, repeats) : read_avx2(memory, job.values, repeats);
+      sink[16 * me] = (float)bits;
       amount = 4.0 * (double)job.values * (double)repeats;
     } else {
       sink[16 * me] = wide ? fma_avx512(repeats) : fma_avx2(repeats);

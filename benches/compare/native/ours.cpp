@@ -202,6 +202,7 @@ Calls classifier(const Problem &p) {
       srnn_optimizer_config_init(&config, SRNN_OPTIMIZER_ADAM);
       adam = make<srnn_optimizer>(srnn_optimizer_destroy, srnn_optimizer_create,
                                   static_cast<const srnn_optimizer_config *>(&config));
+      check(srnn_optimizer_set_pool(adam.get(), pool.get(), &error));
       tokens = p.read<uint32_t>("tokens.u32");
       lengths = p.read<uint64_t>("lengths.u64");
       labels = p.read<int64_t>("labels.i64");

@@ -4,6 +4,10 @@
 //       reads inputs and weights from FOLDER, runs once, writes its results there as NAME.RESULT.f32
 //   burst MILLISECONDS
 //       calls again and again for that long; answers with seconds per call, one number a sample
+//   memory
+//       calls twice; answers with the peak of the resident memory meanwhile, less what was resident before "prepare"
+//   fork
+//       a child answers what follows, until "end": a process of its own for a case, without the library's start
 
 #pragma once
 
@@ -14,9 +18,12 @@
 #include <fstream>
 #include <functional>
 #include <iostream>
+#include <malloc.h>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <vector>
 
 namespace worker {
@@ -84,6 +91,23 @@ struct Prepared {
   }
 };
 
+// Bytes of this process in memory: a field of the kernel's status file, VmRSS now or VmHWM at the peak.
+inline size_t resident(const std::string &field) {
+  std::ifstream status("/proc/self/status");
+  for (std::string name; status >> name; status.ignore(1000, '\n')) {
+    size_t kibibytes = 0;
+    if (name == field + ":" && status >> kibibytes) return kibibytes * 1024;
+  }
+  throw std::runtime_error("no " + field);
+}
+
+inline size_t peak(const Calls &calls) {
+  malloc_trim(0);                             // what the preparation left behind
+  std::ofstream("/proc/self/clear_refs") << 5;  // the peak starts here
+  calls(2);
+  return resident("VmHWM");
+}
+
 inline std::string quoted(const std::string &text) {
   std::string out = "\"";
   for (char c : text) out += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c < ' ' ? ' ' : c);
@@ -93,6 +117,7 @@ inline std::string quoted(const std::string &text) {
 inline int serve(const std::string &participant, const std::string &version, const Prepare &prepare) {
   std::cout << "{\"version\": " << quoted(version) << "}" << std::endl;
   std::vector<Prepared> prepared;
+  size_t before = 0;
   for (std::string line; std::getline(std::cin, line);) {
     std::istringstream words(line);
     std::string command;
@@ -104,6 +129,8 @@ inline int serve(const std::string &participant, const std::string &version, con
         p.participant = participant;
         words >> p.kind >> p.mode >> p.steps >> p.batch >> p.input >> p.hidden >> p.layers >> p.directions >> std::ws;
         std::getline(words, p.folder);
+        malloc_trim(0);
+        before = resident("VmRSS");
         prepared.emplace_back(prepare(p));
         std::cout << "{\"ok\": true}" << std::endl;
       } else if (command == "burst" && !prepared.empty()) {
@@ -112,6 +139,20 @@ inline int serve(const std::string &participant, const std::string &version, con
         std::ostringstream out;
         for (double time : prepared[0].burst(milliseconds * 1e-3)) out << (out.tellp() ? ", " : "") << time;
         std::cout << "{\"times\": [" << out.str() << "]}" << std::endl;
+      } else if (command == "memory" && !prepared.empty()) {
+        size_t most = peak(prepared[0].calls);
+        std::cout << "{\"grown\": " << most - std::min(before, most) << "}" << std::endl;
+      } else if (command == "fork") {
+        int status = 0;
+        pid_t child = fork();
+        if (child == 0) {
+          std::cout << "{\"ok\": true}" << std::endl;
+        } else if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
+          throw std::runtime_error("the child failed with status " + std::to_string(status));
+        }
+      } else if (command == "end") {
+        std::cout << "{\"ok\": true}" << std::endl;
+        _exit(0);
       } else {
         throw std::runtime_error("unexpected request: " + line);
       }

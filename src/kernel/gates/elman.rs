@@ -1,30 +1,30 @@
 //! Elman 1990: `h = tanh(a)` or `h = relu(a)`.
 
-use super::{Mat, Span, flush};
+use super::{Cell, Flush, MOST_SLOTS, Mat, Next, Reads, Span};
 use crate::simd::Ops;
 use crate::simd::math::{tanh, tanh_and_slope};
 
 /// Slots of a row of pre-activations.
-pub(crate) const SLOTS: usize = 1;
+const SLOTS: usize = 1;
 
-/// Writes `h` from the pre-activations.
-///
-/// # Safety
-/// `pre` and `h` reach to the span's last row and block; they do not overlap.
-pub(crate) unsafe fn forward<S: Ops>(s: S, span: Span, relu: bool, pre: Mat, h: Mat, flush_below: f32) {
-    span.run(
-        s,
-        #[inline(always)]
-        |at| {
-            // SAFETY: the caller's contract.
-            unsafe {
-                let a = at.load_slot(s, pre, SLOTS, 0);
-                let zero = s.splat(0.0);
-                let v = if relu { s.select(s.lt(a, zero), zero, a) } else { tanh(s, a) };
-                s.store(h.at(at.row, at.unit), flush(s, v, flush_below));
-            }
-        },
-    );
+/// The cell; `relu` in the place of tanh.
+#[derive(Clone, Copy)]
+pub(crate) struct Elman {
+    pub(crate) relu: bool,
+}
+
+impl Cell for Elman {
+    const SLOTS: usize = SLOTS;
+    const INPUT: &[(usize, usize)] = &[(0, 0)];
+    const RECURRENT: &[(usize, usize)] = &[(0, 0)];
+    const READS: Reads = Reads::Nothing;
+
+    #[inline(always)]
+    fn next<S: Ops>(self, s: S, [a, ..]: [S::f32s; MOST_SLOTS], _: S::f32s, flush: Flush) -> Next<S> {
+        let zero = s.splat(0.0);
+        let v = if self.relu { s.select(s.lt(a, zero), zero, a) } else { tanh(s, a) };
+        Next { h: flush.apply(s, v), c: zero }
+    }
 }
 
 /// Writes the gradient of the pre-activations from that of `h`.

@@ -2,14 +2,14 @@
 //! - reset after the product (PyTorch, cuDNN): `n = tanh(a_n + r q)`, where `q` is the recurrent part with its bias;
 //! - reset before it (Cho et al. 2014): `n = tanh(a_n)`, where the recurrent part of `a_n` is taken of `r h'`.
 
-use super::{Mat, Previous, Span, flush};
+use super::{Cell, Flush, MOST_SLOTS, Mat, Next, Previous, Reads, Span};
 use crate::simd::Ops;
 use crate::simd::math::{sigmoid, sigmoid_halves, tanh, tanh_and_slope};
 
 /// Slots of a row of pre-activations with reset after: r, z, n's input part, q.
-pub(crate) const SLOTS_AFTER: usize = 4;
+const SLOTS_AFTER: usize = 4;
 /// Slots of a row of pre-activations with reset before: r, z, n.
-pub(crate) const SLOTS_BEFORE: usize = 3;
+const SLOTS_BEFORE: usize = 3;
 
 /// `(1 - z) n + z h'`, as `n + z (h' - n)`.
 #[inline(always)]
@@ -17,41 +17,48 @@ fn blend<S: Ops>(s: S, z: S::f32s, n: S::f32s, before: S::f32s) -> S::f32s {
     s.fma(z, s.sub(before, n), n)
 }
 
-/// Reset after: writes `h` from the pre-activations and the previous `h`.
-///
-/// # Safety
-/// All reach to the span's last row and block; nothing that is written overlaps what is read.
-pub(crate) unsafe fn forward_after<S: Ops>(
-    s: S,
-    span: Span,
-    pre: Mat,
-    previous_h: Previous<'_>,
-    h: Mat,
-    flush_below: f32,
-) {
-    span.run(
-        s,
-        #[inline(always)]
-        |at| {
-            // SAFETY: the caller's contract.
-            unsafe {
-                let r = sigmoid(s, at.load_slot(s, pre, SLOTS_AFTER, 0));
-                let z = sigmoid(s, at.load_slot(s, pre, SLOTS_AFTER, 1));
-                let a = at.load_slot(s, pre, SLOTS_AFTER, 2);
-                let q = at.load_slot(s, pre, SLOTS_AFTER, 3);
-                let n = tanh(s, s.fma(r, q, a));
-                let before = s.load(previous_h.at(at.row, at.unit));
-                s.store(h.at(at.row, at.unit), flush(s, blend(s, z, n, before), flush_below));
-            }
-        },
-    );
+/// The cell with reset after.
+#[derive(Clone, Copy)]
+pub(crate) struct ResetAfter;
+
+impl Cell for ResetAfter {
+    const SLOTS: usize = SLOTS_AFTER;
+    // n's input and recurrent parts stay apart: the reset gate scales only the second.
+    const INPUT: &[(usize, usize)] = &[(0, 0), (1, 1), (2, 2)];
+    const RECURRENT: &[(usize, usize)] = &[(0, 0), (1, 1), (2, 3)];
+    const READS: Reads = Reads::Hidden;
+
+    #[inline(always)]
+    fn next<S: Ops>(self, s: S, [r, z, a, q]: [S::f32s; MOST_SLOTS], before: S::f32s, flush: Flush) -> Next<S> {
+        let (r, z) = (sigmoid(s, r), sigmoid(s, z));
+        let n = tanh(s, s.fma(r, q, a));
+        Next { h: flush.apply(s, blend(s, z, n, before)), c: s.splat(0.0) }
+    }
+}
+
+/// The cell with reset before, once the recurrent part of `n` has been added.
+#[derive(Clone, Copy)]
+pub(crate) struct ResetBefore;
+
+impl Cell for ResetBefore {
+    const SLOTS: usize = SLOTS_BEFORE;
+    const INPUT: &[(usize, usize)] = &[(0, 0), (1, 1), (2, 2)];
+    // What comes before the reset; the product of n follows it.
+    const RECURRENT: &[(usize, usize)] = &[(0, 0), (1, 1)];
+    const READS: Reads = Reads::Hidden;
+
+    #[inline(always)]
+    fn next<S: Ops>(self, s: S, [_, z, n, _]: [S::f32s; MOST_SLOTS], before: S::f32s, flush: Flush) -> Next<S> {
+        let (z, n) = (sigmoid(s, z), tanh(s, n));
+        Next { h: flush.apply(s, blend(s, z, n, before)), c: s.splat(0.0) }
+    }
 }
 
 /// Reset after: writes the gradients of r, z, n and q (four gates' worth) and the part of the previous `h`'s gradient
 /// that does not pass through the recurrent product.
 ///
 /// # Safety
-/// As [`forward_after`]'s; `dh` may be where `dh_direct` is.
+/// All reach to the span's last row and block; nothing that is written overlaps what is read, but `dh` may be where `dh_direct` is.
 pub(crate) unsafe fn backward_after<S: Ops>(
     s: S,
     span: Span,
@@ -102,33 +109,6 @@ pub(crate) unsafe fn reset<S: Ops>(s: S, span: Span, pre: Mat, previous_h: Previ
                 let r = sigmoid(s, at.load_slot(s, pre, SLOTS_BEFORE, 0));
                 let before = s.load(previous_h.at(at.row, at.unit));
                 s.store(reset_h.at(at.row, at.unit), s.mul(r, before));
-            }
-        },
-    );
-}
-
-/// Reset before: writes `h` from the complete pre-activations and the previous `h`.
-///
-/// # Safety
-/// As [`reset`]'s.
-pub(crate) unsafe fn forward_before<S: Ops>(
-    s: S,
-    span: Span,
-    pre: Mat,
-    previous_h: Previous<'_>,
-    h: Mat,
-    flush_below: f32,
-) {
-    span.run(
-        s,
-        #[inline(always)]
-        |at| {
-            // SAFETY: the caller's contract.
-            unsafe {
-                let z = sigmoid(s, at.load_slot(s, pre, SLOTS_BEFORE, 1));
-                let n = tanh(s, at.load_slot(s, pre, SLOTS_BEFORE, 2));
-                let before = s.load(previous_h.at(at.row, at.unit));
-                s.store(h.at(at.row, at.unit), flush(s, blend(s, z, n, before), flush_below));
             }
         },
     );

@@ -1,43 +1,35 @@
 //! LSTM with forget gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000):
 //! `c = sigmoid(f) c' + sigmoid(i) tanh(g)`, `h = sigmoid(o) tanh(c)`.
 
-use super::{Mat, Previous, Span, flush};
+use super::{Cell, Flush, MOST_SLOTS, Mat, Next, Previous, Reads, Span};
 use crate::simd::Ops;
 use crate::simd::math::{sigmoid, sigmoid_halves, tanh, tanh_and_slope};
 
 /// Slots of a row of pre-activations: i, f, g, o.
-pub(crate) const SLOTS: usize = 4;
+const SLOTS: usize = 4;
 
-/// Writes `c` and `h` from the pre-activations and the previous `c`.
-///
-/// # Safety
-/// All reach to the span's last row and block. `c` may be where the previous `c` is; else nothing overlaps.
-pub(crate) unsafe fn forward<S: Ops>(
-    s: S,
-    span: Span,
-    pre: Mat,
-    previous_c: Previous<'_>,
-    c: Mat,
-    h: Mat,
-    flush_below: f32,
-) {
-    span.run(
-        s,
-        #[inline(always)]
-        |at| {
-            // SAFETY: the caller's contract.
-            unsafe {
-                let i = sigmoid(s, at.load_slot(s, pre, SLOTS, 0));
-                let f = sigmoid(s, at.load_slot(s, pre, SLOTS, 1));
-                let g = tanh(s, at.load_slot(s, pre, SLOTS, 2));
-                let o = sigmoid(s, at.load_slot(s, pre, SLOTS, 3));
-                let before = s.load(previous_c.at(at.row, at.unit));
-                let now = flush(s, s.fma(f, before, s.mul(i, g)), flush_below);
-                s.store(c.at(at.row, at.unit), now);
-                s.store(h.at(at.row, at.unit), flush(s, s.mul(o, tanh(s, now)), flush_below));
-            }
-        },
-    );
+/// The cell.
+#[derive(Clone, Copy)]
+pub(crate) struct Lstm;
+
+impl Cell for Lstm {
+    const SLOTS: usize = SLOTS;
+    const INPUT: &[(usize, usize)] = &[(0, 0), (1, 1), (2, 2), (3, 3)];
+    const RECURRENT: &[(usize, usize)] = Self::INPUT;
+    const READS: Reads = Reads::Cell;
+
+    #[inline(always)]
+    fn next<S: Ops>(self, s: S, [i, f, g, o]: [S::f32s; MOST_SLOTS], before: S::f32s, flush: Flush) -> Next<S> {
+        let (i, f, g, o) = (sigmoid(s, i), sigmoid(s, f), tanh(s, g), sigmoid(s, o));
+        let c = flush.apply(s, s.fma(f, before, s.mul(i, g)));
+        Next { h: flush.apply(s, output(s, o, c)), c }
+    }
+}
+
+/// `o tanh(c)`, with `o` the output gate itself.
+#[inline(always)]
+fn output<S: Ops>(s: S, o: S::f32s, c: S::f32s) -> S::f32s {
+    s.mul(o, tanh(s, c))
 }
 
 /// Writes the gradient of the pre-activations; turns the gradient of `c` into that of the previous `c`.
@@ -88,7 +80,7 @@ pub(crate) unsafe fn backward<S: Ops>(
 ///
 /// # Safety
 /// All reach to the span's last row and block; they do not overlap.
-pub(crate) unsafe fn hidden<S: Ops>(s: S, span: Span, pre: Mat, c: Mat, h: Mat, flush_below: f32) {
+pub(crate) unsafe fn hidden<S: Ops>(s: S, span: Span, pre: Mat, c: Mat, h: Mat, flush: Flush) {
     span.run(
         s,
         #[inline(always)]
@@ -96,8 +88,8 @@ pub(crate) unsafe fn hidden<S: Ops>(s: S, span: Span, pre: Mat, c: Mat, h: Mat, 
             // SAFETY: the caller's contract.
             unsafe {
                 let o = sigmoid(s, at.load_slot(s, pre, SLOTS, 3));
-                let t = tanh(s, s.load(c.at(at.row, at.unit)));
-                s.store(h.at(at.row, at.unit), flush(s, s.mul(o, t), flush_below));
+                let v = output(s, o, s.load(c.at(at.row, at.unit)));
+                s.store(h.at(at.row, at.unit), flush.apply(s, v));
             }
         },
     );

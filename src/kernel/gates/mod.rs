@@ -16,6 +16,109 @@ use std::ops::Range;
 /// States rows are padded to a multiple of this: the widest vector of any instruction set.
 pub(crate) const STATE_PADDING: usize = 16;
 
+/// The most slots of any cell.
+pub(crate) const MOST_SLOTS: usize = 4;
+
+/// What a cell does once its products are summed up: registers in, registers out, one vector of units at a time.
+pub(crate) trait Cell: Copy {
+    /// Slots of a row of pre-activations.
+    const SLOTS: usize;
+    /// The gates of the input product, as (gate, slot).
+    const INPUT: &[(usize, usize)];
+    /// The gates of the first recurrent product.
+    const RECURRENT: &[(usize, usize)];
+    /// What `next` takes as `before`.
+    const READS: Reads;
+
+    /// The next states, from the complete pre-activations.
+    fn next<S: Ops>(self, s: S, slots: [S::f32s; MOST_SLOTS], before: S::f32s, flush: Flush) -> Next<S>;
+}
+
+/// The previous state that a cell reads beside its products.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Reads {
+    Nothing,
+    Hidden,
+    Cell,
+}
+
+/// A cell's next states; `c` counts where the cell reads it back.
+pub(crate) struct Next<S: Ops> {
+    pub(crate) h: S::f32s,
+    pub(crate) c: S::f32s,
+}
+
+/// Turns states of small magnitude into zero, or nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Flush {
+    below: Option<f32>,
+}
+
+impl Flush {
+    /// States smaller than this become zero where the configuration asks for it.
+    const BELOW: f32 = 7.888_609e-31; // 2^-100
+    pub(crate) const NOTHING: Self = Self { below: None };
+
+    pub(crate) fn new(small_states: bool) -> Self {
+        Self { below: small_states.then_some(Self::BELOW) }
+    }
+
+    /// In all of `values`.
+    pub(crate) fn apply_to(self, values: &mut [f32]) {
+        if let Some(limit) = self.below {
+            values.iter_mut().filter(|v| v.abs() < limit).for_each(|v| *v = 0.0);
+        }
+    }
+
+    /// NaN stays.
+    #[inline(always)]
+    fn apply<S: Ops>(self, s: S, v: S::f32s) -> S::f32s {
+        match self.below {
+            Some(limit) => s.select(s.lt(s.abs(v), s.splat(limit)), s.splat(0.0), v),
+            None => v,
+        }
+    }
+}
+
+/// Writes the next states of a span: `h`, and `c` for a cell that has one. `previous` holds what the cell reads.
+///
+/// # Safety
+/// All reach to the span's last row and block, as far as the cell uses them. `c` may be where the previous `c` is; else
+/// nothing that is written overlaps what is read.
+pub(crate) unsafe fn forward<S: Ops, C: Cell>(
+    s: S,
+    cell: C,
+    span: Span,
+    pre: Mat,
+    previous: Previous<'_>,
+    c: Mat,
+    h: Mat,
+    flush: Flush,
+) {
+    span.run(
+        s,
+        #[inline(always)]
+        |at| {
+            // SAFETY: the caller's contract.
+            unsafe {
+                let mut slots = [s.splat(0.0); MOST_SLOTS];
+                for (slot, v) in slots.iter_mut().take(C::SLOTS).enumerate() {
+                    *v = at.load_slot(s, pre, C::SLOTS, slot);
+                }
+                let before = match C::READS {
+                    Reads::Nothing => s.splat(0.0),
+                    _ => s.load(previous.at(at.row, at.unit)),
+                };
+                let next = cell.next(s, slots, before, flush);
+                if C::READS == Reads::Cell {
+                    s.store(c.at(at.row, at.unit), next.c);
+                }
+                s.store(h.at(at.row, at.unit), next.h);
+            }
+        },
+    );
+}
+
 /// Rows of a buffer, a fixed stride apart, for reading and writing through a raw pointer.
 #[derive(Clone, Copy)]
 pub(crate) struct Mat {
@@ -139,10 +242,4 @@ impl Cursor {
             if self.count == S::LANES { s.store(target, v) } else { s.store_first(target, v, self.count) }
         }
     }
-}
-
-/// Zero where the magnitude is below `limit`; with a limit of zero nothing changes. NaN stays.
-#[inline(always)]
-fn flush<S: Ops>(s: S, v: S::f32s, limit: f32) -> S::f32s {
-    s.select(s.lt(s.abs(v), s.splat(limit)), s.splat(0.0), v)
 }

@@ -10,9 +10,15 @@ pub use state::{StateSink, StateSource, StateTensor};
 
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, check_len, ensure, err};
+use crate::kernel::gates::Mat;
+use crate::parallel::{Pool, enter};
 use crate::simd::{Isa, dispatch};
 use rows::{ActiveRows, Gradients, Runs};
 use rule::{Rule, Update, tiny_square};
+use std::ops::Range;
+
+/// Values below which a share of an update is not worth another thread's while.
+const FEWEST_VALUES: usize = 1 << 16;
 
 /// An optimizer and its state: one slot a parameter tensor, numbered by the caller.
 ///
@@ -31,6 +37,7 @@ use rule::{Rule, Update, tiny_square};
 pub struct Optimizer {
     config: OptimizerConfig,
     isa: Isa,
+    pool: Option<Pool>,
     step: u64,
     /// In ascending order of their numbers.
     slots: Vec<Slot>,
@@ -62,7 +69,7 @@ impl Optimizer {
     /// An optimizer without slots, at step 0. Errors are those of [`OptimizerConfig::check`] and [`Isa::choose`].
     pub fn new(config: &OptimizerConfig) -> Result<Self> {
         config.check()?;
-        Ok(Self { config: *config, isa: Isa::choose()?, step: 0, slots: Vec::new() })
+        Ok(Self { config: *config, isa: Isa::choose()?, pool: None, step: 0, slots: Vec::new() })
     }
 
     /// The hyperparameters, with the present learning rate.
@@ -82,6 +89,17 @@ impl Optimizer {
         config.check()?;
         self.config = config;
         Ok(())
+    }
+
+    /// Spreads large updates over the threads of `pool` from now on, or with `None` over no others. The number of threads
+    /// changes no bit.
+    pub fn set_pool(&mut self, pool: Option<&Pool>) {
+        self.pool = pool.cloned();
+    }
+
+    /// The pool, for work on `len` values, if it is worth waking its threads.
+    pub(crate) fn pool_for(&self, len: usize) -> Option<&Pool> {
+        self.pool.as_ref().filter(|_| len >= 2 * FEWEST_VALUES)
     }
 
     /// Steps begun so far.
@@ -158,6 +176,7 @@ impl Optimizer {
             powers = [powers[0] * c.betas[0], powers[1] * c.betas[1]];
         }
         let rule = self.rule(self.slots[index].updates + 1, powers);
+        let pool = self.pool_for(values.len()).cloned();
         let slot = &mut self.slots[index];
         let active = match gradients {
             Gradients::Rows { .. } if rule.rests_on_zeros() && rule.names().is_empty() => Some(&[][..]),
@@ -179,9 +198,29 @@ impl Optimizer {
         slot.updates += 1;
         slot.last_step = self.step;
         slot.beta_powers = powers;
-        let state = slot.tensors.each_mut().map(|t| &mut t[..]);
-        let runs = Runs::new(gradients, active, values.len());
-        dispatch(self.isa, Update { rule, values, runs, state });
+        let len = values.len();
+        // Threads take whole rows, or whole vectors.
+        let unit = match gradients {
+            Gradients::Rows { row_len, .. } if row_len > 0 => row_len,
+            _ => 16,
+        };
+        let values = Mat::new(values, 1);
+        let state = slot.tensors.each_mut().map(|t| (!t.is_empty()).then(|| Mat::new(t, 1)));
+        enter(pool.as_ref(), |team| {
+            team.split(0..len.div_ceil(unit), FEWEST_VALUES.div_ceil(unit), &|part: Range<usize>| {
+                let range = part.start * unit..(part.end * unit).min(len);
+                // SAFETY: all have `len` values, and parts are disjoint.
+                let own = |all: Mat| unsafe { std::slice::from_raw_parts_mut(all.row(range.start), range.len()) };
+                let update = Update {
+                    rule,
+                    first: range.start,
+                    values: own(values),
+                    runs: Runs::new(gradients, active, range.clone()),
+                    state: state.map(|t| t.map_or(&mut [][..], own)),
+                };
+                dispatch(self.isa, update);
+            });
+        });
         Ok(())
     }
 

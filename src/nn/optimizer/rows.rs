@@ -2,6 +2,7 @@
 
 use crate::buffer::AlignedBuf;
 use crate::error::Result;
+use std::ops::Range;
 
 /// Gradients of rows that have none.
 static ZEROS: [f32; 1024] = [0.0; 1024];
@@ -94,13 +95,22 @@ pub(super) struct Runs<'a> {
     /// Of the rows without a gradient only those with a bit are visited; none: all are.
     active: Option<&'a [u32]>,
     next: usize,
-    len: usize,
+    end: usize,
 }
 
 impl<'a> Runs<'a> {
-    /// The runs of a tensor of `len` values.
-    pub(super) fn new(gradients: Gradients<'a>, active: Option<&'a [u32]>, len: usize) -> Self {
-        Self { gradients, active, next: 0, len }
+    /// The runs in `range` of a tensor's values; it ends between rows.
+    pub(super) fn new(gradients: Gradients<'a>, active: Option<&'a [u32]>, range: Range<usize>) -> Self {
+        let gradients = match gradients {
+            Gradients::Dense(g) => Gradients::Dense(&g[range.clone()]),
+            Gradients::Rows { row_len, .. } if row_len == 0 => gradients,
+            Gradients::Rows { row_len, rows, values } => {
+                let place = |value: usize| rows.partition_point(|&row| (row as usize) < value / row_len);
+                let (first, end) = (place(range.start), place(range.end));
+                Gradients::Rows { row_len, rows: &rows[first..end], values: &values[first * row_len..end * row_len] }
+            }
+        };
+        Self { gradients, active, next: range.start, end: range.end }
     }
 }
 
@@ -109,10 +119,10 @@ impl<'a> Iterator for Runs<'a> {
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         let (start, run) = match &mut self.gradients {
-            Gradients::Dense(g) => (0, std::mem::take(g)),
+            Gradients::Dense(g) => (self.next, std::mem::take(g)),
             Gradients::Rows { row_len, rows, values } => {
                 let row_len = *row_len;
-                let gap_end = rows.first().map_or(self.len, |&row| row as usize * row_len);
+                let gap_end = rows.first().map_or(self.end, |&row| row as usize * row_len);
                 let mut end = gap_end;
                 if let Some(bits) = self.active
                     && self.next < gap_end
@@ -167,7 +177,10 @@ mod tests {
                 let gradients = Gradients::Rows { row_len, rows: &rows, values: &values };
                 let mut visited = vec![0.0; count * row_len];
                 let mut last = 0;
-                for (start, run) in Runs::new(gradients, bits, count * row_len) {
+                // In two parts, which together are the whole.
+                let cut = count / 3 * row_len;
+                let parts = [0..cut, cut..count * row_len].map(|range| Runs::new(gradients, bits, range));
+                for (start, run) in parts.into_iter().flatten() {
                     assert!(start >= last && !run.is_empty());
                     last = start + run.len();
                     for (v, g) in visited[start..last].iter_mut().zip(run) {

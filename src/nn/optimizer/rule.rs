@@ -148,9 +148,11 @@ fn variance(square_avg: f32, grad_avg: f32) -> f32 {
     if v < 0.0 { 0.0 } else { v }
 }
 
-/// One update of one parameter tensor.
+/// One update of one parameter tensor, or of a part of it.
 pub(super) struct Update<'a> {
     pub(super) rule: Rule,
+    /// Where the part starts.
+    pub(super) first: usize,
     pub(super) values: &'a mut [f32],
     pub(super) runs: Runs<'a>,
     /// As many as the rule names; the others are empty.
@@ -161,8 +163,9 @@ impl Kernel for Update<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Ops>(self, _: S) {
-        let Self { rule, values, runs, mut state } = self;
+        let Self { rule, first, values, runs, mut state } = self;
         for (start, g) in runs {
+            let start = start - first;
             let end = start + g.len();
             let [s0, s1, s2] = &mut state;
             rule.apply(&mut values[start..end], g, [part(s0, start, end), part(s1, start, end), part(s2, start, end)]);

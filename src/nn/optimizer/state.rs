@@ -184,7 +184,7 @@ impl Optimizer {
         config.check()?;
         let step = number("optimizer.step", text(source, "optimizer.step")?)?;
         let count: usize = number("optimizer.slot_count", text(source, "optimizer.slot_count")?)?;
-        let mut optimizer = Self { config, isa, step, slots: Vec::new() };
+        let mut optimizer = Self { config, isa, pool: None, step, slots: Vec::new() };
         // A count that is a lie ends at the first entry that does not exist, before memory is taken for it.
         for i in 0..count {
             let slot = optimizer.load_slot(source, i)?;

@@ -299,3 +299,27 @@ fn tiny_gradients_count_where_eps_is_tiny() {
         assert!((p[0] - (1.0 - 0.125 * t as f32)).abs() < 1e-4, "{p:?}");
     }
 }
+
+/// Dense and sparse, with parts that end between rows; momentum and centered variants included.
+#[test]
+fn threads_change_nothing() {
+    let (row_len, count) = (300, 3 * FEWEST_VALUES / 300 + 1);
+    let rows: Vec<u32> = (0..count as u32).filter(|row| row % 3 != 1).collect();
+    let (start, dense) = (normal(1, count * row_len), normal(2, count * row_len));
+    let sparse = normal(3, rows.len() * row_len);
+    let pool = Pool::new(3).unwrap();
+    for config in all() {
+        let run = |pool: Option<&Pool>| {
+            let mut o = Optimizer::new(&config).unwrap();
+            o.set_pool(pool);
+            let (mut p, mut q) = (start.clone(), start.clone());
+            for _ in 0..2 {
+                o.begin_step();
+                o.update(0, &mut p, &dense).unwrap();
+                o.update_rows(1, &mut q, row_len, &rows, &sparse).unwrap();
+            }
+            p.iter().chain(&q).map(|v| v.to_bits()).collect::<Vec<_>>()
+        };
+        assert!(run(Some(&pool)) == run(None), "{config:?}");
+    }
+}

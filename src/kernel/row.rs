@@ -1,0 +1,509 @@
+//! One row at a time through a layer: products and gates of a group of units in one go.
+//!
+//! This is the path of single sequences and of streams, where every weight is read once a step: what counts is how fast
+//! the panels are read, and the latency of a step. Every output is the chain that the products of [`super::gemm`] make.
+
+use super::gates::{Cell, Flush, MOST_SLOTS, Reads};
+use super::panel::{PanelView, Panels};
+use crate::simd::Ops;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+/// The widest vector of any instruction set.
+const MOST_LANES: usize = 16;
+/// The most blocks of a group.
+const MOST_GROUP: usize = 8;
+/// Bytes of panels from which on the groups are visited to and fro: what a row read last is then still in the cache for
+/// the next one, however much more there is. Panels that fit are better read in one direction, where a row's first units
+/// are ready while its last are still being computed.
+const TO_AND_FRO: usize = 256 << 10;
+
+/// Chains of a group that hide the latency of multiply-adds, with some to spare; where registers allow as many.
+const MOST_CHAINS: usize = 16;
+
+/// The packed weights of a layer in one direction.
+#[derive(Clone, Copy)]
+pub(crate) struct Weights<'a> {
+    /// `None` where the rows start with their input product.
+    pub(crate) input: Option<&'a Panels>,
+    pub(crate) recurrent: &'a Panels,
+}
+
+/// Rows of a buffer that are visited one after another, `step` values apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Walk<T> {
+    pub(crate) first: T,
+    pub(crate) step: isize,
+}
+
+impl Walk<*const f32> {
+    #[inline(always)]
+    fn at(self, i: usize) -> *const f32 {
+        self.first.wrapping_offset(i as isize * self.step)
+    }
+}
+
+impl Walk<*mut f32> {
+    #[inline(always)]
+    fn at(self, i: usize) -> *mut f32 {
+        self.first.wrapping_offset(i as isize * self.step)
+    }
+
+    /// The same rows, for reading.
+    pub(crate) fn read(self) -> Walk<*const f32> {
+        Walk { first: self.first, step: self.step }
+    }
+}
+
+/// Rows of states: row `i` of `now` succeeds row `i` of `before`, except that row 0 succeeds `first`.
+#[derive(Clone, Copy)]
+pub(crate) struct States {
+    first: *const f32,
+    before: Walk<*const f32>,
+    pub(crate) now: Walk<*mut f32>,
+}
+
+impl States {
+    /// Rows that succeed each other.
+    pub(crate) fn chained(first: *const f32, now: Walk<*mut f32>) -> Self {
+        let before = now.first.wrapping_offset(-now.step).cast_const();
+        Self { first, before: Walk { first: before, step: now.step }, now }
+    }
+
+    /// Rows that succeed one row each.
+    pub(crate) fn apart(before: Walk<*const f32>, now: Walk<*mut f32>) -> Self {
+        Self { first: before.first, before, now }
+    }
+
+    #[inline(always)]
+    fn before(&self, i: usize) -> *const f32 {
+        if i == 0 { self.first } else { self.before.at(i) }
+    }
+}
+
+/// The buffers that a layer's rows lie in.
+pub(crate) struct Rows {
+    /// Where the chains start: rows of slots.
+    pub(crate) start: Walk<*const f32>,
+    /// Where the complete pre-activations are kept, if they are.
+    pub(crate) keep: Option<Walk<*mut f32>>,
+    /// Input rows; used where there are input weights.
+    pub(crate) x: Walk<*const f32>,
+    pub(crate) h: States,
+    /// Used by cells that have a cell state.
+    pub(crate) c: States,
+    pub(crate) count: usize,
+    /// Whether the first row visits the groups in the order in which an earlier row did not.
+    pub(crate) turned: bool,
+}
+
+/// One row's part of [`Rows`].
+struct Row {
+    start: *const f32,
+    keep: Option<*mut f32>,
+    x: *const f32,
+    h_before: *const f32,
+    h: *mut f32,
+    c_before: *const f32,
+    c: *mut f32,
+}
+
+impl Rows {
+    #[inline(always)]
+    fn row(&self, i: usize) -> Row {
+        Row {
+            start: self.start.at(i),
+            keep: self.keep.map(|k| k.at(i)),
+            x: self.x.at(i),
+            h_before: self.h.before(i),
+            h: self.h.now.at(i),
+            c_before: self.c.before(i),
+            c: self.c.now.at(i),
+        }
+    }
+}
+
+/// How blocks of LANES units are shared among groups, whose chains stay in registers: all groups are full, but the last
+/// two share what is left, so that neither has too few chains.
+struct Groups<S, C> {
+    first: usize,
+    end: usize,
+    count: usize,
+    /// Where the last group starts.
+    last: usize,
+    shape: PhantomData<(S, C)>,
+}
+
+impl<S: Ops, C: Cell> Groups<S, C> {
+    const GATES: usize = C::RECURRENT.len();
+    /// Groups start at a multiple of this, at a whole panel. It divides PANEL_VECTORS.
+    const ALIGN: usize = {
+        assert!(C::INPUT.len() == Self::GATES);
+        let mut blocks = 1;
+        while !(blocks * Self::GATES).is_multiple_of(S::PANEL_VECTORS) {
+            blocks += 1;
+        }
+        blocks
+    };
+    /// Blocks of a full group.
+    const MOST: usize = {
+        let registers = S::REGISTERS * 3 / 4;
+        let chains = if registers < MOST_CHAINS { registers } else { MOST_CHAINS };
+        let fit = if chains / Self::GATES > MOST_GROUP { MOST_GROUP } else { chains / Self::GATES };
+        fit - fit % Self::ALIGN
+    };
+
+    #[inline(always)]
+    fn new(blocks: Range<usize>) -> Self {
+        let count = blocks.len().div_ceil(Self::MOST);
+        let pair = blocks.start + count.saturating_sub(2) * Self::MOST;
+        let half = (blocks.end - pair).div_ceil(2).next_multiple_of(Self::ALIGN);
+        let last = if count < 2 { pair } else { pair + half };
+        Self { first: blocks.start, end: blocks.end, count, last, shape: PhantomData }
+    }
+
+    /// The first block of group `g`, or the end.
+    #[inline(always)]
+    fn start(&self, g: usize) -> usize {
+        if g == self.count {
+            self.end
+        } else if g + 1 == self.count {
+            self.last
+        } else {
+            self.first + g * Self::MOST
+        }
+    }
+}
+
+/// Runs the units in `blocks` (blocks of LANES units from a multiple of PANEL_VECTORS on) of all rows, one row after
+/// another, and calls `done` after each.
+///
+/// # Safety
+/// The weights have the cell's gates for these blocks; rows of `x` have a value for each row of the input panels, rows of
+/// `h` one for each row of the recurrent panels; starts, kept rows and states reach to the last block. Nothing but the
+/// units in `blocks` is written, and what is written overlaps nothing that is read but its own start. Where `blocks` are
+/// not all units, `done` returns when the others of the row are written too.
+pub(crate) unsafe fn run<S: Ops, C: Cell>(
+    s: S,
+    cell: C,
+    weights: Weights<'_>,
+    rows: &Rows,
+    blocks: Range<usize>,
+    flush: Flush,
+    done: impl Fn(),
+) {
+    s.enter(
+        #[inline(always)]
+        || {
+            debug_assert!(blocks.is_empty() || blocks.start.is_multiple_of(Groups::<S, C>::ALIGN));
+            let (input, recurrent) = (weights.input.map(Panels::view), weights.recurrent.view());
+            let group = Group { cell, input, recurrent, flush };
+            let groups = Groups::<S, C>::new(blocks.clone());
+            let features = recurrent.k + input.map_or(0, |p| p.k);
+            let values = blocks.len() * Groups::<S, C>::GATES * S::LANES * features;
+            let to_and_fro = values * size_of::<f32>() > TO_AND_FRO;
+            let mut backwards = to_and_fro && rows.turned;
+            for i in 0..rows.count {
+                let row = rows.row(i);
+                for j in 0..groups.count {
+                    let g = if backwards { groups.count - 1 - j } else { j };
+                    let (block, end) = (groups.start(g), groups.start(g + 1));
+                    macro_rules! sizes {
+                        ($($n:literal)*) => {
+                            match end - block {
+                                // SAFETY: the caller's contract.
+                                $($n if $n <= Groups::<S, C>::MOST => unsafe { group.run::<S, $n>(s, &row, block) },)*
+                                n => unreachable!("no group of {n} blocks"),
+                            }
+                        };
+                    }
+                    sizes!(1 2 3 4 5 6 7 8);
+                }
+                backwards ^= to_and_fro;
+                done();
+            }
+        },
+    );
+}
+
+struct Group<'a, C> {
+    cell: C,
+    input: Option<PanelView<'a>>,
+    recurrent: PanelView<'a>,
+    flush: Flush,
+}
+
+impl<C: Cell> Group<'_, C> {
+    /// The `B` blocks of units from `block` on.
+    ///
+    /// # Safety
+    /// As [`run`]'s.
+    #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "indices that run over registers and memory alike")]
+    unsafe fn run<S: Ops, const B: usize>(&self, s: S, row: &Row, block: usize) {
+        let slots = block * C::SLOTS * S::LANES;
+        let mut acc = [[s.splat(0.0); MOST_SLOTS]; B];
+        // The gates' loop reads the slots back from memory: indexed in a loop, they could not stay in registers.
+        let mut scratch = [const { MaybeUninit::<[f32; MOST_LANES]>::uninit() }; MOST_GROUP * MOST_SLOTS];
+        // SAFETY: the caller's contract covers every access below; the scratch has room for all slots of a group.
+        unsafe {
+            for b in 0..B {
+                for i in 0..C::SLOTS {
+                    acc[b][i] = s.load(row.start.add(slots + (b * C::SLOTS + i) * S::LANES));
+                }
+            }
+            if let Some(input) = &self.input {
+                acc = chain(s, acc, C::INPUT, input, block, row.x);
+            }
+            acc = chain(s, acc, C::RECURRENT, &self.recurrent, block, row.h_before);
+            let complete = match row.keep {
+                Some(keep) => keep.add(slots),
+                None => scratch.as_mut_ptr().cast::<f32>(),
+            };
+            for b in 0..B {
+                for i in 0..C::SLOTS {
+                    s.store(complete.add((b * C::SLOTS + i) * S::LANES), acc[b][i]);
+                }
+            }
+            for b in 0..B {
+                let unit = (block + b) * S::LANES;
+                let mut slots = acc[0];
+                if B > 1 {
+                    for i in 0..C::SLOTS {
+                        slots[i] = s.load(complete.add((b * C::SLOTS + i) * S::LANES));
+                    }
+                }
+                let before = match C::READS {
+                    Reads::Nothing => s.splat(0.0),
+                    Reads::Hidden => s.load(row.h_before.add(unit)),
+                    Reads::Cell => s.load(row.c_before.add(unit)),
+                };
+                let next = self.cell.next(s, slots, before, self.flush);
+                if C::READS == Reads::Cell {
+                    s.store(row.c.add(unit), next.c);
+                }
+                s.store(row.h.add(unit), next.h);
+            }
+        }
+    }
+}
+
+/// Continues the chains of `B` blocks of units over the rows of their panels.
+///
+/// # Safety
+/// The panels have `gates` for these blocks, and `x` a value for each of their rows.
+#[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "indices that run over registers and memory alike")]
+unsafe fn chain<S: Ops, const B: usize>(
+    s: S,
+    mut acc: [[S::f32s; MOST_SLOTS]; B],
+    gates: &'static [(usize, usize)],
+    panels: &PanelView<'_>,
+    block: usize,
+    x: *const f32,
+) -> [[S::f32s; MOST_SLOTS]; B] {
+    let stride = panels.k * S::PANEL_WIDTH;
+    // SAFETY: the caller's contract.
+    unsafe {
+        let first = panels.data.as_ptr().add(block * gates.len() / S::PANEL_VECTORS * stride);
+        for k in 0..panels.k {
+            let v = s.splat(*x.add(k));
+            for b in 0..B {
+                for (g, &(_, slot)) in gates.iter().enumerate() {
+                    let vector = b * gates.len() + g;
+                    let (panel, column) = (vector / S::PANEL_VECTORS, vector % S::PANEL_VECTORS * S::LANES);
+                    let w = s.load(first.add(panel * stride + k * S::PANEL_WIDTH + column));
+                    acc[b][slot] = s.fma(v, w, acc[b][slot]);
+                }
+            }
+        }
+    }
+    acc
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::gates::elman::Elman;
+    use crate::kernel::gates::gru::ResetAfter;
+    use crate::kernel::gates::lstm::Lstm;
+    use crate::kernel::gates::{self, Mat, Previous, Span};
+    use crate::kernel::gemm::{Output, Start, gemm_gates};
+    use crate::kernel::panel::{GateColumns, padded_row};
+    use crate::kernel::rows::Rows as Matrix;
+    use crate::parallel::Team;
+    use crate::random::Random;
+    use crate::simd::{Isa, Kernel, dispatch};
+
+    /// A sequence through a layer: by products and gate kernels, step by step, or by the row kernel.
+    struct Layer<'a> {
+        input: &'a Panels,
+        recurrent: &'a Panels,
+        units: usize,
+        x: &'a [f32],
+        bias: &'a [f32],
+        flush: Flush,
+    }
+
+    /// What a run leaves behind: pre-activations, and the rows of states with the initial ones first.
+    #[derive(Clone)]
+    struct Found {
+        pre: Vec<f32>,
+        h: Vec<f32>,
+        c: Vec<f32>,
+    }
+
+    impl Layer<'_> {
+        fn stride(&self) -> usize {
+            self.units.next_multiple_of(gates::STATE_PADDING)
+        }
+
+        fn steps(&self) -> usize {
+            self.x.len() / self.input.view().k
+        }
+
+        fn general<S: Ops, C: Cell>(&self, s: S, cell: C, found: &mut Found) {
+            let (features, stride, width) = (self.input.view().k, self.stride(), self.bias.len());
+            for t in 0..self.steps() {
+                let pre = &mut found.pre[t * width..(t + 1) * width];
+                pre.copy_from_slice(self.bias);
+                let x = Matrix::strided(&self.x[t * features..], 1, features, features);
+                gemm_gates(s, x, self.input, 0..self.input.view().panels, Start::Output, Output::new(pre, width));
+                let h = Matrix::strided(&found.h[t * stride..], 1, stride, self.units);
+                let panels = 0..self.recurrent.view().panels;
+                gemm_gates(s, h, self.recurrent, panels, Start::Output, Output::new(pre, width));
+                let read = if C::READS == Reads::Cell { &mut found.c } else { &mut found.h };
+                let previous = Previous { values: read.as_ptr(), offsets: &[t * stride] };
+                let span = Span { rows: 1, blocks: 0..self.units.div_ceil(S::LANES), units: self.units };
+                let (pre, c, h) =
+                    (Mat::new(pre, width), Mat::new(&mut found.c, stride), Mat::new(&mut found.h, stride));
+                // SAFETY: rows t and t + 1 exist, and whole blocks fit their stride.
+                unsafe {
+                    let (c, h) = (c.starting_at(t + 1), h.starting_at(t + 1));
+                    gates::forward(s, cell, span, pre, previous, c, h, self.flush);
+                }
+            }
+        }
+
+        /// `cut` shares the blocks between two runs for each step; without it one run does all steps.
+        fn by_rows<S: Ops, C: Cell>(&self, s: S, cell: C, found: &mut Found, hoisted: bool, cut: Option<usize>) {
+            let (features, stride, width) = (self.input.view().k, self.stride(), self.bias.len());
+            let blocks = self.units.div_ceil(S::LANES);
+            let panels = 0..self.input.view().panels;
+            if hoisted {
+                let x = Matrix::strided(self.x, self.steps(), features, features);
+                found.pre.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(self.bias));
+                gemm_gates(s, x, self.input, panels, Start::Output, Output::new(&mut found.pre, width));
+            }
+            let weights = Weights { input: (!hoisted).then_some(self.input), recurrent: self.recurrent };
+            let walk = |values: &mut [f32], row: usize, stride: usize| Walk {
+                first: values[row * stride..].as_mut_ptr(),
+                step: stride as isize,
+            };
+            let mut rows = |t: usize, count: usize| {
+                let keep = walk(&mut found.pre, t, width);
+                let states = |values: &mut [f32]| {
+                    let now = walk(values, t + 1, stride);
+                    States::chained(values[t * stride..].as_ptr(), now)
+                };
+                let bias = Walk { first: self.bias.as_ptr(), step: 0 };
+                let start = if hoisted { keep.read() } else { bias };
+                let x = Walk { first: self.x[t * features..].as_ptr(), step: features as isize };
+                let (h, c) = (states(&mut found.h), states(&mut found.c));
+                Rows {
+                    start,
+                    keep: (hoisted || t.is_multiple_of(2)).then_some(keep),
+                    x,
+                    h,
+                    c,
+                    count,
+                    turned: t % 2 == 1,
+                }
+            };
+            // SAFETY: all rows lie within the buffers, whose strides hold whole blocks.
+            unsafe {
+                match cut {
+                    None => run(s, cell, weights, &rows(0, self.steps()), 0..blocks, self.flush, || ()),
+                    Some(cut) => {
+                        let cut = cut.next_multiple_of(S::PANEL_VECTORS).min(blocks);
+                        for t in 0..self.steps() {
+                            run(s, cell, weights, &rows(t, 1), cut..blocks, self.flush, || ());
+                            run(s, cell, weights, &rows(t, 1), 0..cut, self.flush, || ());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    struct Compare<'a, C> {
+        layer: Layer<'a>,
+        cell: C,
+        start: Found,
+        name: String,
+    }
+
+    impl<C: Cell> Kernel for Compare<'_, C> {
+        type Output = ();
+        fn run<S: Ops>(self, s: S) {
+            let Self { layer, cell, start, name } = self;
+            let mut want = start.clone();
+            layer.general(s, cell, &mut want);
+            let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            for (hoisted, cut) in [(true, None), (false, None), (true, Some(1)), (false, Some(3))] {
+                let mut found = start.clone();
+                layer.by_rows(s, cell, &mut found, hoisted, cut);
+                let what = format!("{name} hoisted {hoisted} cut {cut:?}");
+                assert_eq!(bits(&found.h), bits(&want.h), "{what}");
+                assert_eq!(bits(&found.c), bits(&want.c), "{what}");
+                if hoisted {
+                    assert_eq!(bits(&found.pre), bits(&want.pre), "{what}");
+                }
+            }
+        }
+    }
+
+    fn compare<C: Cell>(cell: C, name: &str, sizes: &[(usize, usize)]) {
+        let mut rng = Random::new(21, 0);
+        let mut random = |n: usize| (0..n).map(|_| rng.uniform() - 0.5).collect::<Vec<f32>>();
+        for &(features, units) in sizes {
+            let gates = C::INPUT.len();
+            let (ih, hh) = (random(gates * units * features), random(gates * units * units));
+            let x = random(3 * features);
+            for isa in Isa::available() {
+                let columns = |gates| GateColumns { gates, slots: C::SLOTS, units };
+                let mut input = Panels::for_gates(isa, features, columns(C::INPUT)).unwrap();
+                let mut recurrent = Panels::for_gates(isa, units, columns(C::RECURRENT)).unwrap();
+                input.pack_rows(Team::one(), &ih);
+                recurrent.pack_rows(Team::one(), &hh);
+                let lanes = crate::kernel::panel::Geometry::of(isa).lanes;
+                let (width, stride) =
+                    (padded_row(lanes, units, C::SLOTS), units.next_multiple_of(gates::STATE_PADDING));
+                // Padding slots have no bias, so that padding units stay finite.
+                let mut bias = vec![0.0; width];
+                for (i, v) in random(units * C::SLOTS).into_iter().enumerate() {
+                    let (unit, slot) = (i / C::SLOTS, i % C::SLOTS);
+                    bias[(unit / lanes * C::SLOTS + slot) * lanes + unit % lanes] = v;
+                }
+                let mut states = vec![0.0; 4 * stride];
+                states[..units].copy_from_slice(&random(units));
+                let start = Found { pre: vec![0.0; 3 * width], h: states.clone(), c: states };
+                let flush = Flush::new(units % 2 == 0);
+                let layer = Layer { input: &input, recurrent: &recurrent, units, x: &x, bias: &bias, flush };
+                let name = format!("{name} {features}->{units} on {}", isa.name());
+                dispatch(isa, Compare { layer, cell, start, name });
+            }
+        }
+    }
+
+    /// All remainders of groups on every instruction set, and sizes whose groups are visited to and fro.
+    #[test]
+    fn rows_are_what_products_and_gates_make() {
+        let sizes: Vec<_> = (1..=40).map(|n| (n % 5 + 1, n)).chain([(3, 100), (17, 133), (9, 260)]).collect();
+        compare(Elman { relu: false }, "tanh", &sizes);
+        compare(Elman { relu: true }, "relu", &sizes);
+        compare(Lstm, "lstm", &sizes);
+        compare(ResetAfter, "gru", &sizes);
+    }
+}

@@ -1,0 +1,187 @@
+//! The schedule: how the work of a pass is split over a team, from sizes alone.
+//!
+//! Costs are counted in multiply-adds. A step's product reads its weights once whatever the number of rows, which costs
+//! as much as [`FEW_ROWS`] rows; with fewer rows for each thread it is better to split units than sequences, although
+//! the members then meet at every step. `docs/threads.md` tells it at length.
+
+use std::ops::Range;
+
+/// Multiply-adds below which a share of the work is not worth handing to a thread that is awake.
+pub(crate) const FEWEST_PRODUCTS: usize = 1 << 17;
+/// Values below which a share of copying is not.
+pub(crate) const FEWEST_COPIES: usize = 1 << 14;
+/// Rows of a step up to which reading the weights takes as long as multiplying.
+const FEW_ROWS: usize = 4;
+/// Sequences that threads share at most: each has memory for this many.
+pub(crate) const MOST_SHARED: usize = 16;
+/// Multiply-adds that one activation costs as much as.
+const ACTIVATION: usize = 64;
+/// Multiply-adds in the time that one round of a meeting takes, the members' unevenness included.
+const MEETING: usize = 1 << 15;
+/// Blocks of a wavefront for each of its stages: in the first and the last waves threads idle.
+const BLOCKS_PER_STAGE: usize = 8;
+/// Rows of its blocks: as many as make a full tile, and no more than stay in the cache.
+const WAVE_ROWS: Range<usize> = 8..96;
+/// Multiply-adds in the time that it takes to wake a thread and to wait for its end.
+const WAKING: usize = 1 << 20;
+
+/// The work of a pass over some steps.
+#[derive(Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) gates: usize,
+    pub(crate) units: usize,
+    /// Features of the state and of the input.
+    pub(crate) state: usize,
+    pub(crate) input: usize,
+    pub(crate) steps: usize,
+    /// Rows of all steps.
+    pub(crate) rows: usize,
+    /// Rows of the step that has most.
+    pub(crate) most: usize,
+    /// Parts that units can be cut into.
+    pub(crate) pieces: usize,
+    /// Times that members who share a sequence meet in a step.
+    pub(crate) meetings: usize,
+}
+
+/// How many ways sequences are split, and in each part the units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Split {
+    pub(crate) sequences: usize,
+    pub(crate) units: usize,
+}
+
+impl Load {
+    /// The recurrent part of one row.
+    fn row(&self) -> usize {
+        self.gates * self.units * (self.state + ACTIVATION)
+    }
+
+    /// Rows of a step, on the average.
+    fn rows_per_step(&self) -> usize {
+        self.rows.div_ceil(self.steps.max(1))
+    }
+
+    /// All of it.
+    pub(crate) fn products(&self) -> usize {
+        self.rows * self.row() + self.input_products()
+    }
+
+    /// The input product.
+    fn input_products(&self) -> usize {
+        self.rows * self.gates * self.units * self.input
+    }
+
+    /// The time of the steps under `split`.
+    fn time(&self, split: Split) -> usize {
+        let rows = self.rows_per_step().div_ceil(split.sequences).max(FEW_ROWS);
+        let share = (rows * self.row()).div_ceil(self.pieces) * self.pieces.div_ceil(split.units);
+        let rounds = split.units.next_power_of_two().trailing_zeros() as usize;
+        self.steps * (share + self.meetings * rounds * MEETING)
+    }
+}
+
+impl Split {
+    const NONE: Split = Split { sequences: 1, units: 1 };
+
+    /// The best split over `threads`; none where shares are too small.
+    pub(crate) fn choose(threads: usize, load: &Load) -> Split {
+        let mut best = (Self::NONE, load.time(Self::NONE));
+        if threads == 1 || load.rows * load.row() < 2 * FEWEST_PRODUCTS {
+            return Self::NONE;
+        }
+        for units in 1..=threads.min(load.pieces) {
+            let sequences = (threads / units).min(load.rows_per_step()).max(1);
+            if units > 1 && load.most.div_ceil(sequences) > MOST_SHARED {
+                break;
+            }
+            let split = Split { sequences, units };
+            let time = load.time(split);
+            if time < best.1 {
+                best = (split, time);
+            }
+        }
+        best.0
+    }
+
+    pub(crate) fn threads(self) -> usize {
+        self.sequences * self.units
+    }
+}
+
+/// Whether both directions of a layer run at once, half of the threads each, rather than one after the other.
+pub(crate) fn directions_at_once(threads: usize, load: &Load) -> bool {
+    let one = |threads| load.time(Split::choose(threads, load)) + load.input_products() / threads;
+    threads > 1 && one(threads / 2) <= 2 * one(threads)
+}
+
+/// A wavefront over layers: each stage has some consecutive layers, and works on a block of steps while the stage below
+/// works on the next one.
+#[derive(Clone, Copy)]
+pub(crate) struct Wavefront {
+    pub(crate) stages: usize,
+    /// Steps of a block.
+    pub(crate) steps: usize,
+}
+
+impl Wavefront {
+    /// The wavefront over `layers` layers of about this load, if it is better than one layer after the other.
+    pub(crate) fn choose(threads: usize, layers: usize, load: &Load) -> Option<Self> {
+        let stages = threads.min(layers);
+        if stages < 2 || load.rows == 0 {
+            return None;
+        }
+        let rows = (load.rows / (BLOCKS_PER_STAGE * stages)).clamp(WAVE_ROWS.start, WAVE_ROWS.end);
+        let steps = rows.div_ceil(load.rows_per_step());
+        let blocks = load.steps.div_ceil(steps);
+        let time = |threads| load.time(Split::choose(threads, load)) + load.input_products() / threads;
+        let waves = layers.div_ceil(stages) * (time(threads / stages) / blocks) * (blocks + stages - 1);
+        (waves < layers * time(threads)).then_some(Self { stages, steps })
+    }
+}
+
+/// Whether so many multiply-adds are work enough for more than one thread.
+pub(crate) fn is_worth_waking(products: usize) -> bool {
+    products >= WAKING
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(gates: usize, units: usize, batch: usize, steps: usize) -> Load {
+        let (rows, pieces) = (batch * steps, units.div_ceil(32));
+        Load { gates, units, state: units, input: units, steps, rows, most: batch, pieces, meetings: 1 }
+    }
+
+    fn split(threads: usize, load: Load) -> (usize, usize) {
+        let split = Split::choose(threads, &load);
+        assert!(split.threads() <= threads && split.units <= load.pieces);
+        (split.sequences, split.units)
+    }
+
+    #[test]
+    fn sequences_first_then_units() {
+        assert_eq!(split(2, load(4, 256, 64, 50)), (2, 1));
+        assert_eq!(split(2, load(4, 256, 8, 50)), (2, 1));
+        assert_eq!(split(2, load(4, 256, 1, 50)), (1, 2));
+        assert_eq!(split(8, load(4, 512, 1, 50)), (1, 8));
+        assert_eq!(split(8, load(4, 512, 16, 50)), (4, 2));
+        // A single panel cannot be shared, nor is little work.
+        assert_eq!(split(8, load(4, 32, 1, 500)), (1, 1));
+        assert_eq!(split(8, load(4, 16, 2, 2)), (1, 1));
+        assert_eq!(split(1, load(4, 512, 16, 50)), (1, 1));
+    }
+
+    #[test]
+    fn directions_and_layers() {
+        assert!(directions_at_once(2, &load(4, 256, 16, 50)) && directions_at_once(4, &load(4, 64, 1, 50)));
+        assert!(!directions_at_once(1, &load(4, 256, 16, 50)) && !directions_at_once(3, &load(4, 256, 64, 50)));
+        let stages = |threads, layers, load| Wavefront::choose(threads, layers, &load).map(|w| w.stages);
+        assert_eq!(stages(2, 4, load(4, 64, 1, 100)), Some(2));
+        assert_eq!(stages(4, 3, load(4, 64, 1, 1000)), Some(3));
+        assert_eq!(stages(2, 4, load(4, 256, 64, 50)), None);
+        assert_eq!(stages(2, 1, load(4, 64, 1, 100)), None);
+        assert_eq!(stages(1, 4, load(4, 64, 1, 100)), None);
+    }
+}

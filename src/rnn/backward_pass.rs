@@ -1,0 +1,475 @@
+//! One layer in one direction over a block of steps, backward.
+
+use super::batch::Plan;
+use super::config::{Cell, RnnConfig};
+use super::pass::{History, Strides};
+use super::session::block_rows;
+use super::weights::{BackwardWeights, Layout, PassParams};
+use crate::buffer::AlignedBuf;
+use crate::error::{Result, product};
+use crate::kernel::gates::{Flush, Mat, Previous, Span, elman, gru, lstm};
+use crate::kernel::gemm::{Output, Start, gemm};
+use crate::kernel::outer::OuterScratch;
+use crate::kernel::rows::Rows;
+use crate::parallel::{FEWEST_COPIES, FEWEST_PRODUCTS, Team};
+use crate::simd::Ops;
+use std::ops::Range;
+
+/// Rows whose gradients are gathered before the products over them run: the depth of the weight gradients' products.
+pub(super) const BLOCK_ROWS: usize = 256;
+
+/// The memory of one pass.
+#[derive(Default)]
+pub(super) struct PassScratch {
+    /// Gradient of the states of all sequences.
+    pub(super) dh: AlignedBuf<f32>,
+    pub(super) dc: AlignedBuf<f32>,
+    /// A step's gradient of what precedes the projection, or of `r h`.
+    step: AlignedBuf<f32>,
+    /// A block's gate gradients.
+    gates: AlignedBuf<f32>,
+    /// A block's `r h`, or hidden states before projection.
+    hidden: AlignedBuf<f32>,
+    /// A block's gradients of projected states.
+    projected: AlignedBuf<f32>,
+    /// For each row of a block, the sum of the squares of its state's gradient.
+    squares: AlignedBuf<f64>,
+    h_offsets: AlignedBuf<usize>,
+    c_offsets: AlignedBuf<usize>,
+    /// A block's rows in the order of visit: where each row's operands start.
+    visit: [AlignedBuf<usize>; 5],
+    pub(super) outer: OuterScratch,
+    /// Sums of gate gradients on top of what the gradients of `bias_ih` and `bias_hh` were before.
+    sums: [AlignedBuf<f32>; 2],
+}
+
+impl PassScratch {
+    pub(super) fn reserve(&mut self, config: &RnnConfig, plan: &Plan) -> Result<()> {
+        let strides = Strides::of(config, 1);
+        let block = plan.rows.min(BLOCK_ROWS + plan.batch);
+        let widest = config.input_size.max(config.output_size());
+        let gate_row = Layout::of(config.cell).gradient_gates * config.hidden_size;
+        self.dh.resize(product("state gradients", &[plan.batch, strides.h])?)?;
+        self.dc.resize(product("state gradients", &[plan.batch, strides.c])?)?;
+        self.step.resize(product("state gradients", &[plan.batch, strides.c])?)?;
+        self.gates.resize(product("gate gradients", &[block, gate_row])?)?;
+        if config.proj_size > 0 || config.cell == Cell::GruResetBefore {
+            self.hidden.resize(product("hidden states", &[block, strides.c])?)?;
+        }
+        self.projected.resize(product("projected states", &[block, config.proj_size])?)?;
+        self.squares.resize(block)?;
+        self.h_offsets.resize(plan.batch)?;
+        self.c_offsets.resize(plan.batch)?;
+        for offsets in &mut self.visit {
+            offsets.resize(block)?;
+        }
+        for sums in &mut self.sums {
+            sums.resize(gate_row)?;
+        }
+        self.outer.reserve(block, gate_row.max(config.state_size()), widest.max(config.hidden_size))
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let floats = [&self.dh, &self.dc, &self.step, &self.gates, &self.hidden, &self.projected];
+        let offsets = self.visit.iter().chain([&self.h_offsets, &self.c_offsets]);
+        floats.into_iter().chain(&self.sums).map(|b| size_of_val(&**b)).sum::<usize>()
+            + offsets.map(|b| size_of_val(&**b)).sum::<usize>()
+            + size_of_val(&*self.squares)
+            + self.outer.bytes()
+    }
+}
+
+/// Gradients of a layer's outputs.
+#[derive(Clone, Copy)]
+pub(super) enum OutputGradients<'a> {
+    Zero,
+    /// In packed rows.
+    Packed(&'a [f32]),
+    /// As the caller has them.
+    User(&'a [f32]),
+}
+
+impl<'a> OutputGradients<'a> {
+    /// The row of step `t` and sorted place `j`.
+    #[inline]
+    fn row(self, config: &RnnConfig, plan: &Plan, t: usize, j: usize) -> Option<&'a [f32]> {
+        let features = config.output_size();
+        match self {
+            Self::Zero => None,
+            Self::Packed(rows) => Some(&rows[(plan.start(t) + j) * features..][..features]),
+            Self::User(rows) => Some(&rows[plan.user_offset(config, t, j, features)..][..features]),
+        }
+    }
+}
+
+/// A pass ready to walk back.
+pub(super) struct PassBackward<'a> {
+    pub(super) config: &'a RnnConfig,
+    pub(super) plan: &'a Plan,
+    pub(super) reverse: bool,
+    pub(super) direction: usize,
+    pub(super) layout: &'static Layout,
+    pub(super) weights: &'a BackwardWeights,
+    pub(super) history: &'a History,
+    /// The layer's input, packed rows.
+    pub(super) inputs: &'a [f32],
+    pub(super) strides: Strides,
+    pub(super) outputs: OutputGradients<'a>,
+}
+
+/// The buffers of a block as threads share them: each writes the rows of its own sequences.
+struct Memory {
+    dh: Mat,
+    dc: Mat,
+    step: Mat,
+    gates: Mat,
+    hidden: Mat,
+    projected: Mat,
+    h_offsets: *mut usize,
+    c_offsets: *mut usize,
+    squares: *mut f64,
+    /// Whether steps leave the squares of their states' gradients.
+    wants_norms: bool,
+    /// The block's first packed row.
+    first: usize,
+}
+
+// SAFETY: threads work on disjoint ranges of sequences, and every row and offset belongs to one sequence.
+unsafe impl Sync for Memory {}
+
+impl PassBackward<'_> {
+    /// Values in a row of gate gradients.
+    fn gate_row(&self) -> usize {
+        self.layout.gradient_gates * self.config.hidden_size
+    }
+
+    /// Gate gradients of a block; the states' gradients move to the step that precedes the block in the pass.
+    pub(super) fn steps<S: Ops>(
+        &self,
+        s: S,
+        team: Team<'_>,
+        block: &Range<usize>,
+        scratch: &mut PassScratch,
+        wants_norms: bool,
+    ) {
+        let (config, plan, strides) = (self.config, self.plan, self.strides);
+        let (rows, sequences) = (block_rows(plan, block), plan.count(block.start));
+        let (size, gate_row) = (config.state_size(), self.gate_row());
+        let last = plan.start(block.start) + rows;
+        let history = self.history;
+        assert!(last * strides.pre <= history.pre.len() && (plan.batch + last) * strides.h <= history.h.len());
+        assert!(rows * gate_row <= scratch.gates.len() && rows <= scratch.squares.len());
+        assert!(sequences * strides.h <= scratch.dh.len() && sequences * strides.c <= scratch.dc.len());
+        assert!(sequences * strides.c <= scratch.step.len() && sequences <= scratch.h_offsets.len());
+        if config.cell.has_cell_state() {
+            assert!((plan.batch + last) * strides.c <= history.c.len());
+        }
+        if config.proj_size > 0 || config.cell == Cell::GruResetBefore {
+            assert!(rows * strides.c <= scratch.hidden.len() && rows * config.proj_size <= scratch.projected.len());
+        }
+        let memory = Memory {
+            dh: Mat::new(&mut scratch.dh, strides.h),
+            dc: Mat::new(&mut scratch.dc, strides.c),
+            step: Mat::new(&mut scratch.step, strides.c),
+            gates: Mat::new(&mut scratch.gates, gate_row),
+            hidden: Mat::new(&mut scratch.hidden, strides.c),
+            projected: Mat::new(&mut scratch.projected, size),
+            h_offsets: scratch.h_offsets.as_mut_ptr(),
+            c_offsets: scratch.c_offsets.as_mut_ptr(),
+            squares: scratch.squares.as_mut_ptr(),
+            wants_norms,
+            first: plan.start(block.start),
+        };
+        let fewest = (FEWEST_PRODUCTS / (gate_row * size * block.len())).max(1);
+        // Some sequences may end within the block: shares are of the average step, and the last one takes the rest.
+        let average = rows.div_ceil(block.len());
+        team.split(0..average, fewest, &|mut part: Range<usize>| {
+            if part.end == average {
+                part.end = sequences;
+            }
+            let step = |t: usize| {
+                let running = part.start..part.end.min(plan.count(t));
+                if !running.is_empty() {
+                    // SAFETY: the buffers reach to the block's last row, as asserted, and parts are disjoint.
+                    unsafe { self.step(s, t, running, &memory) }
+                }
+            };
+            if self.reverse { block.clone().for_each(step) } else { block.clone().rev().for_each(step) }
+        });
+    }
+
+    /// Norms of the states' gradients of a block, from the squares that its steps left.
+    pub(super) fn norms(&self, block: &Range<usize>, scratch: &PassScratch, norms: &mut [f64]) {
+        let first = self.plan.start(block.start);
+        for t in block.clone() {
+            let squares = &scratch.squares[self.plan.start(t) - first..][..self.plan.count(t)];
+            norms[t] = squares.iter().fold(0.0, |sum, v| sum + v).sqrt();
+        }
+    }
+
+    /// Step `t` of the sequences at sorted places `part`.
+    ///
+    /// # Safety
+    /// The buffers have the rows of step `t`, and no other thread works on these sequences.
+    unsafe fn step<S: Ops>(&self, s: S, t: usize, part: Range<usize>, memory: &Memory) {
+        let (config, plan, history, strides) = (self.config, self.plan, self.history, self.strides);
+        let (units, size, gate_row) = (config.hidden_size, config.state_size(), self.gate_row());
+        let (count, first) = (part.len(), plan.start(t) + part.start);
+        let (row, index) = (first - memory.first, history.index(plan, first));
+        let span = Span { rows: count, blocks: 0..units.div_ceil(S::LANES), units };
+        // SAFETY: rows of these sequences are this thread's; all lie within their buffers by the caller's contract;
+        // the buffers are distinct, and where two operands share one the kernels allow it. The tape is only read; the
+        // kernels take one kind of matrix for both.
+        unsafe {
+            let h_offsets = std::slice::from_raw_parts_mut(memory.h_offsets.add(part.start), count);
+            let c_offsets = std::slice::from_raw_parts_mut(memory.c_offsets.add(part.start), count);
+            let squares = std::slice::from_raw_parts_mut(memory.squares.add(row), count);
+            let dh = memory.dh.starting_at(part.start);
+            for (i, j) in part.clone().enumerate() {
+                let previous = history.previous_index(plan, self.reverse, t, j);
+                h_offsets[i] = previous * strides.h;
+                c_offsets[i] = previous * strides.c;
+            }
+            self.add_output_gradients(s, t, part.start, dh, count);
+            if memory.wants_norms {
+                for (i, sum) in squares.iter_mut().enumerate() {
+                    let state = std::slice::from_raw_parts(dh.row(i), size);
+                    *sum = state.iter().fold(0.0, |sum, &v| sum + f64::from(v) * f64::from(v));
+                }
+            }
+            let pre = Mat { values: history.pre[first * strides.pre..].as_ptr().cast_mut(), stride: strides.pre };
+            let gates = memory.gates.starting_at(row);
+            let previous_h = Previous { values: history.h.as_ptr(), offsets: h_offsets };
+            // The product of a run of gate gradients with their recurrent weights.
+            let recurrent = |run: usize, start: Start<'_>, out: Output| {
+                let rows = std::slice::from_raw_parts(gates.values, count * gate_row);
+                let run_gates = &self.layout.recurrent_gradients[run];
+                let left = Rows::strided(rows, count, gate_row, gate_row);
+                let left = left.columns(run_gates.column * units, run_gates.gates * units);
+                gemm(s, left, &self.weights.recurrent[run], start, out);
+            };
+            let out = Output::raw(dh.values, count * strides.h, strides.h);
+            let step = memory.step.starting_at(part.start);
+            let step_out = Output::raw(step.values, count * strides.c, strides.c);
+            match config.cell {
+                Cell::ElmanTanh | Cell::ElmanRelu => {
+                    elman::backward(s, span, config.cell == Cell::ElmanRelu, pre, dh, gates);
+                    recurrent(0, Start::Zero, out);
+                }
+                Cell::Lstm => {
+                    let previous_c = Previous { values: history.c.as_ptr(), offsets: c_offsets };
+                    let c = Mat { values: history.c[index * strides.c..].as_ptr().cast_mut(), stride: strides.c };
+                    let mut dh_hidden = dh;
+                    if let Some(projection) = &self.weights.projection {
+                        let dh_rows = std::slice::from_raw_parts(dh.values, count * strides.h);
+                        let dh_rows = Rows::strided(dh_rows, count, strides.h, size);
+                        for i in 0..count {
+                            let kept = std::slice::from_raw_parts_mut(memory.projected.row(row + i), size);
+                            kept.copy_from_slice(dh_rows.row(i));
+                        }
+                        gemm(s, dh_rows, projection, Start::Zero, step_out);
+                        dh_hidden = step;
+                        lstm::hidden(s, span.clone(), pre, c, memory.hidden.starting_at(row), Flush::NOTHING);
+                    }
+                    let dc = memory.dc.starting_at(part.start);
+                    lstm::backward(s, span, pre, previous_c, c, dh_hidden, dc, gates);
+                    recurrent(0, Start::Zero, out);
+                }
+                Cell::Gru => {
+                    gru::backward_after(s, span, pre, previous_h, dh, dh, gates);
+                    recurrent(0, Start::Output, out);
+                    recurrent(1, Start::Output, out);
+                }
+                Cell::GruResetBefore => {
+                    gru::backward_before(s, span.clone(), pre, previous_h, dh, dh, gates);
+                    recurrent(1, Start::Zero, step_out);
+                    gru::backward_reset(s, span.clone(), pre, previous_h, step, dh, gates);
+                    gru::reset(s, span, pre, previous_h, memory.hidden.starting_at(row));
+                    recurrent(0, Start::Output, out);
+                }
+            }
+        }
+    }
+
+    /// Adds the gradients of step `t`'s outputs to those of its states, for `count` sequences from sorted place `first` on.
+    ///
+    /// # Safety
+    /// `dh` has `count` rows, which nobody else uses.
+    unsafe fn add_output_gradients<S: Ops>(&self, s: S, t: usize, first: usize, dh: Mat, count: usize) {
+        let size = self.config.state_size();
+        s.enter(
+            #[inline(always)]
+            || {
+                for i in 0..count {
+                    let Some(dy) = self.outputs.row(self.config, self.plan, t, first + i) else { return };
+                    let dy = &dy[self.direction * size..][..size];
+                    for at in (0..size).step_by(S::LANES) {
+                        let n = S::LANES.min(size - at);
+                        // SAFETY: `dy` has `n` more values; rows of states are padded to whole vectors.
+                        unsafe {
+                            let dy = dy.as_ptr().add(at);
+                            let dy = if n == S::LANES { s.load(dy) } else { s.load_first(dy, n) };
+                            let state = dh.row(i).add(at);
+                            s.store(state, s.add(s.load(state), dy));
+                        }
+                    }
+                }
+            },
+        );
+    }
+
+    /// The input's gradient for a block, into packed rows.
+    pub(super) fn input_gradient<S: Ops>(
+        &self,
+        s: S,
+        team: Team<'_>,
+        block: &Range<usize>,
+        scratch: &PassScratch,
+        target: Mat,
+    ) {
+        let (rows, width) = (block_rows(self.plan, block), self.weights.input.columns());
+        let gates = Rows::strided(&scratch.gates, rows, self.gate_row(), self.gate_row());
+        let gates = gates.columns(0, self.config.cell.gates() * self.config.hidden_size);
+        let first = self.plan.start(block.start);
+        assert_eq!(target.stride, width);
+        let fewest = (FEWEST_PRODUCTS / (self.gate_row() * width)).max(S::TILE_ROWS);
+        team.split(0..rows, fewest, &|part: Range<usize>| {
+            // SAFETY: `target` has all packed rows of the plan, and parts are disjoint.
+            let out = unsafe { Output::raw(target.row(first + part.start), part.len() * width, width) };
+            gemm(s, gates.slice(part), &self.weights.input, Start::Zero, out);
+        });
+    }
+
+    /// Copies a block's packed rows to where the caller has them.
+    pub(super) fn unpack(&self, team: Team<'_>, block: &Range<usize>, rows: Mat, user: Mat) {
+        self.for_each_row(team, block.clone(), rows.stride, &|row, place| {
+            // SAFETY: each row has a place of its own in the caller's array, which has all of them.
+            unsafe { std::ptr::copy_nonoverlapping(rows.row(row).cast_const(), user.row(place), rows.stride) }
+        });
+    }
+
+    /// The sum of both directions' packed rows, into `user` or else into `first`.
+    pub(super) fn add_parts<S: Ops>(&self, s: S, team: Team<'_>, first: Mat, second: Mat, user: Option<Mat>) {
+        let features = first.stride;
+        self.for_each_row(team, 0..self.plan.steps, features, &|row, place| {
+            s.enter(
+                #[inline(always)]
+                // SAFETY: as above; both parts have all rows.
+                || unsafe {
+                    let (a, b) = (first.row(row), second.row(row).cast_const());
+                    let to = user.map_or(a, |user| user.row(place));
+                    for at in (0..features).step_by(S::LANES) {
+                        let n = S::LANES.min(features - at);
+                        if n == S::LANES {
+                            s.store(to.add(at), s.add(s.load(a.add(at)), s.load(b.add(at))));
+                        } else {
+                            let sum = s.add(s.load_first(a.add(at), n), s.load_first(b.add(at), n));
+                            s.store_first(to.add(at), sum, n);
+                        }
+                    }
+                },
+            );
+        });
+    }
+
+    /// Calls `f(packed row, the caller's row)` for the rows of some steps, on several threads if there are many.
+    fn for_each_row(&self, team: Team<'_>, steps: Range<usize>, features: usize, f: &(impl Fn(usize, usize) + Sync)) {
+        if steps.is_empty() {
+            return;
+        }
+        let (config, plan) = (self.config, self.plan);
+        let fewest = FEWEST_COPIES / (plan.count(steps.start) * features);
+        team.split(steps, fewest, &|steps: Range<usize>| {
+            for t in steps {
+                for j in 0..plan.count(t) {
+                    f(plan.start(t) + j, plan.user_offset(config, t, j, 1));
+                }
+            }
+        });
+    }
+
+    /// Adds a block's part of the weights' gradients.
+    pub(super) fn weight_gradients<S: Ops>(
+        &self,
+        s: S,
+        team: Team<'_>,
+        block: &Range<usize>,
+        scratch: &mut PassScratch,
+        params: &PassParams<'_>,
+        grads: &mut [f32],
+    ) {
+        let (config, plan, strides) = (self.config, self.plan, self.strides);
+        let (units, gate_row, size) = (config.hidden_size, self.gate_row(), config.state_size());
+        let features = params.weight_ih.cols;
+        let rows = block_rows(plan, block);
+        let first = plan.start(block.start);
+        let PassScratch { gates, hidden, projected, visit, outer, sums, .. } = scratch;
+        let [gate_at, input_at, state_at, hidden_at, projected_at] = visit;
+        let mut next = 0;
+        let mut add_step = |t: usize| {
+            for j in 0..plan.count(t) {
+                let row = plan.start(t) + j;
+                gate_at[next] = (row - first) * gate_row;
+                input_at[next] = row * features;
+                state_at[next] = self.history.previous_index(plan, self.reverse, t, j) * strides.h;
+                hidden_at[next] = (row - first) * strides.c;
+                projected_at[next] = (row - first) * size;
+                next += 1;
+            }
+        };
+        if self.reverse {
+            block.clone().for_each(&mut add_step)
+        } else {
+            block.clone().rev().for_each(&mut add_step)
+        }
+        let gate_rows = Rows::at(gates, &gate_at[..rows], gate_row);
+        match params.bias {
+            Some(_) => outer.pack_left(s, team, gate_rows, sums.each_mut().map(|sums| &mut sums[..])),
+            None => outer.pack_left(s, team, gate_rows, []),
+        }
+        outer.pack_right(s, team, Rows::at(self.inputs, &input_at[..rows], features));
+        let gate_count = config.cell.gates() * units;
+        outer.accumulate(s, team, rows, 0, gate_count, features, &mut grads[params.own(params.weight_ih)]);
+
+        // Reset before: the last run's right operand is `r h`, not `h`.
+        let hh = &mut grads[params.own(params.weight_hh)];
+        outer.pack_right(s, team, Rows::at(&self.history.h, &state_at[..rows], size));
+        for (index, run) in self.layout.recurrent_gradients.iter().enumerate() {
+            if config.cell == Cell::GruResetBefore && index == 1 {
+                outer.pack_right(s, team, Rows::at(hidden, &hidden_at[..rows], units));
+            }
+            let target = &mut hh[run.gate * units * size..(run.gate + run.gates) * units * size];
+            outer.accumulate(s, team, rows, run.column * units, run.gates * units, size, target);
+        }
+
+        if let Some(spec) = params.weight_hr {
+            outer.pack_left(s, team, Rows::at(projected, &projected_at[..rows], size), []);
+            outer.pack_right(s, team, Rows::at(hidden, &hidden_at[..rows], units));
+            outer.accumulate(s, team, rows, 0, size, units, &mut grads[params.own(spec)]);
+        }
+    }
+
+    /// Calls `copy` with every run of biases: the run in the sums of gate gradients, and in the pass's gradients.
+    fn for_each_bias(&self, params: &PassParams<'_>, mut copy: impl FnMut(usize, Range<usize>, Range<usize>)) {
+        let Some((input, hidden)) = params.bias else { return };
+        let units = self.config.hidden_size;
+        let input = params.own(input);
+        copy(0, 0..input.len(), input);
+        for run in self.layout.recurrent_gradients {
+            let (column, first) = (run.column * units, params.own(hidden).start + run.gate * units);
+            copy(1, column..column + run.gates * units, first..first + run.gates * units);
+        }
+    }
+
+    /// Begins the sums for the gradients of biases.
+    pub(super) fn load_biases(&self, scratch: &mut PassScratch, params: &PassParams<'_>, grads: &[f32]) {
+        // Columns that are no bias's are summed too.
+        scratch.sums.iter_mut().for_each(|sums| sums.fill(0.0));
+        self.for_each_bias(params, |which, at, own| scratch.sums[which][at].copy_from_slice(&grads[own]));
+    }
+
+    /// Ends them.
+    pub(super) fn store_biases(&self, scratch: &PassScratch, params: &PassParams<'_>, grads: &mut [f32]) {
+        self.for_each_bias(params, |which, at, own| grads[own].copy_from_slice(&scratch.sums[which][at]));
+    }
+}

@@ -1,0 +1,128 @@
+//! What the C library shows to the outside: symbols, headers, versions, what a static link needs. `.ci/abi` compares types
+//! and signatures with the last release's.
+//!
+//! `SIMDRNN_BLESS=1 cargo test --test c_surface` rewrites `capi-tests/abi/symbols.txt`.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::{Command, Stdio};
+
+use common::c::{
+    WARNINGS, abi, cargo_target, compiler, declared, not_emulated, read, root, run, run_program, static_libs, symbols,
+    workplace,
+};
+
+/// Compilers for `language`: the usual one, and clang where it is installed.
+fn compilers(language: &str) -> Vec<Command> {
+    let clang = if language == "c" { "clang" } else { "clang++" };
+    let probe = |name| Command::new(name).arg("--version").stdout(Stdio::null()).status().is_ok_and(|s| s.success());
+    let mut all = vec![compiler(language)];
+    if cargo_target("RUNNER").is_none() && probe(clang) {
+        let mut command = Command::new(clang);
+        command.args(WARNINGS).arg("-I").arg(root().join("include"));
+        all.push(command);
+    }
+    all
+}
+
+/// Alone, since nothing comes before it, and included a second time.
+#[test]
+fn headers_compile_alone_and_twice() {
+    let standards = ["c99", "c11", "c17", "c++17", "c++20"].map(|standard| ("simdrnn.h", standard));
+    let mut compilations = 0;
+    for (header, standard) in standards.into_iter().chain([("simdrnn.hpp", "c++17"), ("simdrnn.hpp", "c++20")]) {
+        let language = if standard.starts_with("c++") { "c++" } else { "c" };
+        let twice = workplace().join(format!("twice.{header}.{standard}.{language}"));
+        fs::write(&twice, format!("#include \"{header}\"\n#include \"{header}\"\n")).unwrap();
+        for mut command in compilers(language) {
+            command.arg(format!("-std={standard}")).args(["-Wconversion", "-fsyntax-only", "-x", language]);
+            run(command.arg(&twice));
+            compilations += 1;
+        }
+    }
+    println!("{compilations} compilations of the headers");
+}
+
+#[test]
+fn exported_symbols_are_the_committed_ones() {
+    let library = symbols(&["-D", "--defined-only"], &workplace().join("libsimdrnn.so"));
+    let header: BTreeSet<String> = declared().into_iter().map(|(name, _)| name).collect();
+    let path = root().join("capi-tests/abi/symbols.txt");
+    if std::env::var_os("SIMDRNN_BLESS").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, library.iter().map(|name| format!("{name}\n")).collect::<String>()).unwrap();
+    }
+    let committed: BTreeSet<String> = read(&path).lines().map(str::to_owned).collect();
+    assert!(library.iter().all(|name| name.starts_with("srnn_")), "{library:?}");
+    for (what, list) in [("the header", &header), ("capi-tests/abi/symbols.txt", &committed)] {
+        let missing: Vec<_> = list.difference(&library).collect();
+        let stray: Vec<_> = library.difference(list).collect();
+        assert!(missing.is_empty() && stray.is_empty(), "{what}: not exported: {missing:?}; not listed: {stray:?}");
+    }
+    println!("{} functions exported", library.len());
+}
+
+/// A program that links the static library may define any name that is not the library's, Rust's or pulp's. Weak names
+/// (memcpy) give way, and those that start with two underscores are the compiler's.
+#[test]
+fn the_static_library_takes_no_other_names() {
+    let args = ["--defined-only", "--extern-only", "--no-weak", "--quiet"];
+    let defined = symbols(&args, &workplace().join("libsimdrnn.a"));
+    let declared: BTreeSet<String> = declared().into_iter().map(|(name, _)| name).collect();
+    assert!(declared.is_subset(&defined));
+    let foreign = ["_ZN", "_R", "rust_", "DW.", "anon.", "libpulp_", "__"];
+    let stray: Vec<_> =
+        defined.iter().filter(|n| !declared.contains(*n) && !foreign.iter().any(|p| n.starts_with(p))).collect();
+    assert!(stray.is_empty(), "{stray:?}");
+}
+
+#[test]
+fn the_library_is_named_after_its_abi() {
+    let mut readelf = Command::new(std::env::var("READELF").unwrap_or("readelf".into()));
+    not_emulated(&mut readelf);
+    let dynamic = run(readelf.args(["-d", "--wide"]).arg(workplace().join("libsimdrnn.so")));
+    let soname = dynamic.lines().find(|l| l.contains("(SONAME)")).expect("a SONAME");
+    assert!(soname.ends_with(&format!("[libsimdrnn.so.{}]", abi())), "{soname}");
+}
+
+/// The macros work in the preprocessor and are this package's version.
+#[test]
+fn version_macros_are_the_packages() {
+    let source = workplace().join("version.c");
+    let [major, minor, patch] = ["MAJOR", "MINOR", "PATCH"].map(|part| format!("SRNN_VERSION_{part}"));
+    let text = format!(
+        "#include <simdrnn.h>\n#include <stdio.h>\n\
+         #if SRNN_VERSION_NUMBER != 1000000 * {major} + 1000 * {minor} + {patch} || SRNN_VERSION_NUMBER < 1000\n#error\n#endif\n\
+         int main(void) {{ return printf(\"%d.%d.%d\", {major}, {minor}, {patch}) < 5; }}\n"
+    );
+    fs::write(&source, text).unwrap();
+    let program = workplace().join("version");
+    run(compiler("c").arg("-std=c99").arg(&source).arg("-o").arg(&program));
+    assert_eq!(run_program(&program, &[]), env!("CARGO_PKG_VERSION"));
+}
+
+/// What rustc asks for, what the Makefile puts into the pkg-config file, and what the README links with.
+#[test]
+fn a_static_link_needs_what_is_said() {
+    let said: BTreeSet<String> = static_libs().into_iter().collect();
+    let readme = read(&root().join("README.md"));
+    let line = readme.lines().find(|l| l.starts_with("cc ") && l.contains("libsimdrnn.a")).expect("a static link");
+    let mut linked: BTreeSet<String> = line.split(' ').filter(|w| w.starts_with("-l")).map(str::to_owned).collect();
+    linked.insert("-lc".to_owned()); // every compiler links it by itself
+    assert_eq!(linked, said);
+    // The crates below link nothing of their own, so the list is the standard library's.
+    let rustc = std::env::var("RUSTC").unwrap_or("rustc".into());
+    let empty = workplace().join("empty.rs");
+    fs::write(&empty, "").unwrap();
+    let mut command = Command::new(rustc);
+    not_emulated(&mut command);
+    command.args(["--crate-type", "staticlib", "--print", "native-static-libs", "--target"]);
+    command.arg(format!("{}-unknown-linux-gnu", std::env::consts::ARCH)).arg(&empty);
+    let output = command.arg("-o").arg(workplace().join("libempty.a")).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    let asked = text.lines().find_map(|l| l.split_once("native-static-libs: ")).unwrap_or_else(|| panic!("{text}")).1;
+    assert_eq!(asked.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>(), said);
+}
