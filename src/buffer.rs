@@ -103,9 +103,13 @@ impl<T: Plain> DerefMut for AlignedBuf<T> {
 /// Tells the kernel that a large buffer is worth huge pages. Only advice: a failure changes nothing.
 pub(crate) fn advise_huge(ptr: *mut u8, bytes: usize) {
     #[cfg(all(target_os = "linux", not(miri)))]
-    if bytes >= HUGE {
-        // SAFETY: the range was just allocated, and MADV_HUGEPAGE alters no contents.
-        unsafe { libc::madvise(ptr.cast(), bytes & !(HUGE - 1), libc::MADV_HUGEPAGE) };
+    {
+        // Other allocations than this file's start anywhere.
+        let skipped = ptr.align_offset(HUGE);
+        if bytes >= skipped.saturating_add(HUGE) {
+            // SAFETY: the range was just allocated, and MADV_HUGEPAGE alters no contents.
+            unsafe { libc::madvise(ptr.add(skipped).cast(), (bytes - skipped) & !(HUGE - 1), libc::MADV_HUGEPAGE) };
+        }
     }
     #[cfg(not(all(target_os = "linux", not(miri))))]
     let _ = (ptr, bytes);

@@ -1,6 +1,6 @@
 //! fastText's subwords (Bojanowski et al. 2017): the n-grams of `<word>`, hashed into buckets.
 
-use crate::buffer::try_vec;
+use crate::buffer::AlignedBuf;
 use crate::error::{Result, product};
 
 /// Which n-grams a word has, and in which bucket each falls.
@@ -55,13 +55,13 @@ pub(crate) struct Subwords {
     dim: usize,
     /// The buckets that are here, ascending; none: all.
     pub(crate) ids: Option<Vec<u32>>,
-    pub(crate) values: Vec<f32>,
+    pub(crate) values: AlignedBuf<f32>,
 }
 
 impl Subwords {
     /// Room for `count` buckets, those of `ids` or all.
     pub(crate) fn new(ngrams: NGrams, dim: usize, ids: Option<Vec<u32>>, count: usize) -> Result<Self> {
-        let values = try_vec(product("buckets", &[count, dim])?, 0.0)?;
+        let values = AlignedBuf::zeroed(product("buckets", &[count, dim])?)?;
         Ok(Self { ngrams, dim, ids, values })
     }
 
