@@ -304,8 +304,54 @@ static void files_and_text() {
   CHECK(std::remove("classes.tsv") == 0 && std::remove("classes.safetensors") == 0);
 }
 
+static void word_vectors() {
+  std::FILE *file = std::fopen("classes.vectors", "wb");
+  CHECK(file != nullptr);
+  if (file == nullptr) return;
+  std::fputs("one 1 0\ntwo 3 4\nthree -1 0\n", file);
+  std::fclose(file);
+  Vectors vectors, empty;
+  Vocab vocab;
+  Embedding embedding;
+  Coverage coverage;
+  srnn_vectors_options options = Vectors::options();
+  options.unknown = SRNN_UNKNOWN_VECTOR_ZERO;
+  std::string word;
+  std::size_t index = 77, count = 77;
+  std::array<float, 2> values{}, similarities{};
+  std::array<std::size_t, 2> indices{};
+  float similarity = 0;
+  OK(vectors.open("classes.vectors"));
+  REFUSED(SRNN_ERROR_IO, empty.open("no_such_file", &options));
+  CHECK(vectors.count() == 3 && vectors.dim() == 2 && vectors.duplicates() == 0 && !empty);
+  CHECK(vectors.file_format() == SRNN_VECTORS_FORMAT_GLOVE);
+  OK(vectors.word(2, word));
+  OK(vectors.find("two", index));
+  OK(vectors.get_vector("two", values));
+  OK(vectors.similarity(0, 1, similarity));
+  CHECK(word == "three" && index == 1 && values[1] == 4 && similarity > 0.59f && similarity < 0.61f);
+  const std::array<std::size_t, 1> first{0}, third{2};
+  OK(vectors.nearest(values, indices, similarities, count, first));
+  CHECK(count == 2 && indices[0] == 1 && indices[1] == 2);
+  OK(vectors.analogy(first, third, indices, similarities, count));
+  CHECK(count == 1 && indices[0] == 1);
+  OK(vectors.save("classes.vectors", SRNN_VECTORS_FORMAT_SAFETENSORS));
+  const std::array<const char *, 2> words{"two", "four"};
+  OK(vocab.create(words));
+  OK(load_embedding("classes.vectors", vocab, embedding, &coverage, &options));
+  CHECK(embedding.num_embeddings() == 4 && coverage.words(SRNN_MATCH_EXACT) == 1);
+  CHECK(coverage.tokens(SRNN_MATCH_EXACT) == 0);
+  std::array<std::uint32_t, 2> ids{};
+  OK(coverage.missing(ids, count));
+  CHECK(count == 2 && ids[0] == 1 && ids[1] == 3);
+  Classifier none;
+  REFUSED(SRNN_ERROR_NULL_POINTER, load_embeddings(none, "classes.vectors"));
+  CHECK(std::remove("classes.vectors") == 0);
+}
+
 int main() {
   files_and_text();
+  word_vectors();
   handles();
   parameters();
   training();

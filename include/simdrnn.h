@@ -1694,6 +1694,258 @@ SRNN_API srnn_status srnn_trainer_set_lr(srnn_trainer *trainer, double lr, srnn_
 SRNN_API srnn_status srnn_trainer_step(srnn_trainer *trainer, srnn_classifier *classifier, const srnn_dataset *dataset,
     const uint32_t *examples, size_t examples_len, srnn_step_report *report, srnn_error *error);
 
+/* ----------------------------------------------------------------------------------------------------
+ * Pretrained word vectors
+ *
+ * Word2Vec, GloVe, fastText and Navec files, recognized by content, gzip unpacked: as a table to look words up in, as an
+ * embedding for a vocabulary, or as the start of a classifier. Words are NUL-terminated bytes; a word with a NUL inside
+ * cannot be asked for.
+ */
+
+/** A file format of word vectors. */
+typedef enum srnn_vectors_format {
+  /** Recognized by content. */
+  SRNN_VECTORS_FORMAT_ANY = 0,
+  /** Word2Vec's binary form. */
+  SRNN_VECTORS_FORMAT_WORD2VEC_BINARY = 1,
+  /** Word2Vec's text form, which is fastText's .vec too. */
+  SRNN_VECTORS_FORMAT_WORD2VEC_TEXT = 2,
+  /** GloVe's text form: without a first line of counts. */
+  SRNN_VECTORS_FORMAT_GLOVE = 3,
+  /** A fastText model (.bin), with vectors of unknown words from their subwords. */
+  SRNN_VECTORS_FORMAT_FASTTEXT = 4,
+  /** Navec's archive. */
+  SRNN_VECTORS_FORMAT_NAVEC = 5,
+  /** The library's own form: a safetensors file. */
+  SRNN_VECTORS_FORMAT_SAFETENSORS = 6,
+} srnn_vectors_format;
+
+/** What becomes of a file's words that are not UTF-8. */
+typedef enum srnn_invalid_utf8 {
+  /** They keep their bytes. */
+  SRNN_INVALID_UTF8_KEEP = 0,
+  /** What is invalid becomes U+FFFD. */
+  SRNN_INVALID_UTF8_REPLACE = 1,
+  /** They are errors. */
+  SRNN_INVALID_UTF8_REFUSE = 2,
+} srnn_invalid_utf8;
+
+/** The vector of a vocabulary's word that has none in the file. */
+typedef enum srnn_unknown_vector {
+  /** Zeros. */
+  SRNN_UNKNOWN_VECTOR_ZERO = 0,
+  /** The mean of the vectors found for the vocabulary. */
+  SRNN_UNKNOWN_VECTOR_MEAN = 1,
+  /** Normal values as large as those found, from the seed. */
+  SRNN_UNKNOWN_VECTOR_RANDOM = 2,
+} srnn_unknown_vector;
+
+/** Where a word's vector comes from, in the order of trying. */
+typedef enum srnn_match {
+  /** The same word. */
+  SRNN_MATCH_EXACT = 0,
+  /** Its lower case. */
+  SRNN_MATCH_LOWER = 1,
+  /** A word that equals it but for case; only with fold_case. */
+  SRNN_MATCH_FOLDED = 2,
+  /** Its subwords. */
+  SRNN_MATCH_SUBWORDS = 3,
+  /** Nothing was found. */
+  SRNN_MATCH_MISSING = 4,
+  /** It is the padding. */
+  SRNN_MATCH_PADDING = 5,
+} srnn_match;
+
+/** What was found of a vocabulary. */
+typedef struct srnn_coverage srnn_coverage;
+
+/** Words and their vectors. Any number of threads may use them at once. */
+typedef struct srnn_vectors srnn_vectors;
+
+/** How a file is read, and an embedding made of it. Fill it in with srnn_vectors_options_init, then change fields. */
+typedef struct srnn_vectors_options {
+  /** Bytes of this struct as the caller knows it; set by the init function. */
+  uint32_t struct_size;
+  /** An srnn_vectors_format. Default SRNN_VECTORS_FORMAT_ANY. */
+  int32_t format;
+  /** An srnn_invalid_utf8. Default SRNN_INVALID_UTF8_KEEP. */
+  int32_t invalid_utf8;
+  /** 1 if a word that comes again is an error; 0 if its first vector counts. Default 0. */
+  int32_t refuse_duplicates;
+  /** 1 if a fastText model that is read as a whole keeps its n-grams. Default 1. */
+  int32_t subwords;
+  /** For embeddings: 1 if a word may be matched by one that equals it but for case. Default 0. */
+  int32_t fold_case;
+  /** For embeddings: an srnn_unknown_vector. Default SRNN_UNKNOWN_VECTOR_RANDOM. */
+  int32_t unknown;
+  /** For embeddings: 1 if the table is frozen. Default 0. */
+  int32_t frozen;
+  /** Values that vectors must have; 0 for any. Default 0. */
+  uint64_t dim;
+  /** Only so many first words of the file; 0 for all. Default 0. */
+  uint64_t limit;
+  /** The most bytes that gzip data may unpack to. Default 2^34. */
+  uint64_t max_decompressed;
+  /** For embeddings: decides random vectors. Default 0. */
+  uint64_t seed;
+  /** Zero. */
+  uint64_t reserved[4];
+} srnn_vectors_options;
+
+/** Fills in `options` with defaults. NULL is ignored. */
+SRNN_API void srnn_vectors_options_init(srnn_vectors_options *options);
+
+/**
+ * Reads a file's word vectors. The caller destroys them.
+ *
+ * - options: NULL for the defaults
+ *
+ * Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA, with the byte or line, for a damaged file; SRNN_ERROR_UNSUPPORTED for a
+ * quantized fastText model; SRNN_ERROR_SHAPE_MISMATCH for vectors of other than options.dim values;
+ * SRNN_ERROR_INVALID_ARGUMENT for options; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_vectors_open(const char *path, const srnn_vectors_options *options, srnn_vectors **vectors,
+    srnn_error *error);
+
+/** Destroys word vectors. NULL is allowed. */
+SRNN_API void srnn_vectors_destroy(srnn_vectors *vectors);
+
+/** Number of words; 0 for NULL. */
+SRNN_API size_t srnn_vectors_count(const srnn_vectors *vectors);
+
+/** Values of a vector; 0 for NULL. */
+SRNN_API size_t srnn_vectors_dim(const srnn_vectors *vectors);
+
+/** The srnn_vectors_format of the file they come from; 0 for NULL. */
+SRNN_API int32_t srnn_vectors_file_format(const srnn_vectors *vectors);
+
+/** Words of the file that came again and were left out; 0 for NULL. */
+SRNN_API uint64_t srnn_vectors_duplicates(const srnn_vectors *vectors);
+
+/**
+ * Copies word number `index`, in the file's order, and a closing NUL to `text`, which has room for `text_size` bytes, and
+ * its length without the NUL to `text_len`. With NULL and 0 it only measures.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for a number without a word; SRNN_ERROR_SHAPE_MISMATCH for too little room.
+ */
+SRNN_API srnn_status srnn_vectors_word(const srnn_vectors *vectors, size_t index, char *text, size_t text_size,
+    size_t *text_len, srnn_error *error);
+
+/**
+ * Writes the number of `word` to `index`.
+ *
+ * Errors: SRNN_ERROR_NOT_FOUND.
+ */
+SRNN_API srnn_status srnn_vectors_find(const srnn_vectors *vectors, const char *word, size_t *index, srnn_error *error);
+
+/**
+ * Copies the vector of `word` to `values`: from the table, else from its subwords.
+ *
+ * Errors: SRNN_ERROR_NOT_FOUND; SRNN_ERROR_SHAPE_MISMATCH for the length.
+ */
+SRNN_API srnn_status srnn_vectors_get(const srnn_vectors *vectors, const char *word, float *values, size_t values_len,
+    srnn_error *error);
+
+/**
+ * Writes the cosine between the vectors of words number `a` and `b` to `similarity`; 0 where one of them is zero.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for a number without a word.
+ */
+SRNN_API srnn_status srnn_vectors_similarity(const srnn_vectors *vectors, size_t a, size_t b, float *similarity,
+    srnn_error *error);
+
+/**
+ * Finds the words whose vectors have the greatest cosines with `query`, as many as `indices` has places, without those
+ * whose numbers are in `without`. Writes their numbers and cosines, the greatest first, equal ones in the file's order,
+ * and to `count` how many there are. Works on the caller's thread or, with a `pool`, on the pool's threads.
+ *
+ * - query: (dim)
+ * - indices, similarities: of one length
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for a query that is not finite;
+ * SRNN_ERROR_INVALID_STATE if there are no words; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_vectors_nearest(const srnn_vectors *vectors, const srnn_pool *pool, const float *query,
+    size_t query_len, const size_t *without, size_t without_len, size_t *indices, size_t indices_len,
+    float *similarities, size_t similarities_len, size_t *count, srnn_error *error);
+
+/**
+ * Finds the words nearest to a sum of unit vectors: those of the words numbered in `plus` added, those in `minus` taken
+ * away; none of these words themselves. With king and woman in `plus` and man in `minus` it asks what is to woman as king
+ * is to man. Writes as srnn_vectors_nearest.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for a number without a word, or no number at
+ * all; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_vectors_analogy(const srnn_vectors *vectors, const srnn_pool *pool, const size_t *plus,
+    size_t plus_len, const size_t *minus, size_t minus_len, size_t *indices, size_t indices_len, float *similarities,
+    size_t similarities_len, size_t *count, srnn_error *error);
+
+/**
+ * Writes word vectors to the file at `path`, without a fastText model's n-grams.
+ *
+ * - format: SRNN_VECTORS_FORMAT_WORD2VEC_BINARY, _WORD2VEC_TEXT or _SAFETENSORS
+ *
+ * Errors: SRNN_ERROR_IO, with an existing file as it was; SRNN_ERROR_INVALID_DATA for a word that the format cannot hold;
+ * SRNN_ERROR_INVALID_ARGUMENT for another format.
+ */
+SRNN_API srnn_status srnn_vectors_save(const srnn_vectors *vectors, const char *path, int32_t format,
+    srnn_error *error);
+
+/**
+ * Makes an embedding of the vectors that the words of `vocab` have in a file, row by row; only those are kept while
+ * reading. For each word: itself, else its lower case, else (options.fold_case) a word that equals it but for case, else
+ * its subwords, else options.unknown. Row 0 is the padding and zero. The caller destroys the embedding and the coverage.
+ *
+ * - counts: how often each word occurs, srnn_vocab_size of them, for the coverage; or NULL and 0
+ * - options: NULL for the defaults
+ * - coverage: what was found; may be NULL
+ *
+ * Errors: as srnn_vectors_open; SRNN_ERROR_SHAPE_MISMATCH for the number of counts.
+ */
+SRNN_API srnn_status srnn_embedding_load_file(const char *path, const srnn_vocab *vocab, const uint64_t *counts,
+    size_t counts_len, const srnn_vectors_options *options, srnn_embedding **embedding, srnn_coverage **coverage,
+    srnn_error *error);
+
+/**
+ * Replaces a classifier's token table with the vectors that its words have in a file, as srnn_embedding_load_file, and
+ * freezes it or sets it free as options.frozen says.
+ *
+ * - dataset: where words are counted for the coverage; may be NULL
+ * - options: NULL for the defaults
+ * - coverage: what was found; may be NULL. The caller destroys it.
+ *
+ * Errors: as srnn_vectors_open; SRNN_ERROR_SHAPE_MISMATCH for vectors of other than the classifier's embedding_dim values;
+ * SRNN_ERROR_INVALID_ARGUMENT for a dataset of another vocabulary.
+ */
+SRNN_API srnn_status srnn_classifier_load_embeddings(srnn_classifier *classifier, const char *path,
+    const srnn_dataset *dataset, const srnn_vectors_options *options, srnn_coverage **coverage, srnn_error *error);
+
+/**
+ * Freezes a classifier's token table (1), so that training leaves it as it is, or sets it free (0): for all of a training
+ * or for its first epochs.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for another number.
+ */
+SRNN_API srnn_status srnn_classifier_set_embeddings_frozen(srnn_classifier *classifier, int32_t frozen,
+    srnn_error *error);
+
+/** Destroys a coverage. NULL is allowed. */
+SRNN_API void srnn_coverage_destroy(srnn_coverage *coverage);
+
+/** Words of the vocabulary with that srnn_match; 0 for NULL or another number. */
+SRNN_API size_t srnn_coverage_words(const srnn_coverage *coverage, int32_t kind);
+
+/** Occurrences of words with that srnn_match; 0 for NULL or another number, and where nothing was counted. */
+SRNN_API uint64_t srnn_coverage_tokens(const srnn_coverage *coverage, int32_t kind);
+
+/**
+ * Copies the numbers, in the vocabulary, of words without a vector to `ids`: as many as it has places, the most frequent
+ * first; and to `count` how many there are in all.
+ */
+SRNN_API srnn_status srnn_coverage_missing(const srnn_coverage *coverage, uint32_t *ids, size_t ids_len, size_t *count,
+    srnn_error *error);
+
 #ifdef __cplusplus
 }
 #endif

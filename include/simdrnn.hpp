@@ -97,6 +97,8 @@ class Handle {
  public:
   T *get() const noexcept { return handle_.get(); }
   explicit operator bool() const noexcept { return handle_ != nullptr; }
+  /// Becomes the owner of a handle that a C function made.
+  void adopt(T *handle) noexcept { handle_.reset(handle); }
 
  protected:
   /// Takes what `create`, called with places for a handle and an error, makes.
@@ -654,6 +656,90 @@ class Trainer : public Handle<srnn_trainer, srnn_trainer_destroy> {
     return Status::of([&](srnn_error *e) {
       srnn_trainer_step(get(), classifier.get(), dataset.get(), examples.data(), examples.size(), report, e);
     });
+  }
+};
+
+/// What was found of a vocabulary.
+class Coverage : public Handle<srnn_coverage, srnn_coverage_destroy> {
+ public:
+  std::size_t words(srnn_match kind) const noexcept { return srnn_coverage_words(get(), kind); }
+  std::uint64_t tokens(srnn_match kind) const noexcept { return srnn_coverage_tokens(get(), kind); }
+  /// Fills `ids` as far as there are missing words; `count` is how many there are.
+  Status missing(View<std::uint32_t> ids, std::size_t &count) const {
+    return Status::of([&](srnn_error *e) { srnn_coverage_missing(get(), ids.data(), ids.size(), &count, e); });
+  }
+};
+
+/// Makes an embedding of the vectors that the words of `vocab` have in a file; see srnn_embedding_load_file.
+inline Status load_embedding(const char *path, const Vocab &vocab, Embedding &embedding, Coverage *coverage = nullptr,
+                             const srnn_vectors_options *options = nullptr, View<const std::uint64_t> counts = {}) {
+  srnn_embedding *table = nullptr;
+  srnn_coverage *found = nullptr;
+  Status status = Status::of([&](srnn_error *e) {
+    srnn_embedding_load_file(path, vocab.get(), counts.data(), counts.size(), options, &table,
+                             coverage ? &found : nullptr, e);
+  });
+  if (status.ok()) embedding.adopt(table);
+  if (status.ok() && coverage) coverage->adopt(found);
+  return status;
+}
+
+/// Gives a classifier's words the vectors that they have in a file; see srnn_classifier_load_embeddings.
+inline Status load_embeddings(Classifier &classifier, const char *path, const Dataset &dataset = {},
+                              Coverage *coverage = nullptr, const srnn_vectors_options *options = nullptr) {
+  srnn_coverage *found = nullptr;
+  Status status = Status::of([&](srnn_error *e) {
+    srnn_classifier_load_embeddings(classifier.get(), path, dataset.get(), options, coverage ? &found : nullptr, e);
+  });
+  if (status.ok() && coverage) coverage->adopt(found);
+  return status;
+}
+
+/// Pretrained word vectors.
+class Vectors : public Handle<srnn_vectors, srnn_vectors_destroy> {
+ public:
+  static srnn_vectors_options options() noexcept {
+    srnn_vectors_options o;
+    srnn_vectors_options_init(&o);
+    return o;
+  }
+  Status open(const char *path, const srnn_vectors_options *options = nullptr) {
+    return take([&](srnn_vectors **v, srnn_error *e) { srnn_vectors_open(path, options, v, e); });
+  }
+  std::size_t count() const noexcept { return srnn_vectors_count(get()); }
+  std::size_t dim() const noexcept { return srnn_vectors_dim(get()); }
+  std::int32_t file_format() const noexcept { return srnn_vectors_file_format(get()); }
+  std::uint64_t duplicates() const noexcept { return srnn_vectors_duplicates(get()); }
+  Status word(std::size_t index, std::string &word) const {
+    return read_text(word, [&](char *text, std::size_t size, std::size_t *len, srnn_error *e) {
+      srnn_vectors_word(get(), index, text, size, len, e);
+    });
+  }
+  Status find(const char *word, std::size_t &index) const {
+    return Status::of([&](srnn_error *e) { srnn_vectors_find(get(), word, &index, e); });
+  }
+  Status get_vector(const char *word, FloatsOut values) const {
+    return Status::of([&](srnn_error *e) { srnn_vectors_get(get(), word, values.data(), values.size(), e); });
+  }
+  Status similarity(std::size_t a, std::size_t b, float &similarity) const {
+    return Status::of([&](srnn_error *e) { srnn_vectors_similarity(get(), a, b, &similarity, e); });
+  }
+  Status nearest(Floats query, View<std::size_t> indices, FloatsOut similarities, std::size_t &count,
+                 View<const std::size_t> without = {}, const Pool &pool = {}) const {
+    return Status::of([&](srnn_error *e) {
+      srnn_vectors_nearest(get(), pool.get(), query.data(), query.size(), without.data(), without.size(),
+                           indices.data(), indices.size(), similarities.data(), similarities.size(), &count, e);
+    });
+  }
+  Status analogy(View<const std::size_t> plus, View<const std::size_t> minus, View<std::size_t> indices,
+                 FloatsOut similarities, std::size_t &count, const Pool &pool = {}) const {
+    return Status::of([&](srnn_error *e) {
+      srnn_vectors_analogy(get(), pool.get(), plus.data(), plus.size(), minus.data(), minus.size(), indices.data(),
+                           indices.size(), similarities.data(), similarities.size(), &count, e);
+    });
+  }
+  Status save(const char *path, srnn_vectors_format format) const {
+    return Status::of([&](srnn_error *e) { srnn_vectors_save(get(), path, format, e); });
   }
 };
 

@@ -101,11 +101,15 @@ impl<T: Plain> DerefMut for AlignedBuf<T> {
 }
 
 /// Tells the kernel that a large buffer is worth huge pages. Only advice: a failure changes nothing.
-fn advise_huge(ptr: *mut u8, bytes: usize) {
+pub(crate) fn advise_huge(ptr: *mut u8, bytes: usize) {
     #[cfg(all(target_os = "linux", not(miri)))]
-    if bytes >= HUGE {
-        // SAFETY: the range was just allocated, and MADV_HUGEPAGE alters no contents.
-        unsafe { libc::madvise(ptr.cast(), bytes & !(HUGE - 1), libc::MADV_HUGEPAGE) };
+    {
+        // Other allocations than this file's start anywhere.
+        let skipped = ptr.align_offset(HUGE);
+        if bytes >= skipped.saturating_add(HUGE) {
+            // SAFETY: the range was just allocated, and MADV_HUGEPAGE alters no contents.
+            unsafe { libc::madvise(ptr.add(skipped).cast(), (bytes - skipped) & !(HUGE - 1), libc::MADV_HUGEPAGE) };
+        }
     }
     #[cfg(not(all(target_os = "linux", not(miri))))]
     let _ = (ptr, bytes);
@@ -125,6 +129,15 @@ pub(crate) fn try_grow<T>(values: &mut Vec<T>, len: usize, make: impl FnMut() ->
         .try_reserve_exact(missing)
         .map_err(|_| err!(OutOfMemory, "could not allocate {missing} entries of {} bytes", size_of::<T>()))?;
     values.resize_with(values.len() + missing, make);
+    Ok(())
+}
+
+/// Appends a value, or fails where memory is short.
+pub(crate) fn push<T>(values: &mut Vec<T>, value: T) -> Result<()> {
+    values.try_reserve(1).map_err(|_| {
+        err!(OutOfMemory, "could not grow a list of {} entries of {} bytes", values.len(), size_of::<T>())
+    })?;
+    values.push(value);
     Ok(())
 }
 

@@ -13,6 +13,7 @@ pub mod reference;
 pub mod rnn;
 pub(crate) mod simd;
 pub mod text;
+pub(crate) mod words;
 
 pub use error::{Error, ErrorKind, Result};
 pub use parallel::Pool;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The header's sections: the files of `src/capi` with exported functions, in reading order, types before their use.
-const SECTIONS: [&str; 23] = [
+const SECTIONS: [&str; 24] = [
     "version",
     "error",
     "isa",
@@ -28,6 +28,7 @@ const SECTIONS: [&str; 23] = [
     "dataset",
     "classifier",
     "trainer",
+    "vectors",
 ];
 
 /// Columns of a line.

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example text_classifier
 //! cargo run --release --example text_classifier -- --train my.tsv --test held-out.tsv --cell gru --epochs 10
+//! cargo run --release --example text_classifier -- --embeddings glove.6B.100d.txt --freeze-epochs 20
 //! cargo run --release --example text_classifier -- --load text_classifier.safetensors "Not bad at all."
 //! ```
 //!
@@ -10,6 +11,8 @@
 
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use simdrnn::io::vectors::ReadOptions;
+use simdrnn::nn::vectors::{FillOptions, Unknown, WordVectors};
 use simdrnn::nn::{AdamConfig, OptimizerConfig};
 use simdrnn::rnn::{Cell, Session};
 use simdrnn::text::{
@@ -40,6 +43,13 @@ enum PoolingOption {
     Max,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum UnknownOption {
+    Zero,
+    Mean,
+    Random,
+}
+
 /// Trains a text classifier, or classifies with a saved one.
 #[derive(Parser)]
 struct Options {
@@ -51,9 +61,24 @@ struct Options {
     test: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "lstm")]
     cell: CellOption,
-    /// Features of a token
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    embedding_dim: usize,
+    /// Features of a token [default: 64, or as --embeddings has]
+    #[arg(long, value_name = "N")]
+    embedding_dim: Option<usize>,
+    /// Start from the word vectors of this file: Word2Vec, GloVe, fastText or Navec
+    #[arg(long, value_name = "FILE")]
+    embeddings: Option<PathBuf>,
+    /// What words without a vector in --embeddings get
+    #[arg(long, value_enum, default_value = "random")]
+    unknown: UnknownOption,
+    /// Let a word take the vector of one that equals it but for case
+    #[arg(long)]
+    fold_case: bool,
+    /// Leave the token table as it is for the first N epochs
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    freeze_epochs: u32,
+    /// Leave the token table as it is
+    #[arg(long)]
+    frozen: bool,
     /// Features of a hidden state, per direction
     #[arg(long, value_name = "N", default_value_t = 64)]
     hidden_size: usize,
@@ -149,13 +174,13 @@ fn train(options: &Options) -> Result<ExitCode, Error> {
         eprintln!("error: --save {}: {} is no directory", options.save.display(), directory.display());
         return Ok(ExitCode::FAILURE);
     }
-    let config = ClassifierConfig {
+    let mut config = ClassifierConfig {
         cell: match options.cell {
             CellOption::Elman => Cell::ElmanTanh,
             CellOption::Lstm => Cell::Lstm,
             CellOption::Gru => Cell::Gru,
         },
-        embedding_dim: options.embedding_dim,
+        embedding_dim: options.embedding_dim.unwrap_or(64),
         hidden_size: options.hidden_size,
         num_layers: options.layers,
         bidirectional: options.bidirectional,
@@ -182,7 +207,21 @@ fn train(options: &Options) -> Result<ExitCode, Error> {
         data.labels().len()
     );
 
+    let vectors = match &options.embeddings {
+        Some(path) => {
+            let read = ReadOptions { dim: options.embedding_dim, fold_case: options.fold_case, ..Default::default() };
+            Some(WordVectors::open_for(path, &vocab.words()?, &read)?)
+        }
+        None => None,
+    };
+    if let Some(vectors) = &vectors {
+        config.embedding_dim = vectors.dim();
+    }
     let mut model = TextClassifier::new(&config, vocab, data.labels().to_vec(), options.seed)?;
+    if let Some(vectors) = &vectors {
+        start_from(&mut model, vectors, options, &data)?;
+    }
+    drop(vectors);
     println!("instruction set: {}", simdrnn::Isa::choose()?.name());
     let trainer_config = TrainerConfig {
         optimizer: OptimizerConfig::Adam(AdamConfig { lr: options.lr, ..AdamConfig::default() }),
@@ -225,6 +264,41 @@ fn train(options: &Options) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Gives the model's words their vectors, and says how many have one.
+fn start_from(
+    model: &mut TextClassifier,
+    vectors: &WordVectors,
+    options: &Options,
+    data: &Dataset,
+) -> Result<(), Error> {
+    let fill = FillOptions {
+        unknown: match options.unknown {
+            UnknownOption::Zero => Unknown::Zero,
+            UnknownOption::Mean => Unknown::Mean,
+            UnknownOption::Random => Unknown::Random,
+        },
+        seed: options.seed,
+        fold_case: options.fold_case,
+        ..FillOptions::default()
+    };
+    let counts = data.word_counts(model.vocab().len())?;
+    let coverage = model.set_embeddings(vectors, Some(&counts), &fill)?;
+    let (words, tokens) = (coverage.words_found(), coverage.tokens_found());
+    println!(
+        "{} vectors of {} values: {words} words found, {} missing; {:.2} % of tokens found",
+        vectors.format().name(),
+        vectors.dim(),
+        coverage.words_missing(),
+        100.0 * tokens as f64 / (tokens + coverage.tokens_missing()).max(1) as f64
+    );
+    let missing: Vec<&str> =
+        coverage.missing()?.into_iter().take(10).filter_map(|i| model.vocab().word(i as u32)).collect();
+    if !missing.is_empty() {
+        println!("most frequent missing words: {}", missing.join(" "));
+    }
+    Ok(())
+}
+
 /// Trains until the epochs are over or Ctrl-C is pressed; returns tokens per second of training.
 fn run_epochs(
     options: &Options,
@@ -237,6 +311,7 @@ fn run_epochs(
     let (mut all_tokens, mut all_seconds) = (0, 0.0);
     let epochs = options.epochs.unwrap_or(if options.train.is_none() { 120 } else { 10 });
     for epoch in 0..epochs {
+        model.embedding_mut().set_frozen(options.frozen || epoch < options.freeze_epochs);
         let lengths = (0..data.len()).map(|i| data.token_count(i));
         let batches = Batches::shuffled(lengths, options.batch_size, options.seed, epoch)?;
         let style =

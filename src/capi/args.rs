@@ -197,11 +197,30 @@ pub(super) unsafe fn path<'a>(name: &str, ptr: *const c_char) -> Result<&'a Path
     unsafe { text(name, ptr) }.map(Path::new)
 }
 
+/// A NUL-terminated text of any bytes.
+///
+/// # Safety
+/// As for [`text`].
+pub(super) unsafe fn bytes<'a>(name: &str, ptr: *const c_char) -> Result<&'a [u8]> {
+    check(name, ptr)?;
+    // SAFETY: the caller's promise.
+    Ok(unsafe { CStr::from_ptr(ptr) }.to_bytes())
+}
+
 /// Copies a text and a closing NUL to the caller's `room`, if there is any, and its length to `length`.
 ///
 /// # Safety
-/// `room` is NULL or has room for `size` bytes, `length` for a size.
+/// As for [`copy_bytes`].
 pub(super) unsafe fn copy_text(text: &str, room: *mut c_char, size: usize, length: *mut usize) -> Result<()> {
+    // SAFETY: the caller's promise.
+    unsafe { copy_bytes(text.as_bytes(), room, size, length) }
+}
+
+/// As [`copy_text`], for texts of any bytes.
+///
+/// # Safety
+/// `room` is NULL or has room for `size` bytes, `length` for a size.
+pub(super) unsafe fn copy_bytes(text: &[u8], room: *mut c_char, size: usize, length: *mut usize) -> Result<()> {
     // SAFETY: the caller's promise; `u8` and `c_char` have the same size and alignment.
     let (room, length) = unsafe { (Arrays::new().write("text", room.cast::<u8>(), size)?, out("text_len", length)?) };
     if !room.is_empty() {
@@ -212,7 +231,7 @@ pub(super) unsafe fn copy_text(text: &str, room: *mut c_char, size: usize, lengt
             room.len(),
             text.len() + 1
         );
-        room[..text.len()].copy_from_slice(text.as_bytes());
+        room[..text.len()].copy_from_slice(text);
         room[text.len()] = 0;
     }
     length.write(text.len());

@@ -30,6 +30,7 @@ mod tensors;
 mod train;
 mod trainer;
 mod truncated;
+mod vectors;
 mod version;
 mod vocab;
 
@@ -106,6 +107,8 @@ mod tests {
         shared::<optimizer::srnn_optimizer>();
         shared::<tensors::srnn_tensor_file>();
         shared::<tensors::srnn_tensor_writer>();
+        shared::<vectors::srnn_vectors>();
+        shared::<vectors::srnn_coverage>();
         shared::<vocab::srnn_vocab>();
         shared::<dataset::srnn_dataset>();
         shared::<dataset::srnn_batches>();

@@ -4,6 +4,7 @@ pub(crate) mod atomic;
 mod convert;
 mod models;
 pub mod safetensors;
+pub mod vectors;
 
 use crate::error::{Error, err};
 use std::fmt::{self, Write};

@@ -2,6 +2,7 @@
 
 pub(crate) mod gates;
 pub(crate) mod gemm;
+pub(crate) mod nearest;
 pub(crate) mod outer;
 pub(crate) mod panel;
 pub(crate) mod reduce;

@@ -7,6 +7,7 @@ mod dropout;
 mod embedding;
 mod loss;
 mod optimizer;
+pub mod vectors;
 
 pub use activation::{log_softmax, sigmoid, softmax};
 pub use clip::{clip_grad_norm, clip_grad_value, grad_norm};

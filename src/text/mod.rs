@@ -6,10 +6,10 @@ pub mod classifier;
 pub mod dataset;
 mod lines;
 pub mod metrics;
+mod pretrained;
 pub mod tokenizer;
 pub mod trainer;
 pub mod vocab;
-mod words;
 
 pub use bag_of_words::BagOfWords;
 pub use batches::Batches;
@@ -20,13 +20,4 @@ pub use tokenizer::Tokenizer;
 pub use trainer::{StepReport, Trainer, TrainerConfig};
 pub use vocab::{Vocab, WordCounts};
 
-use crate::error::{Result, err};
-
-/// Appends a value, or fails where memory is short.
-fn push<T>(values: &mut Vec<T>, value: T) -> Result<()> {
-    values.try_reserve(1).map_err(|_| {
-        err!(OutOfMemory, "could not grow a list of {} entries of {} bytes", values.len(), size_of::<T>())
-    })?;
-    values.push(value);
-    Ok(())
-}
+use crate::buffer::push;

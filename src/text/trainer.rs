@@ -139,8 +139,11 @@ impl Trainer {
         model.drop_embedded(seed, &self.memory.lengths, &mut self.dx)?;
         self.embedding_grads.clear();
         let (dim, steps) = (model.config.embedding_dim, self.dx.len() / batch.len());
-        for (text, rows) in texts.iter().zip(self.dx.chunks_exact(steps)) {
-            self.embedding_grads.accumulate(text, &rows[..text.len() * dim])?;
+        // A frozen table has no gradient, which would count in the norm.
+        if !model.embedding.is_frozen() {
+            for (text, rows) in texts.iter().zip(self.dx.chunks_exact(steps)) {
+                self.embedding_grads.accumulate(text, &rows[..text.len() * dim])?;
+            }
         }
 
         let mut all = [self.embedding_grads.values_mut(), self.rnn_grads.values_mut(), &mut self.dense_grads[..]];

@@ -1,10 +1,10 @@
 //! Words and their numbers.
 
-use super::words::Words;
 use super::{Tokenizer, push};
 use crate::buffer::try_with_capacity;
 use crate::error::{Result, ensure, err};
 use crate::io::Excerpt;
+use crate::words::Words;
 use std::fmt;
 
 /// The number that fills short texts of a batch.

@@ -1,17 +1,16 @@
 //! A list of distinct words, compact in memory, with a way back from a word to its number.
 
-use super::push;
-use crate::buffer::try_vec;
+use crate::buffer::{push, try_vec};
 use crate::error::{Result, ensure, err};
 use std::hash::{BuildHasher, RandomState};
 
 const FREE: u32 = u32::MAX;
 
-/// Distinct words, numbered from 0 in the order they came.
+/// Distinct words of any bytes, numbered from 0 in the order they came.
 #[derive(Clone, Default)]
-pub(super) struct Words {
+pub(crate) struct ByteWords {
     /// All words, end to end.
-    text: String,
+    text: Vec<u8>,
     /// Where each word ends in `text`.
     ends: Vec<usize>,
     /// Open addressing, at most half full, a power of two long: numbers of words. The hash is keyed at random against
@@ -20,22 +19,27 @@ pub(super) struct Words {
     hasher: RandomState,
 }
 
-impl Words {
-    pub(super) fn len(&self) -> usize {
+impl ByteWords {
+    pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    pub(super) fn get(&self, number: usize) -> Option<&str> {
+    pub(crate) fn get(&self, number: usize) -> Option<&[u8]> {
         let end = *self.ends.get(number)?;
         let start = if number == 0 { 0 } else { self.ends[number - 1] };
         Some(&self.text[start..end])
     }
 
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         (0..self.len()).map(|i| self.get(i).unwrap_or_default())
     }
 
-    pub(super) fn find(&self, word: &str) -> Option<u32> {
+    /// Bytes of memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len() + size_of::<usize>() * self.ends.len() + 4 * self.table.len()
+    }
+
+    pub(crate) fn find(&self, word: &[u8]) -> Option<u32> {
         if self.table.is_empty() {
             return None;
         }
@@ -44,7 +48,7 @@ impl Words {
     }
 
     /// The word's number, and whether it is new.
-    pub(super) fn intern(&mut self, word: &str) -> Result<(u32, bool)> {
+    pub(crate) fn intern(&mut self, word: &[u8]) -> Result<(u32, bool)> {
         if self.table.len() < 2 * (self.len() + 1) {
             self.grow()?;
         }
@@ -58,13 +62,13 @@ impl Words {
             .try_reserve(word.len())
             .map_err(|_| err!(OutOfMemory, "could not grow a list of {} words", self.ends.len()))?;
         push(&mut self.ends, self.text.len() + word.len())?;
-        self.text.push_str(word);
+        self.text.extend_from_slice(word);
         self.table[slot] = number as u32;
         Ok((number as u32, true))
     }
 
     /// The slot that holds the word, or the free one where it belongs.
-    fn slot(&self, word: &str) -> usize {
+    fn slot(&self, word: &[u8]) -> usize {
         let mask = self.table.len() - 1;
         let mut slot = self.hasher.hash_one(word) as usize & mask;
         loop {
@@ -83,6 +87,34 @@ impl Words {
             self.table[slot] = number as u32;
         }
         Ok(())
+    }
+}
+
+/// Distinct words in UTF-8, numbered from 0 in the order they came.
+#[derive(Clone, Default)]
+pub(crate) struct Words(ByteWords);
+
+impl Words {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn get(&self, number: usize) -> Option<&str> {
+        // SAFETY: only whole texts come in, and each comes back as it was.
+        self.0.get(number).map(|word| unsafe { str::from_utf8_unchecked(word) })
+    }
+
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        (0..self.len()).map(|i| self.get(i).unwrap_or_default())
+    }
+
+    pub(crate) fn find(&self, word: &str) -> Option<u32> {
+        self.0.find(word.as_bytes())
+    }
+
+    /// The word's number, and whether it is new.
+    pub(crate) fn intern(&mut self, word: &str) -> Result<(u32, bool)> {
+        self.0.intern(word.as_bytes())
     }
 }
 

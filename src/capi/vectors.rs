@@ -1,0 +1,654 @@
+//! # Pretrained word vectors
+//!
+//! Word2Vec, GloVe, fastText and Navec files, recognized by content, gzip unpacked: as a table to look words up in, as an
+//! embedding for a vocabulary, or as the start of a classifier. Words are NUL-terminated bytes; a word with a NUL inside
+//! cannot be asked for.
+
+use super::args::{self, Arrays, copy_bytes, out};
+use super::call;
+use super::classifier::srnn_classifier;
+use super::dataset::srnn_dataset;
+use super::embedding::srnn_embedding;
+use super::error::{srnn_error, srnn_status};
+use super::handle;
+use super::pool::srnn_pool;
+use super::structs::{self, Growing};
+use super::vocab::srnn_vocab;
+use crate::error::{Result, ensure, err};
+use crate::io::vectors::{Duplicates, Format, InvalidUtf8, ReadOptions};
+use crate::nn::vectors::{Coverage, FillOptions, Match, Neighbour, Unknown, WordVectors};
+use crate::parallel::Pool;
+use std::ffi::c_char;
+
+/// A file format of word vectors.
+#[repr(C)]
+pub enum srnn_vectors_format {
+    /// Recognized by content.
+    SRNN_VECTORS_FORMAT_ANY = 0,
+    /// Word2Vec's binary form.
+    SRNN_VECTORS_FORMAT_WORD2VEC_BINARY = 1,
+    /// Word2Vec's text form, which is fastText's .vec too.
+    SRNN_VECTORS_FORMAT_WORD2VEC_TEXT = 2,
+    /// GloVe's text form: without a first line of counts.
+    SRNN_VECTORS_FORMAT_GLOVE = 3,
+    /// A fastText model (.bin), with vectors of unknown words from their subwords.
+    SRNN_VECTORS_FORMAT_FASTTEXT = 4,
+    /// Navec's archive.
+    SRNN_VECTORS_FORMAT_NAVEC = 5,
+    /// The library's own form: a safetensors file.
+    SRNN_VECTORS_FORMAT_SAFETENSORS = 6,
+}
+
+/// What becomes of a file's words that are not UTF-8.
+#[repr(C)]
+pub enum srnn_invalid_utf8 {
+    /// They keep their bytes.
+    SRNN_INVALID_UTF8_KEEP = 0,
+    /// What is invalid becomes U+FFFD.
+    SRNN_INVALID_UTF8_REPLACE = 1,
+    /// They are errors.
+    SRNN_INVALID_UTF8_REFUSE = 2,
+}
+
+/// The vector of a vocabulary's word that has none in the file.
+#[repr(C)]
+pub enum srnn_unknown_vector {
+    /// Zeros.
+    SRNN_UNKNOWN_VECTOR_ZERO = 0,
+    /// The mean of the vectors found for the vocabulary.
+    SRNN_UNKNOWN_VECTOR_MEAN = 1,
+    /// Normal values as large as those found, from the seed.
+    SRNN_UNKNOWN_VECTOR_RANDOM = 2,
+}
+
+/// Where a word's vector comes from, in the order of trying.
+#[repr(C)]
+pub enum srnn_match {
+    /// The same word.
+    SRNN_MATCH_EXACT = 0,
+    /// Its lower case.
+    SRNN_MATCH_LOWER = 1,
+    /// A word that equals it but for case; only with fold_case.
+    SRNN_MATCH_FOLDED = 2,
+    /// Its subwords.
+    SRNN_MATCH_SUBWORDS = 3,
+    /// Nothing was found.
+    SRNN_MATCH_MISSING = 4,
+    /// It is the padding.
+    SRNN_MATCH_PADDING = 5,
+}
+
+const MATCHES: [Match; 6] =
+    [Match::Exact, Match::Lower, Match::Folded, Match::Subwords, Match::Missing, Match::Padding];
+
+const _: () = {
+    assert!(srnn_vectors_format::SRNN_VECTORS_FORMAT_WORD2VEC_BINARY as i32 == Format::Word2VecBinary as i32);
+    assert!(srnn_vectors_format::SRNN_VECTORS_FORMAT_WORD2VEC_TEXT as i32 == Format::Word2VecText as i32);
+    assert!(srnn_vectors_format::SRNN_VECTORS_FORMAT_GLOVE as i32 == Format::Glove as i32);
+    assert!(srnn_vectors_format::SRNN_VECTORS_FORMAT_FASTTEXT as i32 == Format::FastText as i32);
+    assert!(srnn_vectors_format::SRNN_VECTORS_FORMAT_NAVEC as i32 == Format::Navec as i32);
+    assert!(srnn_vectors_format::SRNN_VECTORS_FORMAT_SAFETENSORS as i32 == Format::Safetensors as i32);
+    assert!(srnn_invalid_utf8::SRNN_INVALID_UTF8_KEEP as i32 == InvalidUtf8::Keep as i32);
+    assert!(srnn_invalid_utf8::SRNN_INVALID_UTF8_REPLACE as i32 == InvalidUtf8::Replace as i32);
+    assert!(srnn_invalid_utf8::SRNN_INVALID_UTF8_REFUSE as i32 == InvalidUtf8::Refuse as i32);
+    assert!(srnn_unknown_vector::SRNN_UNKNOWN_VECTOR_ZERO as i32 == Unknown::Zero as i32);
+    assert!(srnn_unknown_vector::SRNN_UNKNOWN_VECTOR_MEAN as i32 == Unknown::Mean as i32);
+    assert!(srnn_unknown_vector::SRNN_UNKNOWN_VECTOR_RANDOM as i32 == Unknown::Random as i32);
+    assert!(srnn_match::SRNN_MATCH_EXACT as i32 == Match::Exact as i32);
+    assert!(srnn_match::SRNN_MATCH_LOWER as i32 == Match::Lower as i32);
+    assert!(srnn_match::SRNN_MATCH_FOLDED as i32 == Match::Folded as i32);
+    assert!(srnn_match::SRNN_MATCH_SUBWORDS as i32 == Match::Subwords as i32);
+    assert!(srnn_match::SRNN_MATCH_MISSING as i32 == Match::Missing as i32);
+    assert!(srnn_match::SRNN_MATCH_PADDING as i32 == Match::Padding as i32);
+};
+
+/// How a file is read, and an embedding made of it. Fill it in with srnn_vectors_options_init, then change fields.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct srnn_vectors_options {
+    /// Bytes of this struct as the caller knows it; set by the init function.
+    pub struct_size: u32,
+    /// An srnn_vectors_format. Default SRNN_VECTORS_FORMAT_ANY.
+    pub format: i32,
+    /// An srnn_invalid_utf8. Default SRNN_INVALID_UTF8_KEEP.
+    pub invalid_utf8: i32,
+    /// 1 if a word that comes again is an error; 0 if its first vector counts. Default 0.
+    pub refuse_duplicates: i32,
+    /// 1 if a fastText model that is read as a whole keeps its n-grams. Default 1.
+    pub subwords: i32,
+    /// For embeddings: 1 if a word may be matched by one that equals it but for case. Default 0.
+    pub fold_case: i32,
+    /// For embeddings: an srnn_unknown_vector. Default SRNN_UNKNOWN_VECTOR_RANDOM.
+    pub unknown: i32,
+    /// For embeddings: 1 if the table is frozen. Default 0.
+    pub frozen: i32,
+    /// Values that vectors must have; 0 for any. Default 0.
+    pub dim: u64,
+    /// Only so many first words of the file; 0 for all. Default 0.
+    pub limit: u64,
+    /// The most bytes that gzip data may unpack to. Default 2^34.
+    pub max_decompressed: u64,
+    /// For embeddings: decides random vectors. Default 0.
+    pub seed: u64,
+    /// Zero.
+    pub reserved: [u64; 4],
+}
+
+// SAFETY: numbers without padding, the size first.
+unsafe impl Growing for srnn_vectors_options {
+    const NAME: &'static str = "srnn_vectors_options";
+
+    fn defaults() -> Self {
+        Self {
+            struct_size: size_of::<Self>() as u32,
+            format: srnn_vectors_format::SRNN_VECTORS_FORMAT_ANY as i32,
+            invalid_utf8: 0,
+            refuse_duplicates: 0,
+            subwords: 1,
+            fold_case: 0,
+            unknown: srnn_unknown_vector::SRNN_UNKNOWN_VECTOR_RANDOM as i32,
+            frozen: 0,
+            dim: 0,
+            limit: 0,
+            max_decompressed: ReadOptions::default().max_decompressed,
+            seed: 0,
+            reserved: [0; 4],
+        }
+    }
+
+    fn reserved_is_zero(&self) -> bool {
+        self.reserved == [0; 4]
+    }
+}
+
+/// One of a few values by its number.
+fn one_of<T: Copy>(what: &str, number: i32, values: &[T]) -> Result<T> {
+    let value = usize::try_from(number).ok().and_then(|n| values.get(n)).copied();
+    value.ok_or_else(|| err!(InvalidArgument, "{what} is {number}, expected 0 to {}", values.len() - 1))
+}
+
+impl srnn_vectors_options {
+    fn read(&self) -> Result<ReadOptions> {
+        let some = |what, n| Ok(Some(args::size(what, n)?).filter(|n| *n != 0));
+        Ok(ReadOptions {
+            format: if self.format == 0 { None } else { Some(Format::from_number(self.format)?) },
+            dim: some("dim", self.dim)?,
+            limit: some("limit", self.limit)?,
+            invalid_utf8: one_of(
+                "invalid_utf8",
+                self.invalid_utf8,
+                &[InvalidUtf8::Keep, InvalidUtf8::Replace, InvalidUtf8::Refuse],
+            )?,
+            duplicates: if args::flag("refuse_duplicates", self.refuse_duplicates)? {
+                Duplicates::Refuse
+            } else {
+                Duplicates::KeepFirst
+            },
+            subwords: args::flag("subwords", self.subwords)?,
+            fold_case: args::flag("fold_case", self.fold_case)?,
+            max_decompressed: self.max_decompressed,
+        })
+    }
+
+    fn fill(&self) -> Result<FillOptions> {
+        Ok(FillOptions {
+            unknown: one_of("unknown", self.unknown, &[Unknown::Zero, Unknown::Mean, Unknown::Random])?,
+            seed: self.seed,
+            fold_case: args::flag("fold_case", self.fold_case)?,
+            padding: Some(0),
+        })
+    }
+}
+
+/// Words and their vectors. Any number of threads may use them at once.
+pub struct srnn_vectors(WordVectors);
+
+/// What was found of a vocabulary.
+pub struct srnn_coverage(Coverage);
+
+/// Fills in `options` with defaults. NULL is ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vectors_options_init(options: *mut srnn_vectors_options) {
+    // SAFETY: the header's contract.
+    unsafe { structs::init(options, srnn_vectors_options::defaults()) }
+}
+
+/// Reads a file's word vectors. The caller destroys them.
+///
+/// - options: NULL for the defaults
+///
+/// Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA, with the byte or line, for a damaged file; SRNN_ERROR_UNSUPPORTED for a
+/// quantized fastText model; SRNN_ERROR_SHAPE_MISMATCH for vectors of other than options.dim values;
+/// SRNN_ERROR_INVALID_ARGUMENT for options; SRNN_ERROR_OUT_OF_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vectors_open(
+    path: *const c_char,
+    options: *const srnn_vectors_options,
+    vectors: *mut *mut srnn_vectors,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (path, options, vectors) =
+            unsafe { (args::path("path", path)?, structs::read_optional(options)?, out("vectors", vectors)?) };
+        vectors.write(handle::create(srnn_vectors(WordVectors::open(path, &options.read()?)?))?);
+        Ok(())
+    })
+}
+
+/// Destroys word vectors. NULL is allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vectors_destroy(vectors: *mut srnn_vectors) {
+    // SAFETY: the header's contract.
+    unsafe { handle::destroy(vectors) }
+}
+
+/// Number of words; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vectors_count(vectors: *const srnn_vectors) -> usize {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(vectors, 0, |v| v.0.len()) }
+}
+
+/// Values of a vector; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vectors_dim(vectors: *const srnn_vectors) -> usize {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(vectors, 0, |v| v.0.dim()) }
+}
+
+/// The srnn_vectors_format of the file they come from; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vectors_file_format(vectors: *const srnn_vectors) -> i32 {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(vectors, 0, |v| v.0.format() as i32) }
+}
+
+/// Words of the file that came again and were left out; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vectors_duplicates(vectors: *const srnn_vectors) -> u64 {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(vectors, 0, |v| v.0.duplicates()) }
+}
+
+/// Copies word number `index`, in the file's order, and a closing NUL to `text`, which has room for `text_size` bytes, and
+/// its length without the NUL to `text_len`. With NULL and 0 it only measures.
+///
+/// Errors: SRNN_ERROR_INVALID_ARGUMENT for a number without a word; SRNN_ERROR_SHAPE_MISMATCH for too little room.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vectors_word(
+    vectors: *const srnn_vectors,
+    index: usize,
+    text: *mut c_char,
+    text_size: usize,
+    text_len: *mut usize,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        unsafe {
+            let vectors = &handle::shared("vectors", vectors)?.0;
+            let word = vectors.word(index);
+            let word =
+                word.ok_or_else(|| err!(InvalidArgument, "word {index}, expected less than {}", vectors.len()))?;
+            copy_bytes(word, text, text_size, text_len)
+        }
+    })
+}
+
+/// Writes the number of `word` to `index`.
+///
+/// Errors: SRNN_ERROR_NOT_FOUND.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vectors_find(
+    vectors: *const srnn_vectors,
+    word: *const c_char,
+    index: *mut usize,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (vectors, word, index) =
+            unsafe { (&handle::shared("vectors", vectors)?.0, args::bytes("word", word)?, out("index", index)?) };
+        index.write(vectors.find(word).ok_or_else(|| not_found(word))?);
+        Ok(())
+    })
+}
+
+fn not_found(word: &[u8]) -> crate::Error {
+    err!(NotFound, "there is no vector of '{}'", crate::io::Excerpt(&String::from_utf8_lossy(word), 80))
+}
+
+/// Copies the vector of `word` to `values`: from the table, else from its subwords.
+///
+/// Errors: SRNN_ERROR_NOT_FOUND; SRNN_ERROR_SHAPE_MISMATCH for the length.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vectors_get(
+    vectors: *const srnn_vectors,
+    word: *const c_char,
+    values: *mut f32,
+    values_len: usize,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (vectors, word, values) = unsafe {
+            let values = Arrays::new().write("values", values, values_len)?;
+            (&handle::shared("vectors", vectors)?.0, args::bytes("word", word)?, values)
+        };
+        if vectors.vector_of(word, values)? { Ok(()) } else { Err(not_found(word)) }
+    })
+}
+
+/// Writes the cosine between the vectors of words number `a` and `b` to `similarity`; 0 where one of them is zero.
+///
+/// Errors: SRNN_ERROR_INVALID_ARGUMENT for a number without a word.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vectors_similarity(
+    vectors: *const srnn_vectors,
+    a: usize,
+    b: usize,
+    similarity: *mut f32,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (vectors, similarity) = unsafe { (&handle::shared("vectors", vectors)?.0, out("similarity", similarity)?) };
+        similarity.write(vectors.similarity(a, b)?);
+        Ok(())
+    })
+}
+
+/// A pool, if there is one.
+///
+/// # Safety
+/// As for [`handle::shared`].
+unsafe fn optional_pool<'a>(pool: *const srnn_pool) -> Result<Option<&'a Pool>> {
+    // SAFETY: the caller's promise.
+    if pool.is_null() { Ok(None) } else { Ok(Some(&unsafe { handle::shared("pool", pool) }?.0)) }
+}
+
+/// Where neighbours go: as many as there are places.
+struct Places<'a> {
+    indices: &'a mut [usize],
+    similarities: &'a mut [f32],
+    count: &'a mut std::mem::MaybeUninit<usize>,
+}
+
+impl Places<'_> {
+    fn len(&self) -> Result<usize> {
+        let (a, b) = (self.indices.len(), self.similarities.len());
+        ensure!(a == b, ShapeMismatch, "similarities has room for {b} values, expected {a} as indices");
+        Ok(a)
+    }
+
+    fn write(self, neighbours: &[Neighbour]) {
+        let places = self.indices.iter_mut().zip(self.similarities.iter_mut());
+        for ((index, similarity), neighbour) in places.zip(neighbours) {
+            (*index, *similarity) = (neighbour.index, neighbour.similarity);
+        }
+        self.count.write(neighbours.len());
+    }
+}
+
+/// Finds the words whose vectors have the greatest cosines with `query`, as many as `indices` has places, without those
+/// whose numbers are in `without`. Writes their numbers and cosines, the greatest first, equal ones in the file's order,
+/// and to `count` how many there are. Works on the caller's thread or, with a `pool`, on the pool's threads.
+///
+/// - query: (dim)
+/// - indices, similarities: of one length
+///
+/// Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for a query that is not finite;
+/// SRNN_ERROR_INVALID_STATE if there are no words; SRNN_ERROR_OUT_OF_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vectors_nearest(
+    vectors: *const srnn_vectors,
+    pool: *const srnn_pool,
+    query: *const f32,
+    query_len: usize,
+    without: *const usize,
+    without_len: usize,
+    indices: *mut usize,
+    indices_len: usize,
+    similarities: *mut f32,
+    similarities_len: usize,
+    count: *mut usize,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        let mut a = Arrays::new();
+        // SAFETY: the header's contract.
+        let (vectors, pool, query, without, places) = unsafe {
+            let vectors = &handle::shared("vectors", vectors)?.0;
+            let query = a.read("query", query, query_len)?;
+            let without = a.read("without", without, without_len)?;
+            let places = Places {
+                indices: a.write("indices", indices, indices_len)?,
+                similarities: a.write("similarities", similarities, similarities_len)?,
+                count: out("count", count)?,
+            };
+            (vectors, optional_pool(pool)?, query, without, places)
+        };
+        let found = vectors.nearest(query, places.len()?, without, pool)?;
+        places.write(&found);
+        Ok(())
+    })
+}
+
+/// Finds the words nearest to a sum of unit vectors: those of the words numbered in `plus` added, those in `minus` taken
+/// away; none of these words themselves. With king and woman in `plus` and man in `minus` it asks what is to woman as king
+/// is to man. Writes as srnn_vectors_nearest.
+///
+/// Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for a number without a word, or no number at
+/// all; SRNN_ERROR_OUT_OF_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vectors_analogy(
+    vectors: *const srnn_vectors,
+    pool: *const srnn_pool,
+    plus: *const usize,
+    plus_len: usize,
+    minus: *const usize,
+    minus_len: usize,
+    indices: *mut usize,
+    indices_len: usize,
+    similarities: *mut f32,
+    similarities_len: usize,
+    count: *mut usize,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        let mut a = Arrays::new();
+        // SAFETY: the header's contract.
+        let (vectors, pool, plus, minus, places) = unsafe {
+            let vectors = &handle::shared("vectors", vectors)?.0;
+            let plus = a.read("plus", plus, plus_len)?;
+            let minus = a.read("minus", minus, minus_len)?;
+            let places = Places {
+                indices: a.write("indices", indices, indices_len)?,
+                similarities: a.write("similarities", similarities, similarities_len)?,
+                count: out("count", count)?,
+            };
+            (vectors, optional_pool(pool)?, plus, minus, places)
+        };
+        let found = vectors.analogy(plus, minus, places.len()?, pool)?;
+        places.write(&found);
+        Ok(())
+    })
+}
+
+/// Writes word vectors to the file at `path`, without a fastText model's n-grams.
+///
+/// - format: SRNN_VECTORS_FORMAT_WORD2VEC_BINARY, _WORD2VEC_TEXT or _SAFETENSORS
+///
+/// Errors: SRNN_ERROR_IO, with an existing file as it was; SRNN_ERROR_INVALID_DATA for a word that the format cannot hold;
+/// SRNN_ERROR_INVALID_ARGUMENT for another format.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vectors_save(
+    vectors: *const srnn_vectors,
+    path: *const c_char,
+    format: i32,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (vectors, path) = unsafe { (&handle::shared("vectors", vectors)?.0, args::path("path", path)?) };
+        match Format::from_number(format)? {
+            Format::Word2VecBinary => vectors.save_word2vec_binary(path),
+            Format::Word2VecText => vectors.save_word2vec_text(path),
+            Format::Safetensors => vectors.save_safetensors(path),
+            other => Err(err!(
+                InvalidArgument,
+                "format {} is only read, expected word2vec-binary, word2vec-text or safetensors",
+                other.name()
+            )),
+        }
+    })
+}
+
+/// Makes an embedding of the vectors that the words of `vocab` have in a file, row by row; only those are kept while
+/// reading. For each word: itself, else its lower case, else (options.fold_case) a word that equals it but for case, else
+/// its subwords, else options.unknown. Row 0 is the padding and zero. The caller destroys the embedding and the coverage.
+///
+/// - counts: how often each word occurs, srnn_vocab_size of them, for the coverage; or NULL and 0
+/// - options: NULL for the defaults
+/// - coverage: what was found; may be NULL
+///
+/// Errors: as srnn_vectors_open; SRNN_ERROR_SHAPE_MISMATCH for the number of counts.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_embedding_load_file(
+    path: *const c_char,
+    vocab: *const srnn_vocab,
+    counts: *const u64,
+    counts_len: usize,
+    options: *const srnn_vectors_options,
+    embedding: *mut *mut srnn_embedding,
+    coverage: *mut *mut srnn_coverage,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (path, vocab, counts, options, embedding) = unsafe {
+            let counts = Arrays::new().read_optional("counts", counts, counts_len)?;
+            let vocab = &handle::shared("vocab", vocab)?.0;
+            let options = structs::read_optional(options)?;
+            (args::path("path", path)?, vocab, counts, options, out("embedding", embedding)?)
+        };
+        let words = vocab.words()?;
+        let vectors = WordVectors::open_for(path, &words, &options.read()?)?;
+        let (mut table, found) = vectors.embedding(&words, counts, &options.fill()?)?;
+        table.set_frozen(args::flag("frozen", options.frozen)?);
+        let table = handle::create(srnn_embedding(table))?;
+        // SAFETY: the header's contract; a table that nobody gets is destroyed.
+        unsafe { write_coverage(coverage, found).inspect_err(|_| handle::destroy(table)) }?;
+        embedding.write(table);
+        Ok(())
+    })
+}
+
+/// Gives the coverage to the caller, if it is wanted.
+///
+/// # Safety
+/// `coverage` is NULL or has room for a pointer.
+unsafe fn write_coverage(coverage: *mut *mut srnn_coverage, found: Coverage) -> Result<()> {
+    if !coverage.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { out("coverage", coverage) }?.write(handle::create(srnn_coverage(found))?);
+    }
+    Ok(())
+}
+
+/// Replaces a classifier's token table with the vectors that its words have in a file, as srnn_embedding_load_file, and
+/// freezes it or sets it free as options.frozen says.
+///
+/// - dataset: where words are counted for the coverage; may be NULL
+/// - options: NULL for the defaults
+/// - coverage: what was found; may be NULL. The caller destroys it.
+///
+/// Errors: as srnn_vectors_open; SRNN_ERROR_SHAPE_MISMATCH for vectors of other than the classifier's embedding_dim values;
+/// SRNN_ERROR_INVALID_ARGUMENT for a dataset of another vocabulary.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_classifier_load_embeddings(
+    classifier: *mut srnn_classifier,
+    path: *const c_char,
+    dataset: *const srnn_dataset,
+    options: *const srnn_vectors_options,
+    coverage: *mut *mut srnn_coverage,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (classifier, path, dataset, options) = unsafe {
+            let dataset = if dataset.is_null() { None } else { Some(&handle::shared("dataset", dataset)?.0) };
+            let classifier = &mut handle::exclusive("classifier", classifier)?.0;
+            (classifier, args::path("path", path)?, dataset, structs::read_optional(options)?)
+        };
+        let counts = dataset.map(|d| d.word_counts(classifier.vocab().len())).transpose()?;
+        let (read, fill, frozen) = (options.read()?, options.fill()?, args::flag("frozen", options.frozen)?);
+        let found = classifier.load_embeddings(path, &read, counts.as_deref(), &fill)?;
+        classifier.embedding_mut().set_frozen(frozen);
+        // SAFETY: the header's contract.
+        unsafe { write_coverage(coverage, found) }
+    })
+}
+
+/// Freezes a classifier's token table (1), so that training leaves it as it is, or sets it free (0): for all of a training
+/// or for its first epochs.
+///
+/// Errors: SRNN_ERROR_INVALID_ARGUMENT for another number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_classifier_set_embeddings_frozen(
+    classifier: *mut srnn_classifier,
+    frozen: i32,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let classifier = unsafe { handle::exclusive("classifier", classifier) }?;
+        classifier.0.embedding_mut().set_frozen(args::flag("frozen", frozen)?);
+        Ok(())
+    })
+}
+
+/// Destroys a coverage. NULL is allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_coverage_destroy(coverage: *mut srnn_coverage) {
+    // SAFETY: the header's contract.
+    unsafe { handle::destroy(coverage) }
+}
+
+/// Words of the vocabulary with that srnn_match; 0 for NULL or another number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_coverage_words(coverage: *const srnn_coverage, kind: i32) -> usize {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(coverage, 0, |c| one_of("kind", kind, &MATCHES).map_or(0, |kind| c.0.words(kind))) }
+}
+
+/// Occurrences of words with that srnn_match; 0 for NULL or another number, and where nothing was counted.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_coverage_tokens(coverage: *const srnn_coverage, kind: i32) -> u64 {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(coverage, 0, |c| one_of("kind", kind, &MATCHES).map_or(0, |kind| c.0.tokens(kind))) }
+}
+
+/// Copies the numbers, in the vocabulary, of words without a vector to `ids`: as many as it has places, the most frequent
+/// first; and to `count` how many there are in all.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_coverage_missing(
+    coverage: *const srnn_coverage,
+    ids: *mut u32,
+    ids_len: usize,
+    count: *mut usize,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (coverage, ids, count) = unsafe {
+            let ids = Arrays::new().write("ids", ids, ids_len)?;
+            (&handle::shared("coverage", coverage)?.0, ids, out("count", count)?)
+        };
+        let missing = coverage.missing()?;
+        ids.iter_mut().zip(&missing).for_each(|(id, &place)| *id = place as u32);
+        count.write(missing.len());
+        Ok(())
+    })
+}

@@ -1,0 +1,220 @@
+//! fastText's `.bin` models: dictionary, input matrix of words and n-gram buckets, output matrix (skipped).
+//!
+//! A restricted reading keeps the rows of the wanted words and of the buckets that they fall into, nothing else.
+
+use super::collect::Collector;
+use super::input::Input;
+use super::{Format, MAX_WORD};
+use crate::buffer::push;
+use crate::error::{Result, ensure, err};
+use crate::nn::vectors::{NGrams, Subwords};
+
+pub(super) const MAGIC: [u8; 4] = 793_712_314_i32.to_le_bytes();
+/// Longer n-grams than anybody uses; hashing them all would take for ever.
+const MAX_N: i32 = 255;
+
+struct Model {
+    dim: usize,
+    words: usize,
+    ngrams: NGrams,
+}
+
+fn int(input: &mut Input<'_>, what: &str) -> Result<i32> {
+    input.array(what).map(i32::from_le_bytes)
+}
+
+fn long(input: &mut Input<'_>, what: &str) -> Result<i64> {
+    input.array(what).map(i64::from_le_bytes)
+}
+
+/// A count that must not be negative.
+fn size<T: TryInto<usize> + Copy + std::fmt::Display>(value: T, what: &str, at: u64) -> Result<usize> {
+    value.try_into().map_err(|_| err!(InvalidData, "byte {at}: {what} is {value}"))
+}
+
+/// Reads a model whose magic number has been taken; words and their vectors go to `rows`.
+pub(super) fn read(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<Option<Subwords>> {
+    let version = int(input, "the version")?;
+    ensure!(version == 11 || version == 12, Unsupported, "fastText model of version {version}, expected 11 or 12");
+    let at = input.position();
+    let mut args = [0; 12];
+    for value in &mut args {
+        *value = int(input, "the model's arguments")?;
+    }
+    input.skip(8, "the model's arguments")?;
+    let [dim, .., kind, bucket, minn, mut maxn, _] = args;
+    let dim = size(dim, "dim", at)?;
+    // Models of version 11 say what they did not do.
+    if version == 11 && kind == 3 {
+        maxn = 0;
+    }
+    ensure!(maxn <= MAX_N, InvalidData, "byte {at}: maxn is {maxn}, expected at most {MAX_N}");
+    ensure!(maxn <= 0 || bucket > 0, InvalidData, "byte {at}: {bucket} buckets for n-grams, expected at least 1");
+    rows.start(Format::FastText, dim, None, 4, None)?;
+    let (words, kept, pruned) = dictionary(input, rows)?;
+    let at = input.position();
+    let quantized = input.array::<1>("a flag")? != [0];
+    ensure!(!quantized, Unsupported, "byte {at}: a quantized fastText model (.ftz), expected one in f32 (.bin)");
+    ensure!(pruned <= 0, Unsupported, "byte {at}: a pruned fastText model, expected a whole one");
+    let has_subwords = maxn > 0 && pruned != 0;
+    let ngrams = NGrams { minn, maxn: if has_subwords { maxn } else { 0 }, bucket: bucket.max(1) as u32 };
+    let model = Model { dim, words, ngrams };
+    let subwords = input_matrix(input, &model, &kept, rows)?;
+    output_matrix(input)?;
+    compose(rows, &subwords)?;
+    Ok((has_subwords && (rows.options().subwords || rows.wanted.is_some())).then_some(subwords))
+}
+
+/// Reads all entries: the number of words, the places of those kept, and the size of the pruning table (-1: none).
+fn dictionary(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<(usize, Vec<u32>, i64)> {
+    let at = input.position();
+    let entries = size(int(input, "the dictionary")?, "the dictionary's size", at)?;
+    let words = size(int(input, "the dictionary")?, "the number of words", at)?;
+    let labels = size(int(input, "the dictionary")?, "the number of labels", at)?;
+    let _tokens = long(input, "the dictionary")?;
+    let pruned = long(input, "the dictionary")?;
+    ensure!(
+        entries == words + labels && pruned >= -1,
+        InvalidData,
+        "byte {at}: a dictionary of {entries} entries with {words} words and {labels} labels, pruned to {pruned}"
+    );
+    let mut kept = Vec::new();
+    for entry in 0..entries {
+        let at = input.position();
+        let word = input.until(0, MAX_WORD, "a word")?;
+        if entry < words && !rows.is_full() {
+            let number = rows.offer_word(word).map_err(|e| e.context(format_args!("byte {at}")))?;
+            if number.is_some() {
+                push(&mut kept, entry as u32)?;
+            }
+        }
+        input.skip(8, "a word's count")?;
+        let [kind] = input.array("a word's type")?;
+        let expected = u8::from(entry >= words);
+        ensure!(kind == expected, InvalidData, "byte {at}: entry {entry} has type {kind}, expected {expected}");
+    }
+    let bytes = u64::try_from(pruned).unwrap_or(0).saturating_mul(8);
+    input.skip(bytes, "the pruning table")?;
+    Ok((words, kept, pruned))
+}
+
+/// Reads a matrix' shape and checks that its values can be there.
+fn shape(input: &mut Input<'_>, what: &str) -> Result<(usize, usize, u64)> {
+    let at = input.position();
+    let (m, n) = (long(input, what)?, long(input, what)?);
+    let (rows, cols) = (size(m, "a matrix' height", at)?, size(n, "a matrix' width", at)?);
+    let bytes = (rows as u64).checked_mul(cols as u64).and_then(|n| n.checked_mul(4));
+    let fits = |bytes: &u64| input.remaining().is_none_or(|left| *bytes <= left);
+    let bytes = bytes.filter(fits).ok_or_else(|| {
+        let left = input.remaining().unwrap_or(0);
+        err!(InvalidData, "byte {at}: {what} of {m} x {n} values, but the file has {left} bytes left")
+    })?;
+    Ok((rows, cols, bytes))
+}
+
+/// Reads the rows of the words at `kept` into `rows`, and of the buckets that they and the wanted words need.
+fn input_matrix(input: &mut Input<'_>, model: &Model, kept: &[u32], rows: &mut Collector<'_>) -> Result<Subwords> {
+    let (what, at) = ("the input matrix", input.position());
+    let (height, width, _) = shape(input, what)?;
+    let row_bytes = 4 * model.dim as u64;
+    let uses = model.ngrams.maxn > 0;
+    let expected = if uses { model.words.checked_add(model.ngrams.bucket as usize) } else { None };
+    ensure!(
+        width == model.dim && height >= model.words && expected.is_none_or(|n| n == height),
+        InvalidData,
+        "byte {at}: an input matrix of {height} x {width} values for {} words and {} buckets of {} values",
+        model.words,
+        model.ngrams.bucket,
+        model.dim
+    );
+    if input.remaining().is_some() {
+        rows.reserve(kept.len())?;
+    }
+    let mut next = 0;
+    for &place in kept {
+        input.skip((u64::from(place) - next) * row_bytes, what)?;
+        input.floats(rows.push_row()?, what)?;
+        next = u64::from(place) + 1;
+    }
+    input.skip((model.words as u64 - next) * row_bytes, what)?;
+
+    let everything = rows.wanted.is_none() && rows.options().limit.is_none();
+    let ids = if everything { None } else { Some(needed(model, rows)?) };
+    let count = match (&ids, uses) {
+        (_, false) => 0,
+        (None, true) => model.ngrams.bucket as usize,
+        (Some(ids), true) => ids.len(),
+    };
+    let mut subwords = Subwords::new(model.ngrams, model.dim, ids, count)?;
+    let mut next = 0;
+    if uses {
+        match &subwords.ids {
+            None => {
+                input.floats(&mut subwords.values, what)?;
+                next = u64::from(model.ngrams.bucket);
+            }
+            Some(ids) => {
+                for (&id, row) in ids.iter().zip(subwords.values.chunks_exact_mut(model.dim)) {
+                    input.skip((u64::from(id) - next) * row_bytes, what)?;
+                    input.floats(row, what)?;
+                    next = u64::from(id) + 1;
+                }
+            }
+        }
+    }
+    input.skip(((height - model.words) as u64 - next) * row_bytes, what)?;
+    Ok(subwords)
+}
+
+/// The buckets of all words kept and of the wanted words that are not in the dictionary, ascending.
+fn needed(model: &Model, rows: &Collector<'_>) -> Result<Vec<u32>> {
+    let mut ids = Vec::new();
+    let mut failed = Ok(());
+    let mut add = |word: &[u8]| {
+        model.ngrams.for_each(word, |id| {
+            if failed.is_ok() {
+                failed = push(&mut ids, id);
+            }
+        });
+    };
+    rows.words.iter().filter(|w| *w != NGrams::END_OF_SENTENCE).for_each(&mut add);
+    for word in rows.wanted.map_or(&[][..], |w| w.words) {
+        if rows.words.find(word.as_bytes()).is_none() {
+            add(word.as_bytes());
+        }
+    }
+    failed?;
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
+}
+
+/// Checks that the output matrix is there, and nothing after it.
+fn output_matrix(input: &mut Input<'_>) -> Result<()> {
+    let what = "the output matrix";
+    let at = input.position();
+    ensure!(input.array::<1>("a flag")? == [0], Unsupported, "byte {at}: a quantized output matrix");
+    let (_, _, bytes) = shape(input, what)?;
+    match input.remaining() {
+        Some(left) => ensure!(left == bytes, InvalidData, "{left} bytes at the end, expected {bytes} of {what}"),
+        None => {
+            input.skip(bytes, what)?;
+            input.expect_end(what)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes each word's vector of its row and those of its subwords.
+fn compose(rows: &mut Collector<'_>, subwords: &Subwords) -> Result<()> {
+    let dim = rows.dim();
+    for (word, row) in rows.words.iter().zip(rows.values.chunks_exact_mut(dim)) {
+        // fastText starts at zero, which turns -0 into 0.
+        row.iter_mut().for_each(|v| *v += 0.0);
+        let count = if word == NGrams::END_OF_SENTENCE { Some(0) } else { subwords.add(word, row) };
+        let count = count.ok_or_else(|| err!(Internal, "a bucket was not kept"))?;
+        let scale = (1.0 / (count + 1) as f64) as f32;
+        row.iter_mut().for_each(|v| *v *= scale);
+    }
+    Ok(())
+}

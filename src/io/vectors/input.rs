@@ -1,0 +1,309 @@
+//! Bytes from a file or a decompressor: buffered, counted, with bounds on everything.
+
+use super::MAX_WORD;
+use crate::buffer::try_vec;
+use crate::error::{Error, Result, ensure, err};
+use crate::io::Excerpt;
+use std::io::{self, Read};
+
+/// Bytes read at once.
+const BLOCK: usize = 1 << 17;
+
+/// A source of bytes that knows where it is.
+pub(super) struct Input<'a> {
+    source: Box<dyn Read + 'a>,
+    /// Names the source in error texts.
+    name: String,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Position of `buffer[start]`.
+    position: u64,
+    /// Lines taken so far.
+    lines: u64,
+    /// Bytes of the whole source, where that is known.
+    length: Option<u64>,
+    /// More bytes than these are refused.
+    limit: u64,
+    ended: bool,
+}
+
+impl<'a> Input<'a> {
+    pub(super) fn new(source: Box<dyn Read + 'a>, name: &str, length: Option<u64>) -> Result<Self> {
+        Ok(Self {
+            source,
+            name: Excerpt(name, 160).to_string(),
+            buffer: try_vec(BLOCK, 0)?,
+            start: 0,
+            end: 0,
+            position: 0,
+            lines: 0,
+            length,
+            limit: u64::MAX,
+            ended: false,
+        })
+    }
+
+    /// What the gzip stream in `self` holds, at most `limit` bytes.
+    pub(super) fn gunzip(self, limit: u64) -> Result<Self> {
+        let name = self.name.clone();
+        let source = flate2::read::MultiGzDecoder::new(self);
+        Ok(Self { limit, ..Self::new(Box::new(source), &name, None)? })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The position in bytes.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The number of the line that [`Input::line`] gave last, from 1.
+    pub(super) fn line_number(&self) -> u64 {
+        self.lines
+    }
+
+    /// Bytes that are left, where that is known.
+    pub(super) fn remaining(&self) -> Option<u64> {
+        self.length.map(|l| l.saturating_sub(self.position))
+    }
+
+    /// Buffers at least `n` bytes, or all that are left.
+    fn fill(&mut self, n: usize) -> Result<()> {
+        if self.end - self.start >= n || self.ended {
+            return Ok(());
+        }
+        self.buffer.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        if self.buffer.len() < n {
+            let more = n.next_multiple_of(BLOCK) - self.buffer.len();
+            self.buffer.try_reserve_exact(more).map_err(|_| err!(OutOfMemory, "no memory for {n} bytes"))?;
+            self.buffer.resize(n.next_multiple_of(BLOCK), 0);
+        }
+        while self.end < n {
+            match self.source.read(&mut self.buffer[self.end..]) {
+                Ok(0) => {
+                    self.ended = true;
+                    break;
+                }
+                Ok(count) => {
+                    self.end += count;
+                    ensure!(
+                        self.position + self.end as u64 <= self.limit,
+                        InvalidData,
+                        "decompresses to more than {} bytes; raise the limit if that is right",
+                        self.limit
+                    );
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(self.failed(&e)),
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, e: &io::Error) -> Error {
+        use io::ErrorKind::{InvalidData, InvalidInput, OutOfMemory, UnexpectedEof};
+        let at = self.position + (self.end - self.start) as u64;
+        match e.kind() {
+            OutOfMemory => err!(OutOfMemory, "memory is short"),
+            // Only a decompressor says so.
+            InvalidData | InvalidInput | UnexpectedEof => {
+                err!(InvalidData, "gzip data are damaged or cut off after {at} decompressed bytes: {e}")
+            }
+            _ => err!(Io, "cannot read at byte {at}: {e}"),
+        }
+    }
+
+    /// The next bytes, `n` or all that are left, without taking them.
+    pub(super) fn peek(&mut self, n: usize) -> Result<&[u8]> {
+        self.fill(n)?;
+        Ok(&self.buffer[self.start..self.end.min(self.start + n)])
+    }
+
+    fn advance(&mut self, n: usize) {
+        self.start += n;
+        self.position += n as u64;
+    }
+
+    fn truncated(&self, what: &str) -> Error {
+        let end = self.position + (self.end - self.start) as u64;
+        err!(InvalidData, "the file ends at byte {end}, within {what} that starts at byte {}", self.position)
+    }
+
+    /// Takes `n` bytes.
+    pub(super) fn bytes(&mut self, n: usize, what: &str) -> Result<&[u8]> {
+        self.fill(n)?;
+        if self.end - self.start < n {
+            return Err(self.truncated(what));
+        }
+        let start = self.start;
+        self.advance(n);
+        Ok(&self.buffer[start..start + n])
+    }
+
+    pub(super) fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N]> {
+        let mut out = [0; N];
+        out.copy_from_slice(self.bytes(N, what)?);
+        Ok(out)
+    }
+
+    /// Takes `n` bytes and forgets them.
+    pub(super) fn skip(&mut self, n: u64, what: &str) -> Result<()> {
+        let mut left = n;
+        while left > 0 {
+            self.fill(1)?;
+            let some = ((self.end - self.start) as u64).min(left) as usize;
+            if some == 0 {
+                return Err(self.truncated(what));
+            }
+            self.advance(some);
+            left -= some as u64;
+        }
+        Ok(())
+    }
+
+    /// Takes little-endian f32 values; all must be finite.
+    pub(super) fn floats(&mut self, out: &mut [f32], what: &str) -> Result<()> {
+        for part in out.chunks_mut(BLOCK / 4) {
+            let at = self.position;
+            let bytes = self.bytes(4 * part.len(), what)?.as_chunks::<4>().0;
+            let mut finite = true;
+            for (value, bytes) in part.iter_mut().zip(bytes) {
+                *value = f32::from_le_bytes(*bytes);
+                finite &= value.is_finite();
+            }
+            if !finite && let Some(i) = part.iter().position(|v| !v.is_finite()) {
+                let at = at + 4 * i as u64;
+                return Err(err!(InvalidData, "byte {at}, in {what}: {}, expected a finite number", part[i]));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the bytes before the next `delimiter`, and the delimiter.
+    pub(super) fn until(&mut self, delimiter: u8, most: usize, what: &str) -> Result<&[u8]> {
+        let (mut seen, mut want) = (0, 256);
+        loop {
+            self.fill(want)?;
+            let bytes = &self.buffer[self.start..self.end];
+            let searched = bytes.len().min(most + 1);
+            if let Some(i) = bytes[seen.min(searched)..searched].iter().position(|&b| b == delimiter) {
+                let start = self.start;
+                let len = seen + i;
+                self.advance(len + 1);
+                return Ok(&self.buffer[start..start + len]);
+            }
+            ensure!(searched <= most, InvalidData, "{what} at byte {} is longer than {most} bytes", self.position);
+            if self.ended {
+                return Err(self.truncated(what));
+            }
+            seen = searched;
+            want = (2 * searched).max(want);
+        }
+    }
+
+    /// Takes the next line, of at most `most` bytes, without its end (LF or CR LF); `None` at the end of the input.
+    pub(super) fn line(&mut self, most: usize) -> Result<Option<&[u8]>> {
+        let (mut seen, mut want) = (0, 1 << 12);
+        let len = loop {
+            self.fill(want)?;
+            let bytes = &self.buffer[self.start..self.end];
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            if let Some(i) = find(b'\n', &bytes[seen..]) {
+                break seen + i;
+            }
+            if self.ended {
+                break bytes.len();
+            }
+            seen = bytes.len();
+            ensure!(seen <= most, InvalidData, "line {} is longer than {most} bytes", self.lines + 1);
+            want = (2 * seen).max(want);
+        };
+        ensure!(len <= most, InvalidData, "line {} is longer than {most} bytes", self.lines + 1);
+        let start = self.start;
+        let after = (len + 1).min(self.end - start);
+        self.advance(after);
+        self.lines += 1;
+        let line = &self.buffer[start..start + len];
+        Ok(Some(line.strip_suffix(b"\r").unwrap_or(line)))
+    }
+
+    /// A record's word: the bytes before a space.
+    pub(super) fn word(&mut self) -> Result<&[u8]> {
+        self.until(b' ', MAX_WORD, "a word")
+    }
+
+    /// An error unless nothing is left.
+    pub(super) fn expect_end(&mut self, what: &str) -> Result<()> {
+        let at = self.position;
+        ensure!(self.peek(1)?.is_empty(), InvalidData, "bytes from {at} on, where {what} should be the end");
+        Ok(())
+    }
+}
+
+/// The place of a byte, eight at a time.
+fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let (words, _) = bytes.as_chunks::<8>();
+    let start = words.iter().position(|word| {
+        let x = u64::from_ne_bytes(*word) ^ (ONES * u64::from(byte));
+        x.wrapping_sub(ONES) & !x & (ONES << 7) != 0
+    });
+    let start = start.unwrap_or(words.len()) * 8;
+    bytes[start..].iter().position(|&b| b == byte).map(|i| start + i)
+}
+
+impl Read for Input<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.fill(1).map_err(|e| io::Error::other(e.message().to_owned()))?;
+        let n = out.len().min(self.end - self.start);
+        out[..n].copy_from_slice(&self.buffer[self.start..self.start + n]);
+        self.advance(n);
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_found() {
+        for len in 0..40 {
+            for at in 0..len {
+                let mut bytes = vec![b'x'; len];
+                bytes[at] = b'\n';
+                bytes[len - 1] = b'\n';
+                assert_eq!(find(b'\n', &bytes), Some(at));
+            }
+            assert_eq!(find(b'\n', &vec![b'\x0b'; len]), None);
+        }
+    }
+
+    #[test]
+    fn lines_and_words_of_any_length() {
+        let long = "w".repeat(300_000);
+        let text = format!("a\r\n\n{long}\nend");
+        let mut input = Input::new(Box::new(text.as_bytes()), "f", None).unwrap();
+        assert_eq!(input.line(9).unwrap(), Some(&b"a"[..]));
+        assert_eq!(input.line(9).unwrap(), Some(&b""[..]));
+        assert_eq!(input.line(9).unwrap_err().message(), "line 3 is longer than 9 bytes");
+        assert_eq!(input.line(300_000).unwrap().map(<[u8]>::len), Some(300_000));
+        assert_eq!(input.line(9).unwrap(), Some(&b"end"[..]));
+        assert_eq!(input.line(9).unwrap(), None);
+        assert_eq!((input.position(), input.line_number()), (text.len() as u64, 4));
+
+        let mut input = Input::new(Box::new(text.as_bytes()), "f", None).unwrap();
+        assert_eq!(input.until(b'\n', 9, "x").unwrap(), b"a\r");
+        assert_eq!(input.until(b'\n', 9, "x").unwrap(), b"");
+        assert_eq!(input.until(b'\n', 299_999, "x").unwrap_err().message(), "x at byte 4 is longer than 299999 bytes");
+        assert_eq!(input.until(b'\n', 300_000, "x").unwrap().len(), 300_000);
+        let e = input.until(b'\n', 9, "x").unwrap_err();
+        assert_eq!(e.message(), "the file ends at byte 300008, within x that starts at byte 300005");
+    }
+}

@@ -1,0 +1,280 @@
+//! Pretrained word vectors: Word2Vec, GloVe, fastText and Navec files into [`WordVectors`], and back.
+//!
+//! Files are read front to back through a small buffer: memory goes to the words that are kept, not to the file
+//! (only the project's own safetensors form is held whole). The format is recognized by content, never by name, and gzip
+//! is unpacked on the way. Files are hostile: a count is believed only if the file can hold it, words, lines and
+//! decompressed bytes have limits, numbers must be finite, and errors say at which byte or line. On an error there is no
+//! table at all.
+
+mod binary;
+mod collect;
+mod fasttext;
+mod input;
+mod navec;
+mod own;
+mod tar;
+#[cfg(test)]
+mod tests;
+mod text;
+mod write;
+
+use super::{Shown, io_error};
+use crate::error::{Result, ensure, err};
+use crate::nn::vectors::WordVectors;
+use collect::{Collector, Wanted};
+use input::Input;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// The longest word, in bytes.
+pub const MAX_WORD: usize = 1 << 16;
+/// The most values in a vector.
+pub const MAX_DIM: usize = 1 << 20;
+
+/// A file format of word vectors.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Word2Vec's binary form: a line with two counts; then word, space, f32 values.
+    Word2VecBinary = 1,
+    /// Word2Vec's text form, which is fastText's `.vec` too: a line with two counts; then a word and its numbers a line.
+    Word2VecText = 2,
+    /// GloVe's text form: a word and its numbers a line, no counts.
+    Glove = 3,
+    /// A fastText model (`.bin`), with vectors of unknown words from their subwords.
+    FastText = 4,
+    /// Navec's archive of product-quantized vectors.
+    Navec = 5,
+    /// simdrnn's own form: a safetensors file.
+    Safetensors = 6,
+}
+
+impl Format {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Format; 6] = [
+        Format::Word2VecBinary,
+        Format::Word2VecText,
+        Format::Glove,
+        Format::FastText,
+        Format::Navec,
+        Format::Safetensors,
+    ];
+
+    /// `word2vec-binary`, `word2vec-text`, `glove`, `fasttext`, `navec` or `safetensors`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Word2VecBinary => "word2vec-binary",
+            Format::Word2VecText => "word2vec-text",
+            Format::Glove => "glove",
+            Format::FastText => "fasttext",
+            Format::Navec => "navec",
+            Format::Safetensors => "safetensors",
+        }
+    }
+
+    /// The format with that number.
+    pub fn from_number(number: i32) -> Result<Format> {
+        Format::ALL
+            .into_iter()
+            .find(|&f| f as i32 == number)
+            .ok_or_else(|| err!(InvalidArgument, "unknown format {number}, expected 1 to {}", Format::ALL.len()))
+    }
+}
+
+/// What becomes of words that are not UTF-8.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InvalidUtf8 {
+    /// They keep their bytes.
+    #[default]
+    Keep = 0,
+    /// What is invalid becomes U+FFFD.
+    Replace = 1,
+    /// They are errors.
+    Refuse = 2,
+}
+
+/// What becomes of a word that comes again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Duplicates {
+    /// The first vector counts; the others are counted in [`WordVectors::duplicates`].
+    #[default]
+    KeepFirst,
+    /// It is an error.
+    Refuse,
+}
+
+/// How a file is read.
+#[derive(Clone, Debug)]
+pub struct ReadOptions {
+    /// The format; none: recognized by content.
+    pub format: Option<Format>,
+    /// The number of values that vectors must have; none: as the file says.
+    pub dim: Option<usize>,
+    /// Only the first words of the file; the rest of it is not read, and not checked, where that is possible.
+    pub limit: Option<usize>,
+    /// Words that are not UTF-8.
+    pub invalid_utf8: InvalidUtf8,
+    /// Words that come again.
+    pub duplicates: Duplicates,
+    /// Whether a fastText model keeps its n-grams, for vectors of unknown words.
+    pub subwords: bool,
+    /// In a restricted reading, whether a wanted word may also be matched by a word of the file that equals it but for
+    /// case: `paris` by `Paris`.
+    pub fold_case: bool,
+    /// The most bytes that gzip data may unpack to.
+    pub max_decompressed: u64,
+}
+
+impl Default for ReadOptions {
+    /// Everything, as it is; gzip data up to 16 GiB.
+    fn default() -> Self {
+        Self {
+            format: None,
+            dim: None,
+            limit: None,
+            invalid_utf8: InvalidUtf8::Keep,
+            duplicates: Duplicates::KeepFirst,
+            subwords: true,
+            fold_case: false,
+            max_decompressed: 16 << 30,
+        }
+    }
+}
+
+impl WordVectors {
+    /// Reads all vectors of a file.
+    ///
+    /// # Errors
+    /// `Io`; `InvalidData`, with the byte or line, for a damaged file; `Unsupported` for a quantized fastText model and
+    /// other contents of these formats that are not read; `ShapeMismatch` where `options.dim` is another; `OutOfMemory`.
+    pub fn open(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self> {
+        open(path.as_ref(), None, options)
+    }
+
+    /// Reads the vectors that `words` need: of words spelled the same, of their lower case, with
+    /// [`fold_case`](ReadOptions::fold_case) of any case; from a fastText model also the n-grams of those that it does not
+    /// have.
+    ///
+    /// # Errors
+    /// As [`WordVectors::open`].
+    pub fn open_for(path: impl AsRef<Path>, words: &[&str], options: &ReadOptions) -> Result<Self> {
+        open(path.as_ref(), Some(words), options)
+    }
+
+    /// [`WordVectors::open`], or with `words` [`WordVectors::open_for`], from any source of bytes; `name` is for error
+    /// texts.
+    ///
+    /// # Errors
+    /// As [`WordVectors::open`].
+    pub fn read(source: impl Read, name: &str, words: Option<&[&str]>, options: &ReadOptions) -> Result<Self> {
+        read(Input::new(Box::new(source), name, None)?, words, options)
+    }
+}
+
+fn open(path: &Path, words: Option<&[&str]>, options: &ReadOptions) -> Result<WordVectors> {
+    let file = File::open(path).map_err(|e| io_error(path, "open", &e))?;
+    let about = file.metadata().map_err(|e| io_error(path, "read", &e))?;
+    ensure!(about.is_file(), Io, "{}: cannot read: not a regular file", Shown(path));
+    read(Input::new(Box::new(file), &Shown(path).to_string(), Some(about.len()))?, words, options)
+}
+
+fn read(mut input: Input<'_>, words: Option<&[&str]>, options: &ReadOptions) -> Result<WordVectors> {
+    let name = input.name().to_owned();
+    let result = (|| {
+        if input.peek(2)? == [0x1F, 0x8B] {
+            input = input.gunzip(options.max_decompressed)?;
+        }
+        let wanted = words.map(|words| Wanted::new(words, options.fold_case)).transpose()?;
+        read_plain(&mut input, wanted.as_ref(), options)
+    })();
+    result.map_err(|e| e.context(format_args!("{name}")))
+}
+
+fn read_plain(input: &mut Input<'_>, wanted: Option<&Wanted<'_>>, options: &ReadOptions) -> Result<WordVectors> {
+    let format = match options.format {
+        Some(format) => format,
+        None => recognize(input.peek(LOOK)?)?,
+    };
+    let mut rows = Collector::new(options, wanted);
+    let mut subwords = None;
+    match format {
+        Format::Word2VecBinary | Format::Word2VecText => {
+            let line = input.line(MAX_HEADER)?.unwrap_or_default();
+            let Some((count, dim)) = text::header(line.strip_prefix(BOM).unwrap_or(line)) else {
+                return Err(err!(InvalidData, "line 1: expected the number of words and of values"));
+            };
+            if format == Format::Word2VecText {
+                text::read(input, Some((count, dim)), &mut rows)?;
+            } else {
+                binary::read(input, count, dim, &mut rows)?;
+            }
+        }
+        Format::Glove => {
+            if input.peek(3)? == BOM {
+                input.skip(3, "a byte order mark")?;
+            }
+            text::read(input, None, &mut rows)?;
+        }
+        Format::FastText => {
+            let magic = input.array::<4>("the magic number")?;
+            ensure!(magic == fasttext::MAGIC, InvalidData, "not a fastText model: it starts with {magic:02X?}");
+            subwords = fasttext::read(input, &mut rows)?;
+        }
+        Format::Navec => navec::read(input, &mut rows)?,
+        Format::Safetensors => own::read(input, &mut rows)?,
+    }
+    let (format, dim, duplicates) = (rows.format(), rows.dim(), rows.duplicates);
+    WordVectors::from_parts(format, dim, rows.words, rows.values, subwords, duplicates)
+}
+
+/// Bytes that are looked at to recognize a format.
+const LOOK: usize = 1 << 16;
+/// The longest header line.
+const MAX_HEADER: usize = 128;
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+/// The format of a file that starts with `head`.
+fn recognize(head: &[u8]) -> Result<Format> {
+    if head.starts_with(&fasttext::MAGIC) {
+        return Ok(Format::FastText);
+    }
+    if tar::starts(head) {
+        return Ok(Format::Navec);
+    }
+    if own::starts(head) {
+        return Ok(Format::Safetensors);
+    }
+    let head = head.strip_prefix(BOM).unwrap_or(head);
+    ensure!(!head.is_empty(), InvalidData, "the file is empty, expected word vectors");
+    let (line, rest) = first_line(head);
+    if line.len() <= MAX_HEADER
+        && let Some((count, dim)) = text::header(line)
+    {
+        // The first record of a text ends with numbers, as many as the look goes.
+        let (record, after) = first_line(rest);
+        let whole = rest.len() < LOOK / 2 || !after.is_empty();
+        let numbers = text::trailing_numbers(if whole { record } else { without_last_field(record) });
+        let is_text = count == 0 || numbers >= if whole { dim } else { 1 };
+        return Ok(if is_text { Format::Word2VecText } else { Format::Word2VecBinary });
+    }
+    let whole = if line.len() == head.len() && head.len() >= LOOK / 2 { without_last_field(line) } else { line };
+    ensure!(
+        text::trailing_numbers(whole) > 0 && !line.contains(&0),
+        InvalidData,
+        "not recognized: neither Word2Vec nor GloVe, fastText, Navec or simdrnn's own vectors"
+    );
+    Ok(Format::Glove)
+}
+
+fn first_line(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let end = bytes.iter().position(|&b| b == b'\n');
+    let (line, rest) = end.map_or((bytes, &[][..]), |end| (&bytes[..end], &bytes[end + 1..]));
+    (line.strip_suffix(b"\r").unwrap_or(line), rest)
+}
+
+/// A line that was cut anywhere, without the field that was cut.
+fn without_last_field(line: &[u8]) -> &[u8] {
+    &line[..line.iter().rposition(|&b| b == b' ' || b == b'\t').unwrap_or(0)]
+}

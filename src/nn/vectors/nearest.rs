@@ -1,0 +1,122 @@
+//! Neighbours by cosine, analogies and similarities.
+
+use super::WordVectors;
+use crate::buffer::{try_vec, try_with_capacity};
+use crate::error::{Result, check_len, ensure};
+use crate::kernel::nearest::{self, Best};
+use crate::kernel::reduce::sum_of_squares;
+use crate::parallel::{Pool, enter};
+use crate::simd::Isa;
+use std::sync::Mutex;
+
+/// A word near a query.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Neighbour {
+    /// The word's number.
+    pub index: usize,
+    /// The cosine between its vector and the query; 0 where one of them is zero.
+    pub similarity: f32,
+}
+
+/// Rows worth a thread's while.
+const FEWEST_VALUES: usize = 1 << 17;
+
+/// One over the norm; 0 for a vector without one.
+fn inverse_norm(values: &[f32]) -> f32 {
+    let norm = sum_of_squares(values).sqrt();
+    if norm > 0.0 { (1.0 / norm) as f32 } else { 0.0 }
+}
+
+impl WordVectors {
+    /// One over each word's norm.
+    fn inverse_norms(&self) -> Result<&[f32]> {
+        if let Some(norms) = self.inverse_norms.get() {
+            return Ok(norms);
+        }
+        let mut norms = try_with_capacity(self.len())?;
+        norms.extend(self.values.chunks_exact(self.dim.max(1)).map(inverse_norm));
+        Ok(self.inverse_norms.get_or_init(|| norms))
+    }
+
+    /// The `count` words whose vectors have the greatest cosines with `query`, without those in `without`; the greatest
+    /// first, equal ones in the table's order. Work is spread over the pool, if there is one; no bit depends on that, nor on
+    /// the instruction set.
+    ///
+    /// # Errors
+    /// `ShapeMismatch` if `query` has not [`dim`](Self::dim) values; `InvalidArgument` if one is not finite; `InvalidState`
+    /// if there are no words; `OutOfMemory`.
+    pub fn nearest(
+        &self,
+        query: &[f32],
+        count: usize,
+        without: &[usize],
+        pool: Option<&Pool>,
+    ) -> Result<Vec<Neighbour>> {
+        self.check_not_empty()?;
+        check_len("query", query.len(), self.dim)?;
+        ensure!(query.iter().all(|v| v.is_finite()), InvalidArgument, "the query has a value that is not finite");
+        let (norms, isa) = (self.inverse_norms()?, Isa::choose()?);
+        let scale = inverse_norm(query);
+        let count = count.min(self.len());
+        let all = Mutex::new(Ok(Best::new(count)?));
+        let scan = |range: std::ops::Range<usize>| {
+            let part = Best::new(count).map(|mut part| {
+                let values = &self.values[range.start * self.dim..range.end * self.dim];
+                nearest::scan(isa, query, values, &norms[range.clone()], range.start, without, &mut part);
+                part
+            });
+            let mut all = all.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            match (&mut *all, part) {
+                (Ok(all), Ok(part)) => part.into_sorted().for_each(|(index, score)| all.offer(index, score)),
+                (all, Err(e)) => *all = Err(e),
+                (Err(_), Ok(_)) => {}
+            }
+        };
+        enter(pool, |team| team.split(0..self.len(), FEWEST_VALUES.div_ceil(self.dim), &scan));
+        let best = all.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)?;
+        let mut out = try_with_capacity(count)?;
+        out.extend(best.into_sorted().map(|(index, score)| Neighbour { index, similarity: score * scale }));
+        Ok(out)
+    }
+
+    /// The cosine between the vectors of two words, by number; 0 where one of them is zero.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a number without a word; `OutOfMemory`.
+    pub fn similarity(&self, a: usize, b: usize) -> Result<f32> {
+        let (a, b) = (self.checked(a)?, self.checked(b)?);
+        Ok(nearest::dot(Isa::choose()?, a, b) * inverse_norm(b) * inverse_norm(a))
+    }
+
+    /// The `count` words nearest to a sum of unit vectors: those of `plus` added, those of `minus` taken away; none of
+    /// these words themselves. `analogy(&[king, woman], &[man], ..)` asks what is to woman as king is to man (Mikolov et
+    /// al. 2013).
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a number without a word, or no number at all; `OutOfMemory`.
+    pub fn analogy(
+        &self,
+        plus: &[usize],
+        minus: &[usize],
+        count: usize,
+        pool: Option<&Pool>,
+    ) -> Result<Vec<Neighbour>> {
+        ensure!(!plus.is_empty() || !minus.is_empty(), InvalidArgument, "no words to add or take away");
+        let mut query = try_vec(self.dim, 0f32)?;
+        let mut without = try_with_capacity(plus.len() + minus.len())?;
+        for (words, sign) in [(plus, 1.0), (minus, -1.0)] {
+            for &word in words {
+                let values = self.checked(word)?;
+                let scale = sign * inverse_norm(values);
+                query.iter_mut().zip(values).for_each(|(q, v)| *q += scale * v);
+                without.push(word);
+            }
+        }
+        self.nearest(&query, count, &without, pool)
+    }
+
+    fn checked(&self, index: usize) -> Result<&[f32]> {
+        ensure!(index < self.len(), InvalidArgument, "word {index}, expected less than {}", self.len());
+        Ok(&self.values[index * self.dim..][..self.dim])
+    }
+}

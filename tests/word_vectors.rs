@@ -1,0 +1,316 @@
+//! Word vectors from files that gensim, fastText and Navec wrote (`tests/vectors/make_files.py`) are what those packages
+//! say they are; what is written can be read again; damaged files are refused.
+
+use simdrnn::ErrorKind;
+use simdrnn::io::safetensors::{Finite, TensorFile};
+use simdrnn::io::vectors::{Format, ReadOptions};
+use simdrnn::nn::vectors::{FillOptions, Match, Unknown, WordVectors};
+use simdrnn::rnn::Session;
+use simdrnn::text::{ClassifierConfig, Dataset, LabelMode, TextClassifier, Tokenizer, Trainer, TrainerConfig};
+use std::path::PathBuf;
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name)
+}
+
+fn bytes(name: &str) -> Vec<u8> {
+    std::fs::read(path(name)).unwrap()
+}
+
+fn read(bytes: &[u8], options: &ReadOptions) -> simdrnn::Result<WordVectors> {
+    WordVectors::read(bytes, "f", None, options)
+}
+
+struct Expected {
+    words: Vec<String>,
+    dim: usize,
+    values: Vec<f32>,
+}
+
+fn expected(name: &str) -> Expected {
+    let file = TensorFile::open(path("expected.safetensors")).unwrap();
+    let shape = file.shape(name).unwrap().to_vec();
+    let mut values = vec![0.0; shape[0] * shape[1]];
+    file.read_f32(name, &shape, Finite::Required, &mut values).unwrap();
+    let words = file.metadata(name).unwrap().split('\n').map(str::to_owned).collect();
+    Expected { words, dim: shape[1], values }
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+fn close(found: &[f32], expected: &[f32], bound: f32, what: &str) {
+    assert_eq!(found.len(), expected.len());
+    let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst <= bound, "{what}: {worst:e}");
+}
+
+/// Files whose values are f32, or numbers that all round alike, by bits.
+const TABLES: [(&str, Format); 8] = [
+    ("gensim.bin", Format::Word2VecBinary),
+    ("c_tool.bin", Format::Word2VecBinary),
+    ("gensim.txt", Format::Word2VecText),
+    ("gensim.txt.gz", Format::Word2VecText),
+    ("c_tool.txt", Format::Word2VecText),
+    ("fasttext.vec", Format::Word2VecText),
+    ("gensim.glove", Format::Glove),
+    ("navec.tar", Format::Navec),
+];
+
+const MODELS: [&str; 5] = [
+    "fasttext_skipgram.bin",
+    "fasttext_supervised.bin",
+    "fasttext_cbow_words_only.bin",
+    "fasttext_supervised_words_only.bin",
+    "gensim_fasttext.bin",
+];
+
+#[test]
+fn tables_are_read_by_bits() {
+    for (name, format) in TABLES {
+        let (found, expected) = (WordVectors::open(path(name), &ReadOptions::default()).unwrap(), expected(name));
+        assert_eq!((found.format(), found.len(), found.dim()), (format, expected.words.len(), expected.dim), "{name}");
+        assert_eq!(bits(found.values()), bits(&expected.values), "{name}");
+        for (i, word) in expected.words.iter().enumerate() {
+            assert_eq!((found.word(i), found.find(word)), (Some(word.as_bytes()), Some(i)), "{name}");
+        }
+        assert_eq!((found.duplicates(), found.has_subwords(), found.find("кот").is_some()), (0, false, true));
+    }
+}
+
+#[test]
+fn fasttext_models_give_the_vectors_of_their_package() {
+    for name in MODELS {
+        let found = WordVectors::open(path(name), &ReadOptions::default()).unwrap();
+        let e = expected(name);
+        assert_eq!((found.format(), found.len(), found.dim()), (Format::FastText, e.words.len(), e.dim), "{name}");
+        assert!(e.words.iter().enumerate().all(|(i, w)| found.find(w) == Some(i)), "{name}");
+        // fastText's sums have the same order and rounding; gensim's differ.
+        if name.starts_with("fasttext") {
+            assert_eq!(bits(found.values()), bits(&e.values), "{name}");
+        }
+        close(found.values(), &e.values, 1e-6, name);
+        let has_subwords = !name.contains("words_only");
+        assert_eq!(found.has_subwords(), has_subwords);
+        let mut out = vec![7.0; e.dim];
+        if !has_subwords {
+            assert!(!found.vector_of("кошечка", &mut out).unwrap() && out.iter().all(|v| *v == 7.0));
+            continue;
+        }
+        let unknown = expected(&format!("{name}:unknown"));
+        for (word, vector) in unknown.words.iter().zip(unknown.values.chunks(e.dim)) {
+            if vector.iter().all(|v| *v == 0.0) {
+                // A word without n-grams: the packages give zeros, this says that there is nothing.
+                assert!(!found.vector_of(word, &mut out).unwrap(), "{name}: {word}");
+                continue;
+            }
+            assert!(found.vector_of(word, &mut out).unwrap(), "{name}: {word}");
+            close(&out, vector, 1e-6, &format!("{name}: {word}"));
+        }
+    }
+}
+
+/// What the packages' own files hold and the small ones do not.
+#[test]
+fn a_restricted_reading_is_a_part_of_the_whole() {
+    let words = ["кот", "cat", "Cat", "ДОМ", "кошечка", "catlike", "nothing at all", "<unk>"];
+    for name in TABLES.iter().map(|(name, _)| *name).chain(MODELS) {
+        let whole = WordVectors::open(path(name), &ReadOptions::default()).unwrap();
+        let part = WordVectors::open_for(path(name), &words, &ReadOptions::default()).unwrap();
+        assert!(part.len() <= 4 && part.bytes() < whole.bytes(), "{name}");
+        for unknown in [Unknown::Zero, Unknown::Mean, Unknown::Random] {
+            let options = FillOptions { unknown, seed: 3, padding: Some(7), ..FillOptions::default() };
+            let (a, b) =
+                (whole.embedding(&words, None, &options).unwrap(), part.embedding(&words, None, &options).unwrap());
+            assert_eq!(bits(a.0.table()), bits(b.0.table()), "{name}");
+            assert_eq!(a.1.matches(), b.1.matches(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn quantized_models_are_refused_by_name() {
+    let e = WordVectors::open(path("fasttext.ftz"), &ReadOptions::default()).err().unwrap();
+    assert_eq!(e.kind(), ErrorKind::Unsupported);
+    assert!(e.message().contains("fasttext.ftz") && e.message().contains("quantized fastText model (.ftz)"), "{e}");
+}
+
+#[test]
+fn files_that_end_anywhere_are_refused() {
+    for name in TABLES.iter().map(|(name, _)| *name).chain(MODELS) {
+        let whole = bytes(name);
+        // An archive may lack the blocks after its last member; a text its last line end, or more lines where none counts.
+        let must_fail = match name {
+            "navec.tar" => whole.len() - whole.iter().rev().take_while(|b| **b == 0).count(),
+            "gensim.glove" => 0,
+            name if name.ends_with(".bin") && !name.starts_with("c_") => whole.len(),
+            "c_tool.bin" => whole.len() - 1,
+            name if name.ends_with(".gz") => whole.len(),
+            _ => whole.iter().rposition(|&b| b == b'.').unwrap(),
+        };
+        let step = if whole.len() > 3000 { 7 } else { 1 };
+        for end in (0..must_fail).step_by(step) {
+            if let Ok(vectors) = read(&whole[..end], &ReadOptions::default()) {
+                panic!("{name} cut at {end} of {} gave {} words", whole.len(), vectors.len());
+            }
+        }
+        assert!(read(&whole, &ReadOptions::default()).is_ok(), "{name}");
+    }
+}
+
+/// No flipped byte may do more than change values, or be an error.
+#[test]
+fn damaged_files_do_no_harm() {
+    for name in TABLES.iter().map(|(name, _)| *name).chain(MODELS) {
+        let mut file = bytes(name);
+        for at in (0..file.len()).step_by(if file.len() > 3000 { 11 } else { 1 }) {
+            for flip in [0x01, 0x80, 0xFF] {
+                file[at] ^= flip;
+                if let Ok(vectors) = read(&file, &ReadOptions::default()) {
+                    assert!(vectors.values().iter().all(|v| v.is_finite()), "{name} {at}");
+                }
+                file[at] ^= flip;
+            }
+        }
+    }
+}
+
+#[test]
+fn coverage_counts_words_and_tokens() {
+    let words = ["<pad>", "<unk>", "кот", "Cat", "ДОМ", "кошечка", "zebra", "12345"];
+    let counts = [0, 5, 10, 3, 2, 4, 7, 9];
+    let options = FillOptions { padding: Some(0), unknown: Unknown::Zero, ..FillOptions::default() };
+    let vectors = WordVectors::open_for(path("gensim.bin"), &words, &ReadOptions::default()).unwrap();
+    let (embedding, coverage) = vectors.embedding(&words, Some(&counts), &options).unwrap();
+    let (missing, lower) = (Match::Missing, Match::Lower);
+    assert_eq!(coverage.matches(), [Match::Padding, missing, Match::Exact, lower, lower, missing, missing, missing]);
+    assert_eq!((coverage.words_found(), coverage.words_missing(), coverage.words(lower)), (3, 4, 2));
+    assert_eq!((coverage.tokens_found(), coverage.tokens_missing(), coverage.tokens(lower)), (15, 25, 5));
+    assert_eq!(coverage.missing().unwrap(), [7, 6, 1, 5]);
+    let row = |i: usize| &embedding.table()[i * 6..][..6];
+    assert!(row(0).iter().chain(row(6)).all(|v| *v == 0.0));
+    assert_eq!(row(2), vectors.vector(vectors.find("кот").unwrap()).unwrap());
+
+    let text = b"Zebra 1 2\nZEBRA 3 4\n";
+    let fold = ReadOptions { fold_case: true, ..ReadOptions::default() };
+    let folded = WordVectors::read(&text[..], "f", Some(&["zebra"]), &fold).unwrap();
+    for (fold_case, expected) in [(true, Match::Folded), (false, Match::Missing)] {
+        let (table, coverage) =
+            folded.embedding(&["zebra"], None, &FillOptions { fold_case, ..options_of_one() }).unwrap();
+        assert_eq!(coverage.matches(), [expected]);
+        assert_eq!(table.table() == [1.0, 2.0], fold_case);
+    }
+}
+
+fn options_of_one() -> FillOptions {
+    FillOptions { unknown: Unknown::Zero, ..FillOptions::default() }
+}
+
+#[test]
+fn unknown_words_get_what_was_asked() {
+    let vectors = read(b"a 1 2\nb 3 6\n", &ReadOptions::default()).unwrap();
+    let words = ["x", "a", "b", "y"];
+    let table = |unknown, seed, words: &[&str]| {
+        let options = FillOptions { unknown, seed, ..FillOptions::default() };
+        vectors.embedding(words, None, &options).unwrap().0.table().to_vec()
+    };
+    assert_eq!(table(Unknown::Zero, 1, &words), [0.0, 0.0, 1.0, 2.0, 3.0, 6.0, 0.0, 0.0]);
+    assert_eq!(table(Unknown::Mean, 1, &words), [2.0, 4.0, 1.0, 2.0, 3.0, 6.0, 2.0, 4.0]);
+    let random = table(Unknown::Random, 1, &words);
+    assert_eq!(random, table(Unknown::Random, 1, &words));
+    assert_ne!(random, table(Unknown::Random, 2, &words));
+    assert!(random[..2] != random[6..] && random[..2] != [0.0, 0.0]);
+    // As large as what was found: (1 + 4 + 9 + 36) / 4 is the mean square.
+    let many: Vec<String> = (0..4000).map(|i| format!("w{i}")).collect();
+    let many: Vec<&str> = ["a", "b"].into_iter().chain(many.iter().map(String::as_str)).collect();
+    let random = &table(Unknown::Random, 1, &many)[4..];
+    let mean = random.iter().map(|v| f64::from(*v)).sum::<f64>() / 8000.0;
+    let square = random.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / 8000.0;
+    // Five standard errors.
+    assert!(mean.abs() < 5.0 * (12.5f64 / 8000.0).sqrt(), "{mean}");
+    assert!((square - 12.5).abs() < 5.0 * 12.5 * (2.0f64 / 8000.0).sqrt(), "{square}");
+}
+
+#[test]
+fn a_classifier_starts_from_vectors_frozen_or_not() {
+    let texts = "cat\tкот видит Cat\ndog\tсобака zebra dog\n";
+    let (tokenizer, mode) = (Tokenizer { lowercase: true }, LabelMode::Single);
+    let (data, vocab) = Dataset::train_from(texts.as_bytes(), "texts", &tokenizer, mode, 1, 100).unwrap();
+    let config = ClassifierConfig { embedding_dim: 6, hidden_size: 4, dropout: 0.0, ..ClassifierConfig::default() };
+    let mut model = TextClassifier::new(&config, vocab, data.labels().to_vec(), 1).unwrap();
+    let counts = data.word_counts(model.vocab().len()).unwrap();
+    let (read, fill) = (ReadOptions::default(), FillOptions::default());
+    let coverage = model.load_embeddings(path("gensim.bin"), &read, Some(&counts), &fill).unwrap();
+    assert_eq!((coverage.words_found(), coverage.tokens_found(), coverage.tokens_missing()), (5, 5, 1));
+    let whole = WordVectors::open(path("gensim.bin"), &read).unwrap();
+    let cat = model.vocab().id("cat") as usize;
+    let before = model.embedding_mut().table().to_vec();
+    assert_eq!(before[cat * 6..][..6], *whole.vector(whole.find("cat").unwrap()).unwrap());
+    assert!(before[..6].iter().all(|v| *v == 0.0));
+
+    let mut trainer = Trainer::new(&model, &TrainerConfig::default(), Session::new()).unwrap();
+    model.embedding_mut().set_frozen(true);
+    let frozen = trainer.step(&mut model, &data, &[0, 1]).unwrap();
+    assert_eq!(model.embedding_mut().table(), before);
+    model.load_embeddings(path("gensim.bin"), &read, None, &fill).unwrap();
+    assert!(model.embedding_mut().is_frozen());
+    model.embedding_mut().set_frozen(false);
+    let free = trainer.step(&mut model, &data, &[0, 1]).unwrap();
+    assert_ne!(model.embedding_mut().table(), before);
+    assert!(free.grad_norm > frozen.grad_norm, "a frozen table adds nothing to the norm");
+
+    let e = model.load_embeddings(path("navec.tar"), &ReadOptions { dim: Some(5), ..read }, None, &fill);
+    assert!(e.is_ok(), "the classifier's size counts");
+    let config = ClassifierConfig { embedding_dim: 5, ..config };
+    let mut other = TextClassifier::new(&config, model.vocab().clone(), data.labels().to_vec(), 1).unwrap();
+    let e = other.load_embeddings(path("gensim.bin"), &ReadOptions::default(), None, &fill).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::ShapeMismatch);
+    assert!(e.message().contains("gensim.bin: vectors have 6 values, expected 5"), "{e}");
+}
+
+#[test]
+fn neighbours_are_the_same_however_they_are_found() {
+    let vectors = WordVectors::open(path("gensim.bin"), &ReadOptions::default()).unwrap();
+    let index = vectors.find("cat").unwrap();
+    let query = vectors.vector(index).unwrap();
+    let norm = |v: &[f32]| v.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    let mut expected: Vec<(usize, f64)> = (0..vectors.len())
+        .filter(|i| *i != index)
+        .map(|i| {
+            let row = vectors.vector(i).unwrap();
+            let dot: f64 = row.iter().zip(query).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            (i, dot / norm(row) / norm(query))
+        })
+        .collect();
+    expected.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let found = vectors.nearest(query, 5, &[index], None).unwrap();
+    for ((i, cosine), n) in expected.iter().zip(&found) {
+        assert_eq!(n.index, *i);
+        // Six products and their sum, two norms and two products with them, each rounded to f32.
+        assert!((f64::from(n.similarity) - cosine).abs() < 20.0 * f64::from(f32::EPSILON));
+        assert_eq!(vectors.similarity(index, *i).unwrap(), n.similarity);
+    }
+    let pool = simdrnn::Pool::new(3).unwrap();
+    assert_eq!(vectors.nearest(query, 5, &[index], Some(&pool)).unwrap(), found);
+    assert_eq!(vectors.analogy(&[index], &[], 5, Some(&pool)).unwrap().len(), 5);
+    assert!((vectors.similarity(index, index).unwrap() - 1.0).abs() < 1e-6);
+
+    // Enough rows for several threads.
+    let text: String = (0..40_000u32).map(|i| format!("w{i} {} {} {}\n", i % 7, i % 11, i % 13)).collect();
+    let many = read(text.as_bytes(), &ReadOptions::default()).unwrap();
+    let one = many.nearest(&[1.0, 2.0, 3.0], 50, &[5], None).unwrap();
+    assert_eq!(many.nearest(&[1.0, 2.0, 3.0], 50, &[5], Some(&pool)).unwrap(), one);
+    assert!(one.windows(2).all(|w| (w[0].similarity, w[1].index) >= (w[1].similarity, w[0].index)));
+
+    for (query, kind) in
+        [(&[1.0, 2.0][..], ErrorKind::ShapeMismatch), (&[1.0, f32::NAN, 0.0], ErrorKind::InvalidArgument)]
+    {
+        assert_eq!(many.nearest(query, 1, &[], None).unwrap_err().kind(), kind);
+    }
+    assert_eq!(many.nearest(&[0.0; 3], 1, &[], None).unwrap()[0].similarity, 0.0);
+    assert_eq!(
+        read(b"0 3\n", &ReadOptions::default()).unwrap().nearest(&[0.0; 3], 1, &[], None).unwrap_err().kind(),
+        ErrorKind::InvalidState
+    );
+}
