@@ -3,7 +3,7 @@
 //! This is the path of single sequences and of streams, where every weight is read once a step: what counts is how fast
 //! the panels are read, and the latency of a step. Every output is the chain that the products of [`super::gemm`] make.
 
-use super::gates::{Cell, Flush, MOST_SLOTS, Reads};
+use super::gates::{Cell, Flush, Half, MOST_SLOTS, Reads};
 use super::panel::{PanelView, Panels};
 use crate::simd::Ops;
 use std::marker::PhantomData;
@@ -266,25 +266,40 @@ impl<C: Cell> Group<'_, C> {
                     s.store(complete.add((b * C::SLOTS + i) * S::LANES), acc[b][i]);
                 }
             }
-            for b in 0..B {
-                let unit = (block + b) * S::LANES;
+            let h = row.h.add(block * S::LANES);
+            let mut half = self.begin(s, row, block, acc[0]);
+            for b in 1..B {
                 let mut slots = acc[0];
-                if B > 1 {
-                    for i in 0..C::SLOTS {
-                        slots[i] = s.load(complete.add((b * C::SLOTS + i) * S::LANES));
-                    }
+                for i in 0..C::SLOTS {
+                    slots[i] = s.load(complete.add((b * C::SLOTS + i) * S::LANES));
                 }
-                let before = match C::READS {
-                    Reads::Nothing => s.splat(0.0),
-                    Reads::Hidden => s.load(row.h_before.add(unit)),
-                    Reads::Cell => s.load(row.c_before.add(unit)),
-                };
-                let next = self.cell.next(s, slots, before, self.flush);
-                if C::READS == Reads::Cell {
-                    s.store(row.c.add(unit), next.c);
-                }
-                s.store(row.h.add(unit), next.h);
+                let next = self.begin(s, row, block + b, slots);
+                s.store(h.add((b - 1) * S::LANES), self.cell.finish(s, half, self.flush));
+                half = next;
             }
+            s.store(h.add((B - 1) * S::LANES), self.cell.finish(s, half, self.flush));
+        }
+    }
+
+    /// The first half of the cell's step for one block of units; writes `c`.
+    ///
+    /// # Safety
+    /// As [`run`]'s.
+    #[inline(always)]
+    unsafe fn begin<S: Ops>(&self, s: S, row: &Row, block: usize, slots: [S::f32s; MOST_SLOTS]) -> Half<S> {
+        let unit = block * S::LANES;
+        // SAFETY: the caller's contract.
+        unsafe {
+            let before = match C::READS {
+                Reads::Nothing => s.splat(0.0),
+                Reads::Hidden => s.load(row.h_before.add(unit)),
+                Reads::Cell => s.load(row.c_before.add(unit)),
+            };
+            let half = self.cell.begin(s, slots, before, self.flush);
+            if C::READS == Reads::Cell {
+                s.store(row.c.add(unit), half.c);
+            }
+            half
         }
     }
 }

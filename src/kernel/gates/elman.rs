@@ -1,6 +1,6 @@
 //! Elman 1990: `h = tanh(a)` or `h = relu(a)`.
 
-use super::{Cell, Flush, MOST_SLOTS, Mat, Next, Reads, Span};
+use super::{Cell, Flush, Half, MOST_SLOTS, Mat, Reads, Span};
 use crate::simd::Ops;
 use crate::simd::math::{tanh, tanh_and_slope};
 
@@ -20,10 +20,15 @@ impl Cell for Elman {
     const READS: Reads = Reads::Nothing;
 
     #[inline(always)]
-    fn next<S: Ops>(self, s: S, [a, ..]: [S::f32s; MOST_SLOTS], _: S::f32s, flush: Flush) -> Next<S> {
+    fn begin<S: Ops>(self, _: S, [a, ..]: [S::f32s; MOST_SLOTS], _: S::f32s, _: Flush) -> Half<S> {
+        Half { c: a, rest: [a; 3] }
+    }
+
+    #[inline(always)]
+    fn finish<S: Ops>(self, s: S, Half { rest: [a, ..], .. }: Half<S>, flush: Flush) -> S::f32s {
         let zero = s.splat(0.0);
         let v = if self.relu { s.select(s.lt(a, zero), zero, a) } else { tanh(s, a) };
-        Next { h: flush.apply(s, v), c: zero }
+        flush.apply(s, v)
     }
 }
 

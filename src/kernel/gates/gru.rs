@@ -2,7 +2,7 @@
 //! - reset after the product (PyTorch, cuDNN): `n = tanh(a_n + r q)`, where `q` is the recurrent part with its bias;
 //! - reset before it (Cho et al. 2014): `n = tanh(a_n)`, where the recurrent part of `a_n` is taken of `r h'`.
 
-use super::{Cell, Flush, MOST_SLOTS, Mat, Next, Previous, Reads, Span};
+use super::{Cell, Flush, Half, MOST_SLOTS, Mat, Previous, Reads, Span};
 use crate::simd::Ops;
 use crate::simd::math::{sigmoid, sigmoid_halves, tanh, tanh_and_slope};
 
@@ -29,10 +29,14 @@ impl Cell for ResetAfter {
     const READS: Reads = Reads::Hidden;
 
     #[inline(always)]
-    fn next<S: Ops>(self, s: S, [r, z, a, q]: [S::f32s; MOST_SLOTS], before: S::f32s, flush: Flush) -> Next<S> {
+    fn begin<S: Ops>(self, s: S, [r, z, a, q]: [S::f32s; MOST_SLOTS], before: S::f32s, _: Flush) -> Half<S> {
         let (r, z) = (sigmoid(s, r), sigmoid(s, z));
-        let n = tanh(s, s.fma(r, q, a));
-        Next { h: flush.apply(s, blend(s, z, n, before)), c: s.splat(0.0) }
+        Half { c: before, rest: [z, s.fma(r, q, a), before] }
+    }
+
+    #[inline(always)]
+    fn finish<S: Ops>(self, s: S, Half { rest: [z, n, before], .. }: Half<S>, flush: Flush) -> S::f32s {
+        flush.apply(s, blend(s, z, tanh(s, n), before))
     }
 }
 
@@ -48,9 +52,13 @@ impl Cell for ResetBefore {
     const READS: Reads = Reads::Hidden;
 
     #[inline(always)]
-    fn next<S: Ops>(self, s: S, [_, z, n, _]: [S::f32s; MOST_SLOTS], before: S::f32s, flush: Flush) -> Next<S> {
-        let (z, n) = (sigmoid(s, z), tanh(s, n));
-        Next { h: flush.apply(s, blend(s, z, n, before)), c: s.splat(0.0) }
+    fn begin<S: Ops>(self, s: S, [_, z, n, _]: [S::f32s; MOST_SLOTS], before: S::f32s, _: Flush) -> Half<S> {
+        Half { c: before, rest: [sigmoid(s, z), n, before] }
+    }
+
+    #[inline(always)]
+    fn finish<S: Ops>(self, s: S, half: Half<S>, flush: Flush) -> S::f32s {
+        ResetAfter.finish(s, half, flush)
     }
 }
 

@@ -1,7 +1,7 @@
 //! LSTM with forget gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000):
 //! `c = sigmoid(f) c' + sigmoid(i) tanh(g)`, `h = sigmoid(o) tanh(c)`.
 
-use super::{Cell, Flush, MOST_SLOTS, Mat, Next, Previous, Reads, Span};
+use super::{Cell, Flush, Half, MOST_SLOTS, Mat, Previous, Reads, Span};
 use crate::simd::Ops;
 use crate::simd::math::{sigmoid, sigmoid_halves, tanh, tanh_and_slope};
 
@@ -19,10 +19,15 @@ impl Cell for Lstm {
     const READS: Reads = Reads::Cell;
 
     #[inline(always)]
-    fn next<S: Ops>(self, s: S, [i, f, g, o]: [S::f32s; MOST_SLOTS], before: S::f32s, flush: Flush) -> Next<S> {
+    fn begin<S: Ops>(self, s: S, [i, f, g, o]: [S::f32s; MOST_SLOTS], before: S::f32s, flush: Flush) -> Half<S> {
         let (i, f, g, o) = (sigmoid(s, i), sigmoid(s, f), tanh(s, g), sigmoid(s, o));
         let c = flush.apply(s, s.fma(f, before, s.mul(i, g)));
-        Next { h: flush.apply(s, output(s, o, c)), c }
+        Half { c, rest: [o; 3] }
+    }
+
+    #[inline(always)]
+    fn finish<S: Ops>(self, s: S, Half { c, rest: [o, ..] }: Half<S>, flush: Flush) -> S::f32s {
+        flush.apply(s, output(s, o, c))
     }
 }
 

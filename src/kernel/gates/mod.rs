@@ -27,11 +27,16 @@ pub(crate) trait Cell: Copy {
     const INPUT: &[(usize, usize)];
     /// The gates of the first recurrent product.
     const RECURRENT: &[(usize, usize)];
-    /// What `next` takes as `before`.
+    /// What `begin` takes as `before`.
     const READS: Reads;
 
-    /// The next states, from the complete pre-activations.
-    fn next<S: Ops>(self, s: S, slots: [S::f32s; MOST_SLOTS], before: S::f32s, flush: Flush) -> Next<S>;
+    /// The first half of a step, from the complete pre-activations: what the second half needs, and the next `c` for a
+    /// cell that has one. Loops run the second half of one block beside the first half of the next: the halves depend
+    /// on each other, and an activation takes five times as long as the processor needs to begin another.
+    fn begin<S: Ops>(self, s: S, slots: [S::f32s; MOST_SLOTS], before: S::f32s, flush: Flush) -> Half<S>;
+
+    /// The second half: the next `h`.
+    fn finish<S: Ops>(self, s: S, half: Half<S>, flush: Flush) -> S::f32s;
 }
 
 /// The previous state that a cell reads beside its products.
@@ -42,10 +47,12 @@ pub(crate) enum Reads {
     Cell,
 }
 
-/// A cell's next states; `c` counts where the cell reads it back.
-pub(crate) struct Next<S: Ops> {
-    pub(crate) h: S::f32s,
+/// A cell's step half done; `c` counts where the cell reads it back.
+#[derive(Clone, Copy)]
+pub(crate) struct Half<S: Ops> {
     pub(crate) c: S::f32s,
+    /// What else the second half takes.
+    rest: [S::f32s; 3],
 }
 
 /// Turns states of small magnitude into zero, or nothing.
@@ -95,26 +102,38 @@ pub(crate) unsafe fn forward<S: Ops, C: Cell>(
     h: Mat,
     flush: Flush,
 ) {
-    span.run(
-        s,
+    s.enter(
         #[inline(always)]
-        |at| {
-            // SAFETY: the caller's contract.
-            unsafe {
-                let mut slots = [s.splat(0.0); MOST_SLOTS];
-                for (slot, v) in slots.iter_mut().take(C::SLOTS).enumerate() {
-                    *v = at.load_slot(s, pre, C::SLOTS, slot);
-                }
-                let before = match C::READS {
-                    Reads::Nothing => s.splat(0.0),
-                    _ => s.load(previous.at(at.row, at.unit)),
-                };
-                let next = cell.next(s, slots, before, flush);
-                if C::READS == Reads::Cell {
-                    s.store(c.at(at.row, at.unit), next.c);
-                }
-                s.store(h.at(at.row, at.unit), next.h);
-            }
+        || {
+            // Before the first block there is nothing to finish: that goes nowhere.
+            let mut nowhere = [0f32; STATE_PADDING];
+            let zero = s.splat(0.0);
+            let mut half = Half { c: zero, rest: [zero; 3] };
+            let mut target = nowhere.as_mut_ptr();
+            span.each::<S>(
+                #[inline(always)]
+                |at| {
+                    // SAFETY: the caller's contract.
+                    unsafe {
+                        let mut slots = [zero; MOST_SLOTS];
+                        for (slot, v) in slots.iter_mut().take(C::SLOTS).enumerate() {
+                            *v = at.load_slot(s, pre, C::SLOTS, slot);
+                        }
+                        let before = match C::READS {
+                            Reads::Nothing => zero,
+                            _ => s.load(previous.at(at.row, at.unit)),
+                        };
+                        let next = cell.begin(s, slots, before, flush);
+                        if C::READS == Reads::Cell {
+                            s.store(c.at(at.row, at.unit), next.c);
+                        }
+                        s.store(target, cell.finish(s, half, flush));
+                        (half, target) = (next, h.at(at.row, at.unit));
+                    }
+                },
+            );
+            // SAFETY: the last block's `h`, by the caller's contract, or `nowhere`.
+            unsafe { s.store(target, cell.finish(s, half, flush)) };
         },
     );
 }
@@ -204,18 +223,22 @@ struct Cursor {
 impl Span {
     /// Calls `f`, an `#[inline(always)]` closure, for every block of units of every row, compiled for `S`.
     #[inline(always)]
-    fn run<S: Ops>(&self, s: S, mut f: impl FnMut(Cursor)) {
+    fn run<S: Ops>(&self, s: S, f: impl FnMut(Cursor)) {
         s.enter(
             #[inline(always)]
-            || {
-                for row in 0..self.rows {
-                    for block in self.blocks.clone() {
-                        let unit = block * S::LANES;
-                        f(Cursor { row, block, unit, count: S::LANES.min(self.units - unit) });
-                    }
-                }
-            },
+            || self.each::<S>(f),
         );
+    }
+
+    /// [`Span::run`] for a caller that is compiled for `S`.
+    #[inline(always)]
+    fn each<S: Ops>(&self, mut f: impl FnMut(Cursor)) {
+        for row in 0..self.rows {
+            for block in self.blocks.clone() {
+                let unit = block * S::LANES;
+                f(Cursor { row, block, unit, count: S::LANES.min(self.units - unit) });
+            }
+        }
     }
 }
 
