@@ -108,7 +108,9 @@ static void child(srnn_session *session) {
   srnn_session_destroy(session);
   srnn_pool_destroy(pool);
   fflush(stdout);
-  _exit(failures != 0);
+  /* Another program in the child's place: what the parent's threads held is no leak of the child's. */
+  execlp(failures ? "false" : "true", "child", (char *)NULL);
+  _exit(1);
 }
 
 /* Once while the pool is idle, then while another thread's team works. */
