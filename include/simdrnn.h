@@ -1697,8 +1697,8 @@ SRNN_API srnn_status srnn_trainer_step(srnn_trainer *trainer, srnn_classifier *c
 /* ----------------------------------------------------------------------------------------------------
  * Pretrained word vectors
  *
- * Word2Vec, GloVe, fastText and Navec files, recognized by content, gzip unpacked: as a table to look words up in, as an
- * embedding for a vocabulary, or as the start of a classifier. Words are NUL-terminated bytes; a word with a NUL inside
+ * Word2Vec, GloVe, fastText and Navec files, recognized by content, gzip unpacked, as a table to look words up in.
+ * Words are NUL-terminated bytes; a word with a NUL inside
  * cannot be asked for.
  */
 
@@ -1739,25 +1739,6 @@ typedef enum srnn_unknown_vector {
   /** Normal values as large as those found, from the seed. */
   SRNN_UNKNOWN_VECTOR_RANDOM = 2,
 } srnn_unknown_vector;
-
-/** Where a word's vector comes from, in the order of trying. */
-typedef enum srnn_match {
-  /** The same word. */
-  SRNN_MATCH_EXACT = 0,
-  /** Its lower case. */
-  SRNN_MATCH_LOWER = 1,
-  /** A word that equals it but for case; only with fold_case. */
-  SRNN_MATCH_FOLDED = 2,
-  /** Its subwords. */
-  SRNN_MATCH_SUBWORDS = 3,
-  /** Nothing was found. */
-  SRNN_MATCH_MISSING = 4,
-  /** It is the padding. */
-  SRNN_MATCH_PADDING = 5,
-} srnn_match;
-
-/** What was found of a vocabulary. */
-typedef struct srnn_coverage srnn_coverage;
 
 /** Words and their vectors. Any number of threads may use them at once. */
 typedef struct srnn_vectors srnn_vectors;
@@ -1891,6 +1872,31 @@ SRNN_API srnn_status srnn_vectors_analogy(const srnn_vectors *vectors, const srn
  */
 SRNN_API srnn_status srnn_vectors_save(const srnn_vectors *vectors, const char *path, int32_t format,
     srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Embeddings from word vectors
+ *
+ * An embedding for a vocabulary, or a classifier's, from a file of word vectors, and what was found of the vocabulary.
+ */
+
+/** Where a word's vector comes from, in the order of trying. */
+typedef enum srnn_match {
+  /** The same word. */
+  SRNN_MATCH_EXACT = 0,
+  /** Its lower case. */
+  SRNN_MATCH_LOWER = 1,
+  /** A word that equals it but for case; only with fold_case. */
+  SRNN_MATCH_FOLDED = 2,
+  /** Its subwords. */
+  SRNN_MATCH_SUBWORDS = 3,
+  /** Nothing was found. */
+  SRNN_MATCH_MISSING = 4,
+  /** It is the padding. */
+  SRNN_MATCH_PADDING = 5,
+} srnn_match;
+
+/** What was found of a vocabulary. */
+typedef struct srnn_coverage srnn_coverage;
 
 /**
  * Makes an embedding of the vectors that the words of `vocab` have in a file, row by row; only those are kept while

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The header's sections: the files of `src/capi` with exported functions, in reading order, types before their use.
-const SECTIONS: [&str; 24] = [
+const SECTIONS: [&str; 25] = [
     "version",
     "error",
     "isa",
@@ -29,6 +29,7 @@ const SECTIONS: [&str; 24] = [
     "classifier",
     "trainer",
     "vectors",
+    "pretrained",
 ];
 
 /// Columns of a line.

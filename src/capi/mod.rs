@@ -23,6 +23,7 @@ mod isa;
 mod loss;
 mod optimizer;
 mod pool;
+mod pretrained;
 mod rnn;
 mod session;
 mod stream;
@@ -108,7 +109,7 @@ mod tests {
         shared::<tensors::srnn_tensor_file>();
         shared::<tensors::srnn_tensor_writer>();
         shared::<vectors::srnn_vectors>();
-        shared::<vectors::srnn_coverage>();
+        shared::<pretrained::srnn_coverage>();
         shared::<vocab::srnn_vocab>();
         shared::<dataset::srnn_dataset>();
         shared::<dataset::srnn_batches>();

@@ -1,22 +1,18 @@
 //! # Pretrained word vectors
 //!
-//! Word2Vec, GloVe, fastText and Navec files, recognized by content, gzip unpacked: as a table to look words up in, as an
-//! embedding for a vocabulary, or as the start of a classifier. Words are NUL-terminated bytes; a word with a NUL inside
+//! Word2Vec, GloVe, fastText and Navec files, recognized by content, gzip unpacked, as a table to look words up in.
+//! Words are NUL-terminated bytes; a word with a NUL inside
 //! cannot be asked for.
 
 use super::args::{self, Arrays, copy_bytes, out};
 use super::call;
-use super::classifier::srnn_classifier;
-use super::dataset::srnn_dataset;
-use super::embedding::srnn_embedding;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
 use super::pool::srnn_pool;
 use super::structs::{self, Growing};
-use super::vocab::srnn_vocab;
 use crate::error::{Result, ensure, err};
 use crate::io::vectors::{Duplicates, Format, InvalidUtf8, ReadOptions};
-use crate::nn::vectors::{Coverage, FillOptions, Match, Neighbour, Unknown, WordVectors};
+use crate::nn::vectors::{FillOptions, Neighbour, Unknown, WordVectors};
 use crate::parallel::Pool;
 use std::ffi::c_char;
 
@@ -61,26 +57,6 @@ pub enum srnn_unknown_vector {
     SRNN_UNKNOWN_VECTOR_RANDOM = 2,
 }
 
-/// Where a word's vector comes from, in the order of trying.
-#[repr(C)]
-pub enum srnn_match {
-    /// The same word.
-    SRNN_MATCH_EXACT = 0,
-    /// Its lower case.
-    SRNN_MATCH_LOWER = 1,
-    /// A word that equals it but for case; only with fold_case.
-    SRNN_MATCH_FOLDED = 2,
-    /// Its subwords.
-    SRNN_MATCH_SUBWORDS = 3,
-    /// Nothing was found.
-    SRNN_MATCH_MISSING = 4,
-    /// It is the padding.
-    SRNN_MATCH_PADDING = 5,
-}
-
-const MATCHES: [Match; 6] =
-    [Match::Exact, Match::Lower, Match::Folded, Match::Subwords, Match::Missing, Match::Padding];
-
 const _: () = {
     assert!(srnn_vectors_format::SRNN_VECTORS_FORMAT_WORD2VEC_BINARY as i32 == Format::Word2VecBinary as i32);
     assert!(srnn_vectors_format::SRNN_VECTORS_FORMAT_WORD2VEC_TEXT as i32 == Format::Word2VecText as i32);
@@ -94,12 +70,6 @@ const _: () = {
     assert!(srnn_unknown_vector::SRNN_UNKNOWN_VECTOR_ZERO as i32 == Unknown::Zero as i32);
     assert!(srnn_unknown_vector::SRNN_UNKNOWN_VECTOR_MEAN as i32 == Unknown::Mean as i32);
     assert!(srnn_unknown_vector::SRNN_UNKNOWN_VECTOR_RANDOM as i32 == Unknown::Random as i32);
-    assert!(srnn_match::SRNN_MATCH_EXACT as i32 == Match::Exact as i32);
-    assert!(srnn_match::SRNN_MATCH_LOWER as i32 == Match::Lower as i32);
-    assert!(srnn_match::SRNN_MATCH_FOLDED as i32 == Match::Folded as i32);
-    assert!(srnn_match::SRNN_MATCH_SUBWORDS as i32 == Match::Subwords as i32);
-    assert!(srnn_match::SRNN_MATCH_MISSING as i32 == Match::Missing as i32);
-    assert!(srnn_match::SRNN_MATCH_PADDING as i32 == Match::Padding as i32);
 };
 
 /// How a file is read, and an embedding made of it. Fill it in with srnn_vectors_options_init, then change fields.
@@ -162,13 +132,13 @@ unsafe impl Growing for srnn_vectors_options {
 }
 
 /// One of a few values by its number.
-fn one_of<T: Copy>(what: &str, number: i32, values: &[T]) -> Result<T> {
+pub(super) fn one_of<T: Copy>(what: &str, number: i32, values: &[T]) -> Result<T> {
     let value = usize::try_from(number).ok().and_then(|n| values.get(n)).copied();
     value.ok_or_else(|| err!(InvalidArgument, "{what} is {number}, expected 0 to {}", values.len() - 1))
 }
 
 impl srnn_vectors_options {
-    fn read(&self) -> Result<ReadOptions> {
+    pub(super) fn read(&self) -> Result<ReadOptions> {
         let some = |what, n| Ok(Some(args::size(what, n)?).filter(|n| *n != 0));
         Ok(ReadOptions {
             format: if self.format == 0 { None } else { Some(Format::from_number(self.format)?) },
@@ -190,7 +160,7 @@ impl srnn_vectors_options {
         })
     }
 
-    fn fill(&self) -> Result<FillOptions> {
+    pub(super) fn fill(&self) -> Result<FillOptions> {
         Ok(FillOptions {
             unknown: one_of("unknown", self.unknown, &[Unknown::Zero, Unknown::Mean, Unknown::Random])?,
             seed: self.seed,
@@ -202,9 +172,6 @@ impl srnn_vectors_options {
 
 /// Words and their vectors. Any number of threads may use them at once.
 pub struct srnn_vectors(WordVectors);
-
-/// What was found of a vocabulary.
-pub struct srnn_coverage(Coverage);
 
 /// Fills in `options` with defaults. NULL is ignored.
 #[unsafe(no_mangle)]
@@ -375,7 +342,25 @@ struct Places<'a> {
     count: &'a mut std::mem::MaybeUninit<usize>,
 }
 
-impl Places<'_> {
+impl<'a> Places<'a> {
+    /// # Safety
+    /// The arrays and the count are as the header asks.
+    unsafe fn new(
+        a: &mut Arrays,
+        (indices, indices_len): (*mut usize, usize),
+        (similarities, similarities_len): (*mut f32, usize),
+        count: *mut usize,
+    ) -> Result<Self> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Ok(Self {
+                indices: a.write("indices", indices, indices_len)?,
+                similarities: a.write("similarities", similarities, similarities_len)?,
+                count: out("count", count)?,
+            })
+        }
+    }
+
     fn len(&self) -> Result<usize> {
         let (a, b) = (self.indices.len(), self.similarities.len());
         ensure!(a == b, ShapeMismatch, "similarities has room for {b} values, expected {a} as indices");
@@ -422,11 +407,7 @@ pub unsafe extern "C" fn srnn_vectors_nearest(
             let vectors = &handle::shared("vectors", vectors)?.0;
             let query = a.read("query", query, query_len)?;
             let without = a.read("without", without, without_len)?;
-            let places = Places {
-                indices: a.write("indices", indices, indices_len)?,
-                similarities: a.write("similarities", similarities, similarities_len)?,
-                count: out("count", count)?,
-            };
+            let places = Places::new(&mut a, (indices, indices_len), (similarities, similarities_len), count)?;
             (vectors, optional_pool(pool)?, query, without, places)
         };
         let found = vectors.nearest(query, places.len()?, without, pool)?;
@@ -463,11 +444,7 @@ pub unsafe extern "C" fn srnn_vectors_analogy(
             let vectors = &handle::shared("vectors", vectors)?.0;
             let plus = a.read("plus", plus, plus_len)?;
             let minus = a.read("minus", minus, minus_len)?;
-            let places = Places {
-                indices: a.write("indices", indices, indices_len)?,
-                similarities: a.write("similarities", similarities, similarities_len)?,
-                count: out("count", count)?,
-            };
+            let places = Places::new(&mut a, (indices, indices_len), (similarities, similarities_len), count)?;
             (vectors, optional_pool(pool)?, plus, minus, places)
         };
         let found = vectors.analogy(plus, minus, places.len()?, pool)?;
@@ -502,153 +479,5 @@ pub unsafe extern "C" fn srnn_vectors_save(
                 other.name()
             )),
         }
-    })
-}
-
-/// Makes an embedding of the vectors that the words of `vocab` have in a file, row by row; only those are kept while
-/// reading. For each word: itself, else its lower case, else (options.fold_case) a word that equals it but for case, else
-/// its subwords, else options.unknown. Row 0 is the padding and zero. The caller destroys the embedding and the coverage.
-///
-/// - counts: how often each word occurs, srnn_vocab_size of them, for the coverage; or NULL and 0
-/// - options: NULL for the defaults
-/// - coverage: what was found; may be NULL
-///
-/// Errors: as srnn_vectors_open; SRNN_ERROR_SHAPE_MISMATCH for the number of counts.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_embedding_load_file(
-    path: *const c_char,
-    vocab: *const srnn_vocab,
-    counts: *const u64,
-    counts_len: usize,
-    options: *const srnn_vectors_options,
-    embedding: *mut *mut srnn_embedding,
-    coverage: *mut *mut srnn_coverage,
-    error: *mut srnn_error,
-) -> srnn_status {
-    call(error, || {
-        // SAFETY: the header's contract.
-        let (path, vocab, counts, options, embedding) = unsafe {
-            let counts = Arrays::new().read_optional("counts", counts, counts_len)?;
-            let vocab = &handle::shared("vocab", vocab)?.0;
-            let options = structs::read_optional(options)?;
-            (args::path("path", path)?, vocab, counts, options, out("embedding", embedding)?)
-        };
-        let words = vocab.words()?;
-        let vectors = WordVectors::open_for(path, &words, &options.read()?)?;
-        let (mut table, found) = vectors.embedding(&words, counts, &options.fill()?)?;
-        table.set_frozen(args::flag("frozen", options.frozen)?);
-        let table = handle::create(srnn_embedding(table))?;
-        // SAFETY: the header's contract; a table that nobody gets is destroyed.
-        unsafe { write_coverage(coverage, found).inspect_err(|_| handle::destroy(table)) }?;
-        embedding.write(table);
-        Ok(())
-    })
-}
-
-/// Gives the coverage to the caller, if it is wanted.
-///
-/// # Safety
-/// `coverage` is NULL or has room for a pointer.
-unsafe fn write_coverage(coverage: *mut *mut srnn_coverage, found: Coverage) -> Result<()> {
-    if !coverage.is_null() {
-        // SAFETY: the caller's promise.
-        unsafe { out("coverage", coverage) }?.write(handle::create(srnn_coverage(found))?);
-    }
-    Ok(())
-}
-
-/// Replaces a classifier's token table with the vectors that its words have in a file, as srnn_embedding_load_file, and
-/// freezes it or sets it free as options.frozen says.
-///
-/// - dataset: where words are counted for the coverage; may be NULL
-/// - options: NULL for the defaults
-/// - coverage: what was found; may be NULL. The caller destroys it.
-///
-/// Errors: as srnn_vectors_open; SRNN_ERROR_SHAPE_MISMATCH for vectors of other than the classifier's embedding_dim values;
-/// SRNN_ERROR_INVALID_ARGUMENT for a dataset of another vocabulary.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_classifier_load_embeddings(
-    classifier: *mut srnn_classifier,
-    path: *const c_char,
-    dataset: *const srnn_dataset,
-    options: *const srnn_vectors_options,
-    coverage: *mut *mut srnn_coverage,
-    error: *mut srnn_error,
-) -> srnn_status {
-    call(error, || {
-        // SAFETY: the header's contract.
-        let (classifier, path, dataset, options) = unsafe {
-            let dataset = if dataset.is_null() { None } else { Some(&handle::shared("dataset", dataset)?.0) };
-            let classifier = &mut handle::exclusive("classifier", classifier)?.0;
-            (classifier, args::path("path", path)?, dataset, structs::read_optional(options)?)
-        };
-        let counts = dataset.map(|d| d.word_counts(classifier.vocab().len())).transpose()?;
-        let (read, fill, frozen) = (options.read()?, options.fill()?, args::flag("frozen", options.frozen)?);
-        let found = classifier.load_embeddings(path, &read, counts.as_deref(), &fill)?;
-        classifier.embedding_mut().set_frozen(frozen);
-        // SAFETY: the header's contract.
-        unsafe { write_coverage(coverage, found) }
-    })
-}
-
-/// Freezes a classifier's token table (1), so that training leaves it as it is, or sets it free (0): for all of a training
-/// or for its first epochs.
-///
-/// Errors: SRNN_ERROR_INVALID_ARGUMENT for another number.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_classifier_set_embeddings_frozen(
-    classifier: *mut srnn_classifier,
-    frozen: i32,
-    error: *mut srnn_error,
-) -> srnn_status {
-    call(error, || {
-        // SAFETY: the header's contract.
-        let classifier = unsafe { handle::exclusive("classifier", classifier) }?;
-        classifier.0.embedding_mut().set_frozen(args::flag("frozen", frozen)?);
-        Ok(())
-    })
-}
-
-/// Destroys a coverage. NULL is allowed.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_coverage_destroy(coverage: *mut srnn_coverage) {
-    // SAFETY: the header's contract.
-    unsafe { handle::destroy(coverage) }
-}
-
-/// Words of the vocabulary with that srnn_match; 0 for NULL or another number.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_coverage_words(coverage: *const srnn_coverage, kind: i32) -> usize {
-    // SAFETY: the header's contract.
-    unsafe { handle::get(coverage, 0, |c| one_of("kind", kind, &MATCHES).map_or(0, |kind| c.0.words(kind))) }
-}
-
-/// Occurrences of words with that srnn_match; 0 for NULL or another number, and where nothing was counted.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_coverage_tokens(coverage: *const srnn_coverage, kind: i32) -> u64 {
-    // SAFETY: the header's contract.
-    unsafe { handle::get(coverage, 0, |c| one_of("kind", kind, &MATCHES).map_or(0, |kind| c.0.tokens(kind))) }
-}
-
-/// Copies the numbers, in the vocabulary, of words without a vector to `ids`: as many as it has places, the most frequent
-/// first; and to `count` how many there are in all.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_coverage_missing(
-    coverage: *const srnn_coverage,
-    ids: *mut u32,
-    ids_len: usize,
-    count: *mut usize,
-    error: *mut srnn_error,
-) -> srnn_status {
-    call(error, || {
-        // SAFETY: the header's contract.
-        let (coverage, ids, count) = unsafe {
-            let ids = Arrays::new().write("ids", ids, ids_len)?;
-            (&handle::shared("coverage", coverage)?.0, ids, out("count", count)?)
-        };
-        let missing = coverage.missing()?;
-        ids.iter_mut().zip(&missing).for_each(|(id, &place)| *id = place as u32);
-        count.write(missing.len());
-        Ok(())
     })
 }

@@ -62,7 +62,7 @@ pub enum Match {
 }
 
 /// What was found of a vocabulary.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Coverage {
     matches: Vec<Match>,
     counts: Option<Vec<u64>>,
