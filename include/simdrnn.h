@@ -173,20 +173,20 @@ SRNN_API srnn_status srnn_isa_choose(int32_t *isa, srnn_error *error);
 /* ----------------------------------------------------------------------------------------------------
  * Threads
  *
- * No thread is started unless a pool is made. A session that was created with a pool spreads its work over the pool's
- * threads where there is enough of it; the number of threads changes no bit of a result.
+ * No thread is started unless a pool is made. Sessions, optimizers and trainers that were given a pool spread their work
+ * over its threads where there is enough of it; the number of threads changes no bit of a result.
  *
  * Any number of sessions and threads may share a pool: their calls take turns, except for those that are too small to be
  * spread. In the child of a fork, pools of the parent have no threads: sessions that use one work on the caller's thread,
  * and both may be destroyed; pools made in the child have theirs. docs/threads.md tells more.
  */
 
-/** Threads that sessions share. */
+/** Threads that sessions, optimizers and trainers share. */
 typedef struct srnn_pool srnn_pool;
 
 /**
  * Makes a pool for `threads` threads, or, for 0, as many as the process may use at once. The thread that calls with a
- * session is one of them, so one fewer is started. The caller destroys the pool; sessions that use it keep its threads
+ * session is one of them, so one fewer is started. The caller destroys the pool; what uses it keeps its threads
  * alive.
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for more than 1024 threads; SRNN_ERROR_OUT_OF_MEMORY if they cannot be started.
@@ -194,7 +194,7 @@ typedef struct srnn_pool srnn_pool;
 SRNN_API srnn_status srnn_pool_create(size_t threads, srnn_pool **pool, srnn_error *error);
 
 /**
- * Destroys a pool; its threads end with the last session that uses them. The call that destroys the last of them returns
+ * Destroys a pool; its threads end with the last session, optimizer or trainer that uses them. The call that destroys the last of them returns
  * when the threads have ended: then the library may be unloaded. NULL is allowed.
  */
 SRNN_API void srnn_pool_destroy(srnn_pool *pool);

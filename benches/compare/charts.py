@@ -1,5 +1,6 @@
 """SVG charts of results: on no background and in colours that are readable on a light and on a dark one."""
 
+import itertools
 import pathlib
 from collections.abc import Callable
 
@@ -120,7 +121,7 @@ def curves(results: list[Result], stem: pathlib.Path) -> list[pathlib.Path]:
 
 
 def draw(axes: plt.Axes, results: list[Result], participants: list[str], x: Callable, part: Part) -> None:
-    for participant, colour in zip(participants, COLOURS):
+    for participant, colour in zip(participants, itertools.cycle(COLOURS)):
         for threads in sorted({r.threads for r in results}):
             points = sorted(
                 (x(r), part(r, participant)) for r in results if r.threads == threads and participant in r.times

@@ -29,12 +29,14 @@ def of_cases(results: list[Result]) -> str:
             if have:
                 part = max(value / bar.least[name] for name, value in have.items())
                 reached.append((part, f"{result.case.name} {', '.join(shown(n, v) for n, v in have.items())}"))
-            elif OURS in result.left_out:
-                reached.append((0.0, f"{result.case.name} not measured"))
+            else:
+                reached.append((0.0, f"{result.case.name} {'no figure' if OURS in result.times else 'not measured'}"))
         if reached:
             below = [text for part, text in reached if part < 1]
             met = "yes" if not below else f"{len(reached) - len(below)} of {len(reached)}"
             rows.append((bar.family, str(bar.threads), bar.text(), met, min(reached)[1], "; ".join(below)))
+        else:
+            rows.append((bar.family, str(bar.threads), bar.text(), "not run", "", ""))
     return table(("family", "threads", "bar", "met", "farthest", "below"), rows, left=6)
 
 

@@ -1,12 +1,16 @@
-//! Safetensors files, and the models and vocabularies in them: refused or read, never more.
+//! Safetensors files, and the models and vocabularies in them, and word vectors of all formats: refused or read, never more.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use simdrnn::io::safetensors::{Finite, TensorFile};
+use simdrnn::io::vectors::ReadOptions;
+use simdrnn::nn::vectors::WordVectors;
 use simdrnn::rnn::{Cell, Rnn, RnnConfig};
 use simdrnn::text::{TextClassifier, Vocab};
 
 fuzz_target!(|data: &[u8]| {
+    let options = ReadOptions { max_decompressed: 1 << 20, ..ReadOptions::default() };
+    let _ = WordVectors::read(data, "input", None, &options);
     let _ = std::str::from_utf8(data).map(Vocab::from_text);
     let Ok(file) = TensorFile::from_bytes(data.to_vec(), "input") else { return };
     let names: Vec<String> = file.names().map(str::to_owned).collect();

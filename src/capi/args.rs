@@ -174,10 +174,9 @@ pub(super) unsafe fn out<'a, T>(name: &str, ptr: *mut T) -> Result<&'a mut Maybe
 /// # Safety
 /// `ptr` is NULL or points to a NUL-terminated text that lives and does not change until the call returns.
 pub(super) unsafe fn text<'a>(name: &str, ptr: *const c_char) -> Result<&'a str> {
-    check(name, ptr)?;
     // SAFETY: the caller's promise.
-    let text = unsafe { CStr::from_ptr(ptr) };
-    text.to_str().map_err(|_| err!(InvalidArgument, "{name} is not UTF-8"))
+    let bytes = unsafe { bytes(name, ptr) }?;
+    std::str::from_utf8(bytes).map_err(|_| err!(InvalidArgument, "{name} is not UTF-8"))
 }
 
 /// A file's path: any bytes where the system allows that, else UTF-8.
@@ -187,9 +186,8 @@ pub(super) unsafe fn text<'a>(name: &str, ptr: *const c_char) -> Result<&'a str>
 pub(super) unsafe fn path<'a>(name: &str, ptr: *const c_char) -> Result<&'a Path> {
     #[cfg(unix)]
     {
-        check(name, ptr)?;
         // SAFETY: the caller's promise.
-        let bytes = unsafe { CStr::from_ptr(ptr) }.to_bytes();
+        let bytes = unsafe { bytes(name, ptr) }?;
         Ok(Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes)))
     }
     #[cfg(not(unix))]

@@ -39,6 +39,15 @@ pub(super) unsafe fn shared<'a, T>(name: &str, handle: *const T) -> Result<&'a T
     Ok(unsafe { &*handle })
 }
 
+/// [`shared`], or `None` for NULL.
+///
+/// # Safety
+/// As for [`shared`].
+pub(super) unsafe fn shared_optional<'a, T>(name: &str, handle: *const T) -> Result<Option<&'a T>> {
+    // SAFETY: the caller's promise.
+    if handle.is_null() { Ok(None) } else { unsafe { shared(name, handle) }.map(Some) }
+}
+
 /// A handle that the call changes.
 ///
 /// # Safety

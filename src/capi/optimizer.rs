@@ -202,7 +202,8 @@ pub unsafe extern "C" fn srnn_optimizer_set_pool(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (optimizer, pool) = unsafe { (handle::exclusive("optimizer", optimizer)?, pool.as_ref()) };
+        let (optimizer, pool) =
+            unsafe { (handle::exclusive("optimizer", optimizer)?, handle::shared_optional("pool", pool)?) };
         optimizer.0.set_pool(pool.map(|pool| &pool.0));
         Ok(())
     })

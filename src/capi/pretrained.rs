@@ -130,7 +130,7 @@ pub unsafe extern "C" fn srnn_classifier_load_embeddings(
     call(error, || {
         // SAFETY: the header's contract.
         let (classifier, path, dataset, options) = unsafe {
-            let dataset = if dataset.is_null() { None } else { Some(&handle::shared("dataset", dataset)?.0) };
+            let dataset = handle::shared_optional("dataset", dataset)?.map(|dataset| &dataset.0);
             let classifier = &mut handle::exclusive("classifier", classifier)?.0;
             (classifier, args::path("path", path)?, dataset, structs::read_optional(options)?)
         };

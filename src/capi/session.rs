@@ -36,11 +36,8 @@ pub unsafe extern "C" fn srnn_session_create(
 /// # Safety
 /// As for [`handle::shared`].
 pub(super) unsafe fn with_pool(pool: *const srnn_pool) -> Result<Session> {
-    if pool.is_null() {
-        return Ok(Session::new());
-    }
     // SAFETY: the caller's promise.
-    Ok(Session::with_pool(&unsafe { handle::shared("pool", pool) }?.0))
+    Ok(unsafe { handle::shared_optional("pool", pool) }?.map_or_else(Session::new, |pool| Session::with_pool(&pool.0)))
 }
 
 /// Destroys a session. NULL is allowed.

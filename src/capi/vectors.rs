@@ -13,7 +13,6 @@ use super::structs::{self, Growing};
 use crate::error::{Result, ensure, err};
 use crate::io::vectors::{Duplicates, Format, InvalidUtf8, ReadOptions};
 use crate::nn::vectors::{FillOptions, Neighbour, Unknown, WordVectors};
-use crate::parallel::Pool;
 use std::ffi::c_char;
 
 /// A file format of word vectors.
@@ -326,15 +325,6 @@ pub unsafe extern "C" fn srnn_vectors_similarity(
     })
 }
 
-/// A pool, if there is one.
-///
-/// # Safety
-/// As for [`handle::shared`].
-unsafe fn optional_pool<'a>(pool: *const srnn_pool) -> Result<Option<&'a Pool>> {
-    // SAFETY: the caller's promise.
-    if pool.is_null() { Ok(None) } else { Ok(Some(&unsafe { handle::shared("pool", pool) }?.0)) }
-}
-
 /// Where neighbours go: as many as there are places.
 struct Places<'a> {
     indices: &'a mut [usize],
@@ -408,7 +398,7 @@ pub unsafe extern "C" fn srnn_vectors_nearest(
             let query = a.read("query", query, query_len)?;
             let without = a.read("without", without, without_len)?;
             let places = Places::new(&mut a, (indices, indices_len), (similarities, similarities_len), count)?;
-            (vectors, optional_pool(pool)?, query, without, places)
+            (vectors, handle::shared_optional("pool", pool)?.map(|pool| &pool.0), query, without, places)
         };
         let found = vectors.nearest(query, places.len()?, without, pool)?;
         places.write(&found);
@@ -445,7 +435,7 @@ pub unsafe extern "C" fn srnn_vectors_analogy(
             let plus = a.read("plus", plus, plus_len)?;
             let minus = a.read("minus", minus, minus_len)?;
             let places = Places::new(&mut a, (indices, indices_len), (similarities, similarities_len), count)?;
-            (vectors, optional_pool(pool)?, plus, minus, places)
+            (vectors, handle::shared_optional("pool", pool)?.map(|pool| &pool.0), plus, minus, places)
         };
         let found = vectors.analogy(plus, minus, places.len()?, pool)?;
         places.write(&found);

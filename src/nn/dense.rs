@@ -80,10 +80,15 @@ impl Dense {
     /// Lets `change` alter weights and bias, then packs them again.
     pub fn update(&mut self, change: impl FnOnce(&mut [f32])) {
         change(&mut self.values);
+        self.pack(Team::one());
+    }
+
+    /// Brings the packed forms up to date.
+    fn pack(&mut self, team: Team<'_>) {
         let weights = &self.values[..self.out_features * self.in_features];
-        self.forward.pack_rows(Team::one(), weights);
+        self.forward.pack_rows(team, weights);
         if let Some(backward) = self.backward.get_mut() {
-            backward.pack_columns(Team::one(), weights);
+            backward.pack_columns(team, weights);
         }
     }
 
@@ -91,7 +96,7 @@ impl Dense {
     /// [`Optimizer::update`].
     pub fn optimize(&mut self, optimizer: &mut Optimizer, slot: usize, grads: &[f32]) -> Result<()> {
         optimizer.update(slot, &mut self.values, grads)?;
-        self.update(|_| {});
+        enter(optimizer.pool_for(self.values.len()), |team| self.pack(team));
         Ok(())
     }
 

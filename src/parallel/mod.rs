@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use team::Members;
 
-/// Threads that sessions may share. Cheap to clone; the threads have ended when the last clone is gone. Calls that use
+/// Threads that sessions, optimizers and trainers may share. Cheap to clone; the threads have ended when the last clone is gone. Calls that use
 /// one pool at the same time take turns.
 ///
 /// In a child process made by fork, a pool of the parent has no threads: calls then work on the caller's thread alone.
@@ -46,6 +46,9 @@ const MAX_THREADS: usize = 1024;
 
 impl Pool {
     /// A pool for `threads` threads, of which the caller's is one; 0 means as many as the process may use at once.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for more than 1024; `OutOfMemory` if they cannot be started.
     pub fn new(threads: usize) -> Result<Self> {
         ensure!(
             threads <= MAX_THREADS,

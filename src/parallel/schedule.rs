@@ -86,10 +86,11 @@ impl Split {
 
     /// The best split over `threads`; none where shares are too small.
     pub(crate) fn choose(threads: usize, load: &Load) -> Split {
-        let mut best = (Self::NONE, load.time(Self::NONE));
-        if threads == 1 || load.rows * load.row() < 2 * FEWEST_PRODUCTS {
+        let threads = threads.min(load.rows * load.row() / FEWEST_PRODUCTS);
+        if threads < 2 {
             return Self::NONE;
         }
+        let mut best = (Self::NONE, load.time(Self::NONE));
         for units in 1..=threads.min(load.pieces) {
             let sequences = (threads / units).min(load.rows_per_step()).max(1);
             if units > 1 && load.most.div_ceil(sequences) > MOST_SHARED {

@@ -53,7 +53,7 @@ impl PassScratch {
         self.dc.resize(product("state gradients", &[plan.batch, strides.c])?)?;
         self.step.resize(product("state gradients", &[plan.batch, strides.c])?)?;
         self.gates.resize(product("gate gradients", &[block, gate_row])?)?;
-        if config.proj_size > 0 || config.cell == Cell::GruResetBefore {
+        if config.has_second_product() {
             self.hidden.resize(product("hidden states", &[block, strides.c])?)?;
         }
         self.projected.resize(product("projected states", &[block, config.proj_size])?)?;
@@ -164,7 +164,7 @@ impl PassBackward<'_> {
         if config.cell.has_cell_state() {
             assert!((plan.batch + last) * strides.c <= history.c.len());
         }
-        if config.proj_size > 0 || config.cell == Cell::GruResetBefore {
+        if config.has_second_product() {
             assert!(rows * strides.c <= scratch.hidden.len() && rows * config.proj_size <= scratch.projected.len());
         }
         let memory = Memory {
@@ -269,7 +269,14 @@ impl PassBackward<'_> {
                         }
                         gemm(s, dh_rows, projection, Start::Zero, step_out);
                         dh_hidden = step;
-                        lstm::hidden(s, span.clone(), pre, c, memory.hidden.starting_at(row), Flush::NOTHING);
+                        lstm::hidden(
+                            s,
+                            span.clone(),
+                            pre,
+                            c,
+                            memory.hidden.starting_at(row),
+                            Flush::new(config.flush_small_states),
+                        );
                     }
                     let dc = memory.dc.starting_at(part.start);
                     lstm::backward(s, span, pre, previous_c, c, dh_hidden, dc, gates);

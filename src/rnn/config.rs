@@ -167,6 +167,11 @@ impl RnnConfig {
         direction == 1 || self.direction == Direction::Reverse
     }
 
+    /// Whether a step has a product that needs the whole of what the step itself computes: `r h` or the unprojected state.
+    pub(crate) fn has_second_product(&self) -> bool {
+        self.cell == Cell::GruResetBefore || self.proj_size > 0
+    }
+
     /// Number of one-way passes: layers times directions; the first extent of `h_0` and `h_n`.
     pub fn passes(&self) -> usize {
         self.num_layers * self.direction.count()

@@ -2,11 +2,12 @@
 
 use super::config::{Cell, RnnConfig};
 use super::model::Rnn;
-use super::pass::{Strides, lanes};
+use super::pass::Strides;
 use super::tape::Tape;
 use super::weights::Layout;
 use crate::buffer::{AlignedBuf, try_vec};
 use crate::error::{Result, ensure};
+use crate::kernel::panel::Geometry;
 
 /// Share of a gate's activations that sit near its limits, over all steps and sequences of a tape (the shares that
 /// Karpathy, Johnson and Fei-Fei 2015 plot).
@@ -146,7 +147,7 @@ fn largest_singular_value(matrix: &[f32], cols: usize, work: &mut [f64]) -> f64 
 /// Counts a gate's activations near their limits, from the recorded pre-activations.
 fn saturation(rnn: &Rnn, tape: &Tape, pass: usize, gate: usize) -> Saturation {
     let (config, plan, history) = (rnn.config(), &tape.plan, &tape.histories[pass]);
-    let lanes = lanes(rnn.isa());
+    let lanes = Geometry::of(rnn.isa()).lanes;
     let (slots, strides) = (Layout::of(config.cell).slots, Strides::of(config, lanes));
     // sigmoid(a) > 0.9 is a > ln 9; tanh(a) > 0.9 is a > atanh(0.9).
     const SIGMOID: f32 = 2.197_224_6;

@@ -12,7 +12,7 @@ use crate::kernel::gates::gru::{self, ResetAfter, ResetBefore};
 use crate::kernel::gates::lstm::Lstm;
 use crate::kernel::gates::{self, Flush, Mat, Previous, STATE_PADDING, Span};
 use crate::kernel::gemm::{Output, Start, gemm_gates, gemm_view};
-use crate::kernel::panel::{Geometry, PanelView, Panels, padded_row};
+use crate::kernel::panel::{PanelView, Panels, padded_row};
 use crate::kernel::rows::{Left, Rows};
 use crate::parallel::{FEWEST_PRODUCTS, Load, MOST_SHARED, Split, Team};
 use crate::simd::Ops;
@@ -220,7 +220,7 @@ impl StepScratch {
     pub(crate) fn reserve(&mut self, config: &RnnConfig, batch: usize, threads: usize) -> Result<()> {
         // Members that share a sequence each have its offsets, but only a few sequences are shared.
         self.offsets.resize(product("a step's offsets", &[3, batch + MOST_SHARED * threads])?)?;
-        if has_step_rows(config) {
+        if config.has_second_product() {
             self.rows.resize(product("a step's scratch", &[batch, Strides::of(config, 1).c])?)?;
         }
         Ok(())
@@ -229,11 +229,6 @@ impl StepScratch {
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(&*self.rows) + size_of_val(&*self.offsets)
     }
-}
-
-/// Whether a step's products need the whole of something that the step itself computes.
-fn has_step_rows(config: &RnnConfig) -> bool {
-    config.cell == Cell::GruResetBefore || config.proj_size > 0
 }
 
 /// What a pass with `input` features has to do in the steps `block`.
@@ -247,7 +242,7 @@ pub(crate) fn load(config: &RnnConfig, panel_width: usize, input: usize, plan: &
         rows: block_rows(plan, block),
         most: plan.count(block.start),
         pieces: config.hidden_size.div_ceil(panel_width),
-        meetings: if has_step_rows(config) { 2 } else { 1 },
+        meetings: if config.has_second_product() { 2 } else { 1 },
     }
 }
 
@@ -314,7 +309,7 @@ impl Pass<'_> {
         if self.config.cell.has_cell_state() {
             assert!((self.plan.batch + first + rows) * strides.c <= history.c.len());
         }
-        assert!(!has_step_rows(self.config) || sequences * strides.c <= scratch.rows.len());
+        assert!(!self.config.has_second_product() || sequences * strides.c <= scratch.rows.len());
         let (pre, h) = (Mat::new(&mut history.pre, strides.pre), Mat::new(&mut history.h, strides.h));
         let memory = Memory {
             strides,
@@ -582,9 +577,4 @@ impl Iterator for Groups {
         let panels = (self.panels)(&blocks, self.gates);
         Some((blocks, panels))
     }
-}
-
-/// Lanes of the instruction set a model uses.
-pub(crate) fn lanes(isa: crate::simd::Isa) -> usize {
-    Geometry::of(isa).lanes
 }

@@ -15,7 +15,7 @@ use std::ops::Range;
 /// the first.
 #[inline]
 pub(crate) fn serves(config: &RnnConfig) -> bool {
-    config.cell != Cell::GruResetBefore && config.proj_size == 0
+    !config.has_second_product()
 }
 
 /// Runs all units of rows through a layer of a kind that the kernel [`serves`]; `with_input` says whether the input

@@ -148,7 +148,8 @@ impl Scratch {
     fn reserve(&mut self, rnn: &Rnn, threads: usize, wavefront: Option<Wavefront>) -> Result<()> {
         // A block stops growing once it has its rows; its last step may bring a whole batch.
         let rows = HOISTED_ROWS * threads + self.plan.batch;
-        let rows = rows.max(wavefront.map_or(0, |w| w.steps.saturating_mul(self.plan.batch)));
+        // Steps have no more rows than those before them, so no block has more than the first.
+        let rows = rows.max(wavefront.map_or(0, |w| self.plan.start(w.steps.min(self.plan.steps))));
         let rows = self.plan.rows.min(rows);
         self.reserve_rows(rnn, rows, threads)?;
         if let Some(Wavefront { stages, .. }) = wavefront {

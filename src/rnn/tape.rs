@@ -4,11 +4,12 @@ use super::batch::{Batch, Plan};
 use super::config::RnnConfig;
 use super::dropout::{DropoutPosition, Mask};
 use super::model::Rnn;
-use super::pass::{History, Pass, StepScratch, lanes, load};
+use super::pass::{History, Pass, StepScratch, load};
 use super::session::{Blocks, ForwardArgs, Session, Target, block_rows, input_rows, reserve_steps, zero_padding};
 use crate::buffer::{AlignedBuf, try_grow};
 use crate::error::{Result, product};
 use crate::kernel::gates::Mat;
+use crate::kernel::panel::Geometry;
 use crate::kernel::rows::Rows;
 use crate::parallel::{FEWEST_COPIES, Pool, Team, directions_at_once, enter};
 use crate::simd::{Isa, Kernel, Ops, dispatch};
@@ -59,7 +60,7 @@ impl Tape {
             self.inputs[layer].resize(product("a layer's input", &[rows, config.layer_input_size(layer)])?)?;
         }
         for history in &mut self.histories[..config.passes()] {
-            history.reserve(config, lanes(rnn.isa()), self.plan.batch, rows)?;
+            history.reserve(config, Geometry::of(rnn.isa()).lanes, self.plan.batch, rows)?;
         }
         self.x_offsets.resize(rows)
     }

@@ -18,30 +18,32 @@ const EXPONENT_BIAS: f32 = 127.0;
 /// Minimax coefficients of `(e^r - 1 - r) / r^2` on `|r| <= ln2 / 2`; relative error of `e^r` below 2^-28.
 const C: [f32; 5] = [0.499_999_94, 0.166_665_21, 0.041_668_292, 0.008_368_721, 0.001_381_873_9];
 
-/// `(r, r^2, q, p)` with `exp(y) = 2^-bias * p * (1 + r + r^2 q)` and `p` a power of two, if `p` is a normal number.
+/// `[r, rest, r^2, q, p]` with `exp(y) = 2^-bias * p * (1 + r + r^2 q)` and `p` a power of two, if `p` is a normal number;
+/// `rest` is what `r` lost when it was rounded (what a caller does not use costs nothing).
 #[inline(always)]
-fn exp_terms<S: Ops>(s: S, y: S::f32s, bias: S::f32s) -> (S::f32s, S::f32s, S::f32s, S::f32s) {
+fn exp_terms<S: Ops>(s: S, y: S::f32s, bias: S::f32s) -> [S::f32s; 5] {
     let round = s.add(s.splat(ROUND + EXPONENT_BIAS), bias);
     let rounded = s.fma(y, s.splat(LOG2_E), round);
     let n = s.sub(rounded, round);
     let power = s.exponent_from_low_bits(rounded);
-    let r = s.fnma(n, s.splat(LN2_HIGH), y);
-    let r = s.fnma(n, s.splat(LN2_LOW), r);
+    let high = s.fnma(n, s.splat(LN2_HIGH), y);
+    let r = s.fnma(n, s.splat(LN2_LOW), high);
+    let rest = s.fnma(n, s.splat(LN2_LOW), s.sub(high, r));
     let r2 = s.mul(r, r);
     let low = s.fma(r, s.splat(C[1]), s.splat(C[0]));
     let high = s.fma(r, s.splat(C[3]), s.splat(C[2]));
     let high = s.fma(r2, s.splat(C[4]), high);
-    (r, r2, s.fma(r2, high, low), power)
+    [r, rest, r2, s.fma(r2, high, low), power]
 }
 
 /// `(t, p)` with `exp(y) = 2^-bias * p * (1 + t)`.
 #[inline(always)]
 fn exp_parts<S: Ops>(s: S, y: S::f32s, bias: S::f32s) -> (S::f32s, S::f32s) {
-    let (r, r2, q, power) = exp_terms(s, y, bias);
+    let [r, _, r2, q, power] = exp_terms(s, y, bias);
     (s.fma(r2, q, r), power)
 }
 
-/// `exp(x)`.
+/// `exp(x)`. The rest that the reduced argument's rounding leaves is carried along, or the error would pass one ulp.
 #[inline(always)]
 pub(crate) fn exp<S: Ops>(s: S, x: S::f32s) -> S::f32s {
     // Beyond these the result is 0 or infinity whatever the distance.
@@ -50,7 +52,8 @@ pub(crate) fn exp<S: Ops>(s: S, x: S::f32s) -> S::f32s {
     let negative = s.lt(y, s.splat(0.0));
     let bias = s.select(negative, s.splat(SHIFT), s.splat(-SHIFT));
     let unshift = s.select(negative, s.splat(UNSHIFT), s.splat(1.0 / UNSHIFT));
-    let (t, power) = exp_parts(s, y, bias);
+    let [r, rest, r2, q, power] = exp_terms(s, y, bias);
+    let t = s.add(r, s.fma(r2, q, rest));
     s.mul(s.fma(power, t, power), unshift)
 }
 
@@ -103,7 +106,7 @@ pub(crate) fn sigmoid_halves<S: Ops>(s: S, x: S::f32s) -> (S::f32s, S::f32s) {
 pub(crate) fn tanh<S: Ops>(s: S, x: S::f32s) -> S::f32s {
     // Beyond 10 the result is 1.
     let y = s.at_least(-20.0, s.neg_abs(s.add(x, x)));
-    let (r, r2, p, power) = exp_terms(s, y, s.splat(0.0));
+    let [r, _, r2, p, power] = exp_terms(s, y, s.splat(0.0));
     let t = s.fma(r2, p, r);
     let t_low = s.fma(r2, p, s.sub(r, t));
     let (one, two) = (s.splat(1.0), s.splat(2.0));

@@ -64,7 +64,6 @@ pub(crate) struct Flush {
 impl Flush {
     /// States smaller than this become zero where the configuration asks for it.
     const BELOW: f32 = 7.888_609e-31; // 2^-100
-    pub(crate) const NOTHING: Self = Self { below: None };
 
     pub(crate) fn new(small_states: bool) -> Self {
         Self { below: small_states.then_some(Self::BELOW) }

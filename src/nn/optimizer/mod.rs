@@ -20,6 +20,11 @@ use std::ops::Range;
 /// Values below which a share of an update is not worth another thread's while.
 const FEWEST_VALUES: usize = 1 << 16;
 
+/// Whether a visit of so many values is worth waking a pool's threads.
+fn is_worth_a_team(values: usize) -> bool {
+    values >= 2 * FEWEST_VALUES
+}
+
 /// An optimizer and its state: one slot a parameter tensor, numbered by the caller.
 ///
 /// A training step is [`begin_step`](Self::begin_step), then one [`update`](Self::update) (or
@@ -92,14 +97,14 @@ impl Optimizer {
     }
 
     /// Spreads large updates over the threads of `pool` from now on, or with `None` over no others. The number of threads
-    /// changes no bit.
+    /// changes no bit. The packing of updated weights, in `optimize` of a model or a layer, is spread too.
     pub fn set_pool(&mut self, pool: Option<&Pool>) {
         self.pool = pool.cloned();
     }
 
     /// The pool, for work on `len` values, if it is worth waking its threads.
     pub(crate) fn pool_for(&self, len: usize) -> Option<&Pool> {
-        self.pool.as_ref().filter(|_| len >= 2 * FEWEST_VALUES)
+        self.pool.as_ref().filter(|_| is_worth_a_team(len))
     }
 
     /// Steps begun so far.
@@ -176,7 +181,6 @@ impl Optimizer {
             powers = [powers[0] * c.betas[0], powers[1] * c.betas[1]];
         }
         let rule = self.rule(self.slots[index].updates + 1, powers);
-        let pool = self.pool_for(values.len()).cloned();
         let slot = &mut self.slots[index];
         let active = match gradients {
             Gradients::Rows { .. } if rule.rests_on_zeros() && rule.names().is_empty() => Some(&[][..]),
@@ -199,6 +203,14 @@ impl Optimizer {
         slot.last_step = self.step;
         slot.beta_powers = powers;
         let len = values.len();
+        let visited = match (gradients, active) {
+            (Gradients::Rows { values, .. }, Some([])) => values.len(),
+            (Gradients::Rows { row_len, .. }, Some(bits)) => {
+                row_len * bits.iter().map(|word| word.count_ones() as usize).sum::<usize>()
+            }
+            _ => len,
+        };
+        let pool = self.pool.as_ref().filter(|_| is_worth_a_team(visited));
         // Threads take whole rows, or whole vectors.
         let unit = match gradients {
             Gradients::Rows { row_len, .. } if row_len > 0 => row_len,
@@ -206,7 +218,7 @@ impl Optimizer {
         };
         let values = Mat::new(values, 1);
         let state = slot.tensors.each_mut().map(|t| (!t.is_empty()).then(|| Mat::new(t, 1)));
-        enter(pool.as_ref(), |team| {
+        enter(pool, |team| {
             team.split(0..len.div_ceil(unit), FEWEST_VALUES.div_ceil(unit), &|part: Range<usize>| {
                 let range = part.start * unit..(part.end * unit).min(len);
                 // SAFETY: all have `len` values, and parts are disjoint.
