@@ -59,6 +59,11 @@ impl<T: Plain> AlignedBuf<T> {
         Ok(())
     }
 
+    /// Bytes held, also those beyond the length.
+    pub(crate) fn bytes(&self) -> usize {
+        self.capacity * size_of::<T>()
+    }
+
     fn layout(len: usize) -> Result<Layout> {
         let bytes = len.checked_mul(size_of::<T>());
         let align = if bytes.is_some_and(|b| b >= HUGE) { HUGE } else { ALIGN };

@@ -30,7 +30,7 @@ impl OuterScratch {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.left) + size_of_val(&*self.right)
+        self.left.bytes() + self.right.bytes()
     }
 
     /// Packs the left operand, of which `accumulate` uses ranges of columns, and adds its rows, one after another, to each

@@ -115,7 +115,7 @@ impl Panels {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.data) + size_of_val(&*self.offsets)
+        self.data.bytes() + self.offsets.bytes()
     }
 
     #[inline]

@@ -82,7 +82,7 @@ impl BackwardScratch {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let rows = [&self.outputs, &self.inputs, &self.second].map(|b| size_of_val(&**b));
+        let rows = [&self.outputs, &self.inputs, &self.second].map(AlignedBuf::bytes);
         rows.iter().sum::<usize>() + self.passes.iter().map(PassScratch::bytes).sum::<usize>()
     }
 }

@@ -72,9 +72,9 @@ impl PassScratch {
     pub(super) fn bytes(&self) -> usize {
         let floats = [&self.dh, &self.dc, &self.step, &self.gates, &self.hidden, &self.projected];
         let offsets = self.visit.iter().chain([&self.h_offsets, &self.c_offsets]);
-        floats.into_iter().chain(&self.sums).map(|b| size_of_val(&**b)).sum::<usize>()
-            + offsets.map(|b| size_of_val(&**b)).sum::<usize>()
-            + size_of_val(&*self.squares)
+        floats.into_iter().chain(&self.sums).map(|b| b.bytes()).sum::<usize>()
+            + offsets.map(|b| b.bytes()).sum::<usize>()
+            + self.squares.bytes()
             + self.outer.bytes()
     }
 }

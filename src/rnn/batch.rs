@@ -112,6 +112,10 @@ impl Plan {
         Ok(())
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        self.order.bytes() + self.lengths.bytes() + self.starts.bytes()
+    }
+
     /// The first row of step `t`.
     #[inline]
     pub(crate) fn start(&self, t: usize) -> usize {

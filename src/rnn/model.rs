@@ -138,7 +138,7 @@ impl Rnn {
     /// Bytes held: parameters and their packed forms.
     pub fn bytes(&self) -> usize {
         let backward = self.backward.get().map_or(0, |b| b.iter().map(BackwardWeights::bytes).sum());
-        size_of_val(&*self.values) + self.forward.iter().map(ForwardWeights::bytes).sum::<usize>() + backward
+        self.values.bytes() + self.forward.iter().map(ForwardWeights::bytes).sum::<usize>() + backward
     }
 
     #[inline]

@@ -200,7 +200,7 @@ impl History {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.pre) + size_of_val(&*self.h) + size_of_val(&*self.c)
+        self.pre.bytes() + self.h.bytes() + self.c.bytes()
     }
 }
 
@@ -227,7 +227,7 @@ impl StepScratch {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.rows) + size_of_val(&*self.offsets)
+        self.rows.bytes() + self.offsets.bytes()
     }
 }
 

@@ -140,9 +140,10 @@ impl Rnn {
 impl Scratch {
     pub(crate) fn bytes(&self) -> usize {
         self.histories.iter().map(History::bytes).sum::<usize>()
-            + self.between.iter().map(|b| size_of_val(&**b)).sum::<usize>()
+            + self.between.iter().map(AlignedBuf::bytes).sum::<usize>()
+            + self.plan.bytes()
             + self.step.iter().map(StepScratch::bytes).sum::<usize>()
-            + self.x_offsets.iter().map(|b| size_of_val(&**b)).sum::<usize>()
+            + self.x_offsets.iter().map(AlignedBuf::bytes).sum::<usize>()
     }
 
     fn reserve(&mut self, rnn: &Rnn, threads: usize, wavefront: Option<Wavefront>) -> Result<()> {

@@ -47,9 +47,10 @@ impl Tape {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.inputs.iter().map(|b| size_of_val(&**b)).sum::<usize>()
+        self.inputs.iter().map(AlignedBuf::bytes).sum::<usize>()
             + self.histories.iter().map(History::bytes).sum::<usize>()
-            + size_of_val(&*self.x_offsets)
+            + self.plan.bytes()
+            + self.x_offsets.bytes()
     }
 
     fn reserve(&mut self, rnn: &Rnn) -> Result<()> {

@@ -173,7 +173,7 @@ impl TruncatedBptt {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.tapes.iter().map(Tape::bytes).sum::<usize>() + 3 * (size_of_val(&*self.h[0]) + size_of_val(&*self.c[0]))
+        self.tapes.iter().map(Tape::bytes).sum::<usize>() + 3 * (self.h[0].bytes() + self.c[0].bytes())
     }
 
     fn check_model(&self, rnn: &Rnn) -> Result<()> {

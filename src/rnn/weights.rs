@@ -187,7 +187,7 @@ impl ForwardWeights {
 
     pub(crate) fn bytes(&self) -> usize {
         let panels = self.recurrent.iter().chain(&self.projection).map(Panels::bytes).sum::<usize>();
-        panels + self.input.bytes() + size_of_val(&*self.bias)
+        panels + self.input.bytes() + self.bias.bytes()
     }
 }
 
