@@ -282,6 +282,8 @@ static void files_and_text() {
   srnn_classifier_config config = Classifier::config();
   config.embedding_dim = config.hidden_size = 4;
   OK(classifier.create(config, vocab, train, 1));
+  OK(classifier.set_embeddings_frozen(true));
+  OK(classifier.set_embeddings_frozen(false));
   OK(trainer.create(classifier, Optimizer::config(SRNN_OPTIMIZER_ADAM), 1, 1));
   OK(trainer.set_lr(0.01));
   OK(batches.create(train, 4, 1, 0));
@@ -345,6 +347,7 @@ static void word_vectors() {
   OK(coverage.missing(ids, count));
   CHECK(count == 2 && ids[0] == 1 && ids[1] == 3);
   Classifier none;
+  REFUSED(SRNN_ERROR_NULL_POINTER, none.set_embeddings_frozen(true));
   REFUSED(SRNN_ERROR_NULL_POINTER, load_embeddings(none, "classes.vectors"));
   CHECK(std::remove("classes.vectors") == 0);
 }

@@ -170,10 +170,14 @@ static void embedding(void) {
   BAD_SHAPE("counts", srnn_embedding_load_file(FILE_NAME, v, counts, 5, &o, &e, &c, &err));
   REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_embedding_load_file(NO_FILE, v, NULL, 0, &o, &e, &c, &err));
   REFUSED(SRNN_ERROR_INVALID_DATA, "line 2", srnn_embedding_load_file(BAD_FILE, v, NULL, 0, &o, &e, &c, &err));
+  /* Arguments are looked at before the file. */
+  BAD_SHAPE("counts", srnn_embedding_load_file(NO_FILE, v, counts, 5, &o, &e, &c, &err));
   o.unknown = 3;
+  BAD_ARGUMENT("unknown is 3", srnn_embedding_load_file(NO_FILE, v, NULL, 0, &o, &e, &c, &err));
   BAD_ARGUMENT("unknown is 3", srnn_embedding_load_file(FILE_NAME, v, NULL, 0, &o, &e, &c, &err));
   o.unknown = SRNN_UNKNOWN_VECTOR_ZERO;
   o.frozen = 2;
+  BAD_ARGUMENT("frozen is 2", srnn_embedding_load_file(NO_FILE, v, NULL, 0, &o, &e, &c, &err));
   BAD_ARGUMENT("frozen is 2", srnn_embedding_load_file(FILE_NAME, v, NULL, 0, &o, &e, &c, &err));
   o.frozen = 1;
   CHECK(e == NULL && c == NULL);
@@ -220,6 +224,9 @@ static void classifier(void) {
   REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_classifier_load_embeddings(model, NO_FILE, data, &o, &c, &err));
   o.frozen = 5;
   BAD_ARGUMENT("frozen is 5", srnn_classifier_load_embeddings(model, FILE_NAME, data, &o, &c, &err));
+  o.frozen = 0;
+  o.dim = DIM + 1;
+  BAD_SHAPE("dim is 3, expected 2", srnn_classifier_load_embeddings(model, FILE_NAME, data, &o, &c, &err));
   CHECK(c == NULL);
   OK(srnn_classifier_load_embeddings(model, FILE_NAME, data, NULL, &c, &err));
   CHECK(srnn_coverage_words(c, SRNN_MATCH_EXACT) == 2 && srnn_coverage_tokens(c, SRNN_MATCH_EXACT) == 3);

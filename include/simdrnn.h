@@ -1751,7 +1751,9 @@ typedef struct srnn_vectors_options {
   int32_t format;
   /** An srnn_invalid_utf8. Default SRNN_INVALID_UTF8_KEEP. */
   int32_t invalid_utf8;
-  /** 1 if a word that comes again is an error; 0 if its first vector counts. Default 0. */
+  /**
+   * 1 if a word that comes again is an error (for embeddings, one of those kept); 0 if its first vector counts. Default 0.
+   */
   int32_t refuse_duplicates;
   /** 1 if a fastText model that is read as a whole keeps its n-grams. Default 1. */
   int32_t subwords;
@@ -1765,7 +1767,7 @@ typedef struct srnn_vectors_options {
   uint64_t dim;
   /** Only so many first words of the file; 0 for all. Default 0. */
   uint64_t limit;
-  /** The most bytes that gzip data may unpack to. Default 2^34. */
+  /** The most bytes that gzip data, and product-quantized data, may unpack to. Default 2^34. */
   uint64_t max_decompressed;
   /** For embeddings: decides random vectors. Default 0. */
   uint64_t seed;
@@ -1921,8 +1923,9 @@ SRNN_API srnn_status srnn_embedding_load_file(const char *path, const srnn_vocab
  * - options: NULL for the defaults
  * - coverage: what was found; may be NULL. The caller destroys it.
  *
- * Errors: as srnn_vectors_open; SRNN_ERROR_SHAPE_MISMATCH for vectors of other than the classifier's embedding_dim values;
- * SRNN_ERROR_INVALID_ARGUMENT for a dataset of another vocabulary.
+ * Errors: as srnn_vectors_open; SRNN_ERROR_SHAPE_MISMATCH for vectors of other than the classifier's embedding_dim values,
+ * and for an options.dim that is neither that nor 0; SRNN_ERROR_INVALID_ARGUMENT for a dataset with word numbers beyond the
+ * classifier's vocabulary.
  */
 SRNN_API srnn_status srnn_classifier_load_embeddings(srnn_classifier *classifier, const char *path,
     const srnn_dataset *dataset, const srnn_vectors_options *options, srnn_coverage **coverage, srnn_error *error);

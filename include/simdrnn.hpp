@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
 // C++17 on top of simdrnn.h: handles as move-only classes, arrays as views, and a status that must be looked at. Header
-// only; nothing here throws or needs RTTI. Methods are named like the C functions, whose comments say what they do; what
-// is not wrapped (losses, softmax, struct init functions) is called as in C.
+// only; nothing here needs RTTI, nor throws but std::bad_alloc where a text is returned. Methods are named like the C
+// functions, whose comments say what they do; what is not wrapped (losses, softmax, struct init functions) is called as
+// in C.
 
 #ifndef SIMDRNN_HPP
 #define SIMDRNN_HPP
@@ -612,6 +613,10 @@ class Classifier : public Handle<srnn_classifier, srnn_classifier_destroy> {
   }
   Status save(const char *path) const {
     return Status::of([&](srnn_error *e) { srnn_classifier_save(get(), path, e); });
+  }
+  /// Whether training leaves the token table as it is.
+  Status set_embeddings_frozen(bool frozen) {
+    return Status::of([&](srnn_error *e) { srnn_classifier_set_embeddings_frozen(get(), frozen, e); });
   }
   std::size_t bytes() const noexcept { return srnn_classifier_bytes(get()); }
   std::size_t vocab_size() const noexcept { return srnn_classifier_vocab_size(get()); }

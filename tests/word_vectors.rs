@@ -266,8 +266,11 @@ fn a_classifier_starts_from_vectors_frozen_or_not() {
     assert_ne!(model.embedding_mut().table(), before);
     assert!(free.grad_norm > frozen.grad_norm, "a frozen table adds nothing to the norm");
 
-    let e = model.load_embeddings(path("navec.tar"), &ReadOptions { dim: Some(5), ..read }, None, &fill);
-    assert!(e.is_ok(), "the classifier's size counts");
+    let of = |dim| ReadOptions { dim: Some(dim), ..read.clone() };
+    model.load_embeddings(path("navec.tar"), &of(6), None, &fill).unwrap();
+    let e = model.load_embeddings(path("navec.tar"), &of(5), None, &fill).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::ShapeMismatch);
+    assert!(e.message().contains("the options' dim is 5, expected 6"), "{e}");
     let config = ClassifierConfig { embedding_dim: 5, ..config };
     let mut other = TextClassifier::new(&config, model.vocab().clone(), data.labels().to_vec(), 1).unwrap();
     let e = other.load_embeddings(path("gensim.bin"), &ReadOptions::default(), None, &fill).unwrap_err();
@@ -304,12 +307,26 @@ fn neighbours_are_the_same_however_they_are_found() {
     assert!((vectors.similarity(index, index).unwrap() - 1.0).abs() < 20.0 * f32::EPSILON);
 
     // Enough rows for several threads.
-    let text: String = (0..40_000u32).map(|i| format!("w{i} {} {} {}\n", i % 7, i % 11, i % 13)).collect();
+    let text: String = (0..200_000u32).map(|i| format!("w{i} {} {} {}\n", i % 7, i % 11, i % 13)).collect();
     let many = read(text.as_bytes(), &ReadOptions::default()).unwrap();
     let one = many.nearest(&[1.0, 2.0, 3.0], 50, &[5], None).unwrap();
     assert_eq!(one.len(), 50);
     assert_eq!(many.nearest(&[1.0, 2.0, 3.0], 50, &[5], Some(&pool)).unwrap(), one);
     assert!(one.windows(2).all(|w| (w[0].similarity, w[1].index) >= (w[1].similarity, w[0].index)));
+
+    // Too short for one over a norm, and products that f32 cannot hold.
+    let odd = read(b"short 1e-45 0\nlong 3e38 3e38\nmore 3e38 2e38\none 1 0\n", &ReadOptions::default()).unwrap();
+    let cosines = |query: &[f32]| {
+        let found = odd.nearest(query, 4, &[], None).unwrap();
+        found.iter().map(|n| (n.index, n.similarity)).collect::<Vec<_>>()
+    };
+    let found = cosines(&[1.0, 0.0]);
+    assert_eq!(found.iter().map(|n| n.0).collect::<Vec<_>>(), [3, 2, 1, 0]);
+    assert_eq!((found[0].1, found[3].1), (1.0, 0.0));
+    assert_eq!(cosines(&[1e-45, 0.0]).len(), 4);
+    assert!(cosines(&[1e-45, 0.0]).iter().all(|n| n.1 == 0.0));
+    assert_eq!(cosines(&[3e38, 3e38]).iter().map(|n| n.0).collect::<Vec<_>>(), [3, 0]);
+    assert_eq!((odd.similarity(0, 3).unwrap(), odd.similarity(1, 2).unwrap()), (0.0, 0.0));
 
     for (query, kind) in
         [(&[1.0, 2.0][..], ErrorKind::ShapeMismatch), (&[1.0, f32::NAN, 0.0], ErrorKind::InvalidArgument)]

@@ -12,7 +12,7 @@ use super::handle;
 use super::structs;
 use super::vectors::{one_of, srnn_vectors_options};
 use super::vocab::srnn_vocab;
-use crate::error::Result;
+use crate::error::{Result, check_len};
 use crate::nn::vectors::{Coverage, Match, WordVectors};
 use std::ffi::c_char;
 
@@ -76,13 +76,17 @@ pub unsafe extern "C" fn srnn_embedding_load_file(
             let options = structs::read_optional(options)?;
             (args::path("path", path)?, vocab, counts, options, out("embedding", embedding)?)
         };
+        let words = vocab.words()?;
+        if let Some(counts) = counts {
+            check_len("counts", counts.len(), words.len())?;
+        }
+        let (read, fill, frozen) = (options.read()?, options.fill()?, args::flag("frozen", options.frozen)?);
         // SAFETY: the header's contract.
         unsafe {
             report(coverage, || {
-                let words = vocab.words()?;
-                let vectors = WordVectors::open_for(path, &words, &options.read()?)?;
-                let (mut table, found) = vectors.embedding(&words, counts, &options.fill()?)?;
-                table.set_frozen(args::flag("frozen", options.frozen)?);
+                let vectors = WordVectors::open_for(path, &words, &read)?;
+                let (mut table, found) = vectors.embedding(&words, counts, &fill)?;
+                table.set_frozen(frozen);
                 embedding.write(handle::create(srnn_embedding(table))?);
                 Ok(found)
             })
@@ -116,8 +120,9 @@ unsafe fn report(coverage: *mut *mut srnn_coverage, work: impl FnOnce() -> Resul
 /// - options: NULL for the defaults
 /// - coverage: what was found; may be NULL. The caller destroys it.
 ///
-/// Errors: as srnn_vectors_open; SRNN_ERROR_SHAPE_MISMATCH for vectors of other than the classifier's embedding_dim values;
-/// SRNN_ERROR_INVALID_ARGUMENT for a dataset of another vocabulary.
+/// Errors: as srnn_vectors_open; SRNN_ERROR_SHAPE_MISMATCH for vectors of other than the classifier's embedding_dim values,
+/// and for an options.dim that is neither that nor 0; SRNN_ERROR_INVALID_ARGUMENT for a dataset with word numbers beyond the
+/// classifier's vocabulary.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_classifier_load_embeddings(
     classifier: *mut srnn_classifier,

@@ -81,7 +81,7 @@ pub struct srnn_vectors_options {
     pub format: i32,
     /// An srnn_invalid_utf8. Default SRNN_INVALID_UTF8_KEEP.
     pub invalid_utf8: i32,
-    /// 1 if a word that comes again is an error; 0 if its first vector counts. Default 0.
+    /// 1 if a word that comes again is an error (for embeddings, one of those kept); 0 if its first vector counts. Default 0.
     pub refuse_duplicates: i32,
     /// 1 if a fastText model that is read as a whole keeps its n-grams. Default 1.
     pub subwords: i32,
@@ -95,7 +95,7 @@ pub struct srnn_vectors_options {
     pub dim: u64,
     /// Only so many first words of the file; 0 for all. Default 0.
     pub limit: u64,
-    /// The most bytes that gzip data may unpack to. Default 2^34.
+    /// The most bytes that gzip data, and product-quantized data, may unpack to. Default 2^34.
     pub max_decompressed: u64,
     /// For embeddings: decides random vectors. Default 0.
     pub seed: u64,

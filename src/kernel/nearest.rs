@@ -96,7 +96,7 @@ impl Ord for Scored {
     }
 }
 
-/// The rows with the greatest scores; of equal ones those with the lowest numbers. NaN is no score.
+/// The rows with the greatest scores; of equal ones those with the lowest numbers. NaN and infinity are no scores.
 pub(crate) struct Best {
     count: usize,
     worst_first: BinaryHeap<Reverse<Scored>>,
@@ -111,7 +111,7 @@ impl Best {
     pub(crate) fn offer(&mut self, index: usize, score: f32) {
         // Minus zero would be less than zero.
         let new = Scored(score + 0.0, index);
-        if score.is_nan() {
+        if !score.is_finite() {
         } else if self.worst_first.len() < self.count {
             self.worst_first.push(Reverse(new));
         } else if let Some(mut worst) = self.worst_first.peek_mut()
@@ -244,8 +244,8 @@ mod tests {
 
     #[test]
     fn no_score_is_none() {
-        let mut best = Best::new(2).unwrap();
-        for (i, score) in [f32::NAN, -0.0, 0.0, f32::NAN, f32::NEG_INFINITY].into_iter().enumerate() {
+        let mut best = Best::new(4).unwrap();
+        for (i, score) in [f32::NAN, -0.0, 0.0, f32::INFINITY, f32::NEG_INFINITY].into_iter().enumerate() {
             best.offer(i, score);
         }
         assert_eq!(best.into_sorted().collect::<Vec<_>>(), [(1, 0.0), (2, 0.0)]);

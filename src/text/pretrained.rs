@@ -70,7 +70,8 @@ impl TextClassifier {
     /// [`set_embeddings`](Self::set_embeddings) from a file, of which only what the vocabulary needs is kept.
     ///
     /// # Errors
-    /// As there, and those of [`WordVectors::open`].
+    /// As there, and those of [`WordVectors::open`]; `ShapeMismatch` if `read.dim` is other than the model's
+    /// `embedding_dim`.
     pub fn load_embeddings(
         &mut self,
         path: impl AsRef<Path>,
@@ -78,7 +79,15 @@ impl TextClassifier {
         counts: Option<&[u64]>,
         fill: &FillOptions,
     ) -> Result<Coverage> {
-        let read = ReadOptions { dim: Some(self.config().embedding_dim), fold_case: fill.fold_case, ..read.clone() };
+        let expected = self.config().embedding_dim;
+        if let Some(dim) = read.dim {
+            ensure!(
+                dim == expected,
+                ShapeMismatch,
+                "the options' dim is {dim}, expected {expected} as the classifier's embedding_dim"
+            );
+        }
+        let read = ReadOptions { dim: Some(expected), fold_case: fill.fold_case, ..read.clone() };
         let vectors = WordVectors::open_for(path, &self.vocab().words()?, &read)?;
         self.set_embeddings(&vectors, counts, fill)
     }

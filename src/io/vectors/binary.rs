@@ -3,19 +3,18 @@
 use super::Format;
 use super::collect::Collector;
 use super::input::Input;
-use crate::error::{Result, ensure};
+use crate::error::Result;
 
 /// Reads the records after the header, which has been taken.
 pub(super) fn read(input: &mut Input<'_>, count: u64, dim: usize, rows: &mut Collector<'_>) -> Result<()> {
     rows.start(Format::Word2VecBinary, dim, Some(count), 4, input.remaining())?;
-    for number in 0..count {
+    for _ in 0..count {
         if rows.is_full() {
             return Ok(());
         }
         skip_line_ends(input)?;
         let at = input.position();
         let word = input.word()?;
-        ensure!(!word.is_empty(), InvalidData, "byte {at}: word {number} of {count} is empty");
         match rows.offer(word).map_err(|e| e.context(format_args!("byte {at}")))? {
             Some(out) => input.floats(out, "a vector")?,
             None => input.skip(4 * dim as u64, "a vector")?,

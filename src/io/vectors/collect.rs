@@ -119,9 +119,7 @@ impl<'a> Collector<'a> {
     /// A word of the file: its number among those kept, if it is kept.
     pub(super) fn offer_word(&mut self, word: &[u8]) -> Result<Option<usize>> {
         self.offered += 1;
-        if self.wanted.is_some_and(|wanted| !wanted.has(word)) {
-            return Ok(None);
-        }
+        ensure!(!word.is_empty(), InvalidData, "the word is empty");
         let word = match (self.options.invalid_utf8, str::from_utf8(word)) {
             (InvalidUtf8::Keep, _) | (_, Ok(_)) => Cow::Borrowed(word),
             (InvalidUtf8::Replace, Err(_)) => Cow::Owned(String::from_utf8_lossy(word).into_owned().into_bytes()),
@@ -129,6 +127,9 @@ impl<'a> Collector<'a> {
                 return Err(err!(InvalidData, "the word's byte {} is not UTF-8", e.valid_up_to() + 1));
             }
         };
+        if self.wanted.is_some_and(|wanted| !wanted.has(&word)) {
+            return Ok(None);
+        }
         let (number, new) = self.words.intern(&word)?;
         if new {
             return Ok(Some(number as usize));

@@ -10,8 +10,11 @@ use crate::error::{Result, ensure, err};
 use crate::nn::vectors::{NGrams, Subwords};
 
 pub(super) const MAGIC: [u8; 4] = 793_712_314_i32.to_le_bytes();
-/// Longer n-grams than anybody uses; hashing them all would take for ever.
-const MAX_N: i32 = 255;
+/// Longer n-grams than anybody uses.
+const MAX_N: i32 = 32;
+/// The most additions that a word's vector may take: its bytes times the longest n-gram times the values. A small file
+/// must not keep the machine busy for hours.
+const MAX_WORK: usize = 1 << 26;
 
 struct Model {
     dim: usize,
@@ -51,7 +54,7 @@ pub(super) fn read(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<Op
     ensure!(maxn <= MAX_N, InvalidData, "byte {at}: maxn is {maxn}, expected at most {MAX_N}");
     ensure!(maxn <= 0 || bucket > 0, InvalidData, "byte {at}: {bucket} buckets for n-grams, expected at least 1");
     rows.start(Format::FastText, dim, None, 4, None)?;
-    let (words, kept, pruned) = dictionary(input, rows)?;
+    let (words, kept, pruned) = dictionary(input, rows, maxn)?;
     let at = input.position();
     let quantized = input.array::<1>("a flag")? != [0];
     ensure!(!quantized, Unsupported, "byte {at}: a quantized fastText model (.ftz), expected one in f32 (.bin)");
@@ -66,7 +69,7 @@ pub(super) fn read(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<Op
 }
 
 /// Reads all entries: the number of words, the places of those kept, and the size of the pruning table (-1: none).
-fn dictionary(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<(usize, Vec<u32>, i64)> {
+fn dictionary(input: &mut Input<'_>, rows: &mut Collector<'_>, maxn: i32) -> Result<(usize, Vec<u32>, i64)> {
     let at = input.position();
     let entries = size(int(input, "the dictionary")?, "the dictionary's size", at)?;
     let words = size(int(input, "the dictionary")?, "the number of words", at)?;
@@ -78,11 +81,21 @@ fn dictionary(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<(usize,
         InvalidData,
         "byte {at}: a dictionary of {entries} entries with {words} words and {labels} labels, pruned to {pruned}"
     );
+    let maxn = if pruned == 0 { 0 } else { maxn.max(0) as usize };
+    let longest = MAX_WORK / (maxn * rows.dim()).max(1);
     let mut kept = Vec::new();
     for entry in 0..entries {
         let at = input.position();
         let word = input.until(0, MAX_WORD, "a word")?;
         if entry < words && !rows.is_full() {
+            ensure!(
+                maxn == 0 || word.len() <= longest,
+                InvalidData,
+                "byte {at}: a word of {} bytes, expected at most {longest} with n-grams of up to {maxn} characters and \
+                 vectors of {} values",
+                word.len(),
+                rows.dim()
+            );
             let number = rows.offer_word(word).map_err(|e| e.context(format_args!("byte {at}")))?;
             if number.is_some() {
                 push(&mut kept, entry as u32)?;
@@ -168,12 +181,12 @@ fn input_matrix(input: &mut Input<'_>, model: &Model, kept: &[u32], rows: &mut C
 
 /// The buckets of all words kept and of the wanted words that are not in the dictionary, ascending.
 fn needed(model: &Model, rows: &Collector<'_>) -> Result<Vec<u32>> {
-    let mut ids = Vec::new();
+    let mut ids = Ids::default();
     let mut failed = Ok(());
     let mut add = |word: &[u8]| {
         model.ngrams.for_each(word, |id| {
             if failed.is_ok() {
-                failed = push(&mut ids, id);
+                failed = ids.push(id);
             }
         });
     };
@@ -184,9 +197,35 @@ fn needed(model: &Model, rows: &Collector<'_>) -> Result<Vec<u32>> {
         }
     }
     failed?;
-    ids.sort_unstable();
-    ids.dedup();
-    Ok(ids)
+    Ok(ids.into_sorted())
+}
+
+/// Numbers, of which each is kept once; memory for about twice as many as there are different ones.
+#[derive(Default)]
+struct Ids {
+    ids: Vec<u32>,
+    /// Different ones when they were last counted.
+    different: usize,
+}
+
+impl Ids {
+    /// Fewer are not worth counting.
+    const FEW: usize = 1 << 20;
+
+    fn push(&mut self, id: u32) -> Result<()> {
+        if self.ids.len() >= Self::FEW.max(2 * self.different) {
+            self.ids.sort_unstable();
+            self.ids.dedup();
+            self.different = self.ids.len();
+        }
+        push(&mut self.ids, id)
+    }
+
+    fn into_sorted(mut self) -> Vec<u32> {
+        self.ids.sort_unstable();
+        self.ids.dedup();
+        self.ids
+    }
 }
 
 /// Checks that the output matrix is there, and nothing after it.
@@ -217,4 +256,19 @@ fn compose(rows: &mut Collector<'_>, subwords: &Subwords) -> Result<()> {
         row.iter_mut().for_each(|v| *v *= scale);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_come_again_take_no_memory() {
+        let mut ids = Ids::default();
+        for i in 0..3 * Ids::FEW as u32 {
+            ids.push(i.wrapping_mul(7) % 1000).unwrap();
+        }
+        assert!(ids.ids.capacity() <= 2 * Ids::FEW);
+        assert_eq!(ids.into_sorted(), (0..1000).collect::<Vec<u32>>());
+    }
 }

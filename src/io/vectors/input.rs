@@ -1,7 +1,7 @@
 //! Bytes from a file or a decompressor: buffered, counted, with bounds on everything.
 
 use super::MAX_WORD;
-use crate::buffer::try_vec;
+use crate::buffer::{try_vec, try_with_capacity};
 use crate::error::{Error, Result, ensure, err};
 use crate::io::Excerpt;
 use std::io::{self, Read};
@@ -106,6 +106,10 @@ impl<'a> Input<'a> {
 
     fn failed(&self, e: &io::Error) -> Error {
         use io::ErrorKind::{InvalidData, InvalidInput, OutOfMemory, UnexpectedEof};
+        // The source is an `Input` too, below a decompressor.
+        if let Some(e) = e.get_ref().and_then(|e| e.downcast_ref::<Error>()) {
+            return e.clone();
+        }
         let at = self.position + (self.end - self.start) as u64;
         match e.kind() {
             OutOfMemory => err!(OutOfMemory, "memory is short"),
@@ -148,6 +152,22 @@ impl<'a> Input<'a> {
         let mut out = [0; N];
         out.copy_from_slice(self.bytes(N, what)?);
         Ok(out)
+    }
+
+    /// Takes all that is left.
+    pub(super) fn rest(&mut self) -> Result<Vec<u8>> {
+        let known = usize::try_from(self.remaining().unwrap_or(0));
+        let mut out = try_with_capacity(known.map_err(|_| err!(OutOfMemory, "the file is too large"))?)?;
+        loop {
+            self.fill(1)?;
+            let some = &self.buffer[self.start..self.end];
+            if some.is_empty() {
+                return Ok(out);
+            }
+            out.try_reserve(some.len()).map_err(|_| err!(OutOfMemory, "no memory after {} bytes", out.len()))?;
+            out.extend_from_slice(some);
+            self.advance(self.end - self.start);
+        }
     }
 
     /// Takes `n` bytes and forgets them.
@@ -260,7 +280,7 @@ fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
 
 impl Read for Input<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.fill(1).map_err(|e| io::Error::other(e.message().to_owned()))?;
+        self.fill(1).map_err(io::Error::other)?;
         let n = out.len().min(self.end - self.start);
         out[..n].copy_from_slice(&self.buffer[self.start..self.start + n]);
         self.advance(n);
@@ -305,5 +325,31 @@ mod tests {
         assert_eq!(input.until(b'\n', 300_000, "x").unwrap().len(), 300_000);
         let e = input.until(b'\n', 9, "x").unwrap_err();
         assert_eq!(e.message(), "the file ends at byte 300008, within x that starts at byte 300005");
+    }
+
+    /// Fails with that kind.
+    struct Failing(io::ErrorKind);
+
+    impl Read for Failing {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn an_error_is_the_same_through_inputs_in_inputs() {
+        use crate::ErrorKind;
+        let through = |inner: Input<'_>| Input::new(Box::new(inner), "f", None).unwrap().peek(1).unwrap_err();
+        let inner = Input { limit: 3, ..Input::new(Box::new(&b"more"[..]), "f", None).unwrap() };
+        let e = through(inner);
+        assert_eq!((e.kind(), e.message().contains("more than 3 bytes")), (ErrorKind::InvalidData, true), "{e}");
+        for (from, to) in [
+            (io::ErrorKind::OutOfMemory, ErrorKind::OutOfMemory),
+            (io::ErrorKind::PermissionDenied, ErrorKind::Io),
+            (io::ErrorKind::InvalidData, ErrorKind::InvalidData),
+        ] {
+            let inner = Input::new(Box::new(Failing(from)), "f", None).unwrap();
+            assert_eq!(through(inner.gunzip(9).unwrap()).kind(), to, "{from:?}");
+        }
     }
 }

@@ -101,7 +101,7 @@ pub enum Duplicates {
     /// The first vector counts; the others are counted in [`WordVectors::duplicates`].
     #[default]
     KeepFirst,
-    /// It is an error.
+    /// It is an error; a restricted reading sees only the words that it keeps.
     Refuse,
 }
 
@@ -118,17 +118,18 @@ pub struct ReadOptions {
     pub invalid_utf8: InvalidUtf8,
     /// Words that come again.
     pub duplicates: Duplicates,
-    /// Whether a fastText model keeps its n-grams, for vectors of unknown words.
+    /// Whether a fastText model keeps its n-grams, for vectors of unknown words. A restricted reading always keeps those
+    /// that its words need.
     pub subwords: bool,
     /// In a restricted reading, whether a wanted word may also be matched by a word of the file that equals it but for
     /// case: `paris` by `Paris`.
     pub fold_case: bool,
-    /// The most bytes that gzip data may unpack to.
+    /// The most bytes that gzip data, and product-quantized data, may unpack to.
     pub max_decompressed: u64,
 }
 
 impl Default for ReadOptions {
-    /// Everything, as it is; gzip data up to 16 GiB.
+    /// Everything, as it is; packed data up to 16 GiB.
     fn default() -> Self {
         Self {
             format: None,

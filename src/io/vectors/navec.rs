@@ -4,12 +4,14 @@
 use super::collect::Collector;
 use super::input::Input;
 use super::{Format, MAX_DIM, MAX_WORD, tar};
-use crate::buffer::{push, try_vec};
+use crate::buffer::{push, try_grow};
 use crate::error::{Result, ensure, err};
 use std::io::{self, Read};
 
 /// The longest `meta.json`.
 const MAX_META: u64 = 1 << 16;
+/// Values that need no evidence.
+const SOME: usize = 1 << 15;
 
 /// The contents of one member.
 struct Contents<'i, 'a> {
@@ -40,9 +42,8 @@ pub(super) fn read(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<()
             "vocab.bin" => {
                 ensure!(vocab.is_none(), InvalidData, "byte {at}: a second vocab.bin");
                 let limit = rows.options().max_decompressed;
-                let name = format!("{}: vocab.bin", input.name());
                 let contents = Contents { input, left: &mut left };
-                let packed = Input::new(Box::new(contents), &name, Some(member.size))?;
+                let packed = Input::new(Box::new(contents), "vocab.bin", Some(member.size))?;
                 let words = words(&mut packed.gunzip(limit)?, rows);
                 vocab = Some(words.map_err(|e| e.context(format_args!("vocab.bin")))?);
             }
@@ -114,12 +115,24 @@ fn vectors(input: &mut Input<'_>, size: u64, words: u32, kept: &[u32], rows: &mu
     let (dim, parts, centroids) = (dim as usize, parts as usize, centroids as usize);
     ensure!(dim <= MAX_DIM, InvalidData, "byte {at}: vectors of {dim} values, expected 1 to {MAX_DIM}");
     rows.start(Format::Navec, dim, None, 1, None)?;
+    // The file proves a byte for each part only.
+    let (decoded, limit) = (4 * kept.len() as u128 * dim as u128, rows.options().max_decompressed);
+    ensure!(
+        decoded <= u128::from(limit),
+        InvalidData,
+        "byte {at}: {} vectors of {dim} values decode to {decoded} bytes, more than {limit}; raise the limit if that is \
+         right",
+        kept.len()
+    );
     let start = input.position();
-    let mut indexes = try_vec(kept.len() * parts, 0u8)?;
+    // Grows with what is there: in gzip data no size is proved.
+    let mut indexes = Vec::new();
     let mut next = 0;
-    for (&place, row) in kept.iter().zip(indexes.chunks_exact_mut(parts)) {
+    for &place in kept {
         input.skip(u64::from(place - next) * parts as u64, "pq.bin")?;
-        row.copy_from_slice(input.bytes(parts, "pq.bin")?);
+        let row = input.bytes(parts, "pq.bin")?;
+        indexes.try_reserve(parts).map_err(|_| err!(OutOfMemory, "no memory for {parts} bytes"))?;
+        indexes.extend_from_slice(row);
         if let Some(i) = row.iter().position(|&index| usize::from(index) >= centroids) {
             let at = start + u64::from(place) * parts as u64 + i as u64;
             return Err(err!(InvalidData, "byte {at}: centroid {}, expected less than {centroids}", row[i]));
@@ -127,8 +140,12 @@ fn vectors(input: &mut Input<'_>, size: u64, words: u32, kept: &[u32], rows: &mu
         next = place + 1;
     }
     input.skip(u64::from(count - next) * parts as u64, "pq.bin")?;
-    let mut codes = try_vec(centroids * dim, 0f32)?;
-    input.floats(&mut codes, "pq.bin")?;
+    let mut codes = Vec::new();
+    while codes.len() < centroids * dim {
+        let done = codes.len();
+        try_grow(&mut codes, (2 * done).max(SOME).min(centroids * dim), || 0f32)?;
+        input.floats(&mut codes[done..], "pq.bin")?;
+    }
     let width = dim / parts;
     rows.reserve(kept.len())?;
     for index in indexes.chunks_exact(parts) {

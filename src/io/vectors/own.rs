@@ -5,7 +5,6 @@ use super::collect::Collector;
 use super::input::Input;
 use crate::error::{Result, ensure, err};
 use crate::io::safetensors::{Finite, TensorFile};
-use std::io::Read;
 
 /// What a file says it is.
 pub(super) const FORMAT: &str = "simdrnn word vectors";
@@ -17,8 +16,8 @@ pub(super) fn starts(head: &[u8]) -> bool {
 
 pub(super) fn read(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<()> {
     let name = input.name().to_owned();
-    let mut bytes = Vec::new();
-    input.read_to_end(&mut bytes).map_err(|e| err!(Io, "cannot read: {e}"))?;
+    let bytes = input.rest()?;
+    let size = bytes.len() as u64;
     let file = TensorFile::from_bytes(bytes, &name)?;
     ensure!(
         file.metadata("format") == Some(FORMAT),
@@ -34,7 +33,8 @@ pub(super) fn read(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<()
         "tensor 'vectors' has shape {shape:?}, expected [{lines}, values]"
     );
     let dim = shape[1];
-    rows.start(Format::Safetensors, dim, None, 4, None)?;
+    // At least a byte a value, whatever the tensor's type.
+    rows.start(Format::Safetensors, dim, Some(lines as u64), 1, Some(size))?;
     let mut all = crate::buffer::try_vec(shape[0] * dim, 0.0)?;
     file.read_f32("vectors", &shape, Finite::Required, &mut all)?;
     let mut word = Vec::new();

@@ -93,6 +93,12 @@ fn options_decide() {
     assert_eq!(e.message(), "f: line 4: the word's byte 1 is not UTF-8");
     let v = parse(text, &ReadOptions { invalid_utf8: InvalidUtf8::Replace, ..options.clone() }).unwrap();
     assert_eq!((v.find("\u{fffd}"), v.find(b"\xd0")), (Some(2), None));
+    let replace = ReadOptions { invalid_utf8: InvalidUtf8::Replace, ..options.clone() };
+    let part = WordVectors::read(&text[..], "f", Some(&["\u{fffd}"]), &replace).unwrap();
+    assert_eq!(listed(&part), [("\u{fffd}".to_owned(), vec![4.0])]);
+    let refuse = ReadOptions { invalid_utf8: InvalidUtf8::Refuse, ..options.clone() };
+    let e = WordVectors::read(&text[..], "f", Some(&["a"]), &refuse).err().unwrap();
+    assert_eq!(e.message(), "f: line 4: the word's byte 1 is not UTF-8");
     let v = parse(text, &ReadOptions { limit: Some(2), ..options.clone() }).unwrap();
     assert_eq!((v.len(), v.duplicates()), (2, 0));
     for file in [&text[..], &[&b"1 1\n"[..], &record(b"a", &[1.0])].concat()] {
@@ -134,7 +140,7 @@ fn binary_that_lies() {
     damaged(&of("1 2\n", &[&a[..], b"more"].concat()), "bytes from 14 on");
     damaged(&of("1 3\n", &a), "the file ends at byte 14, within a vector that starts at byte 6");
     damaged(&of("1 2\n", &record(b"a", &[1.0, f32::NAN])), "byte 10, in a vector: NaN");
-    damaged(&of("1 2\n", &record(b"", &[1.0, 2.0])), "byte 4: word 0 of 1 is empty");
+    damaged(&of("1 2\n", &record(b"", &[1.0, 2.0])), "byte 4: the word is empty");
     damaged(&of("1 2\n", &record(&vec![b'w'; 1 << 20], &[1.0, 2.0])), "a word at byte 4 is longer than 65536 bytes");
     damaged(&of("1 2000000\n", &a), "vectors of 2000000 values");
 
@@ -165,6 +171,40 @@ fn gzip_has_a_limit() {
     damaged(&broken, "gzip data are damaged");
     damaged(&gzip(line)[..20], "gzip data are damaged or cut off");
     damaged(&gzip(&gzip(line)), "not recognized");
+
+    // A file that is held whole.
+    let dir = TempDir::new();
+    fine(line).save_safetensors(dir.join("v")).unwrap();
+    let own = std::fs::read(dir.join("v")).unwrap();
+    let mut packed = gzip(&own);
+    assert_eq!(fine(&packed).format(), Format::Safetensors);
+    let e = parse(&packed, &ReadOptions { max_decompressed: own.len() as u64 - 1, ..options }).err().unwrap();
+    assert!(e.kind() == ErrorKind::InvalidData && e.message().contains("decompresses to more than"), "{e}");
+    let crc = packed.len() - 6;
+    packed[crc] ^= 1;
+    damaged(&packed, "gzip data are damaged");
+}
+
+/// A fastText model up to its first word.
+fn fasttext_start(dim: i32, maxn: i32, word: &[u8]) -> Vec<u8> {
+    let mut out = fasttext::MAGIC.to_vec();
+    let args = [dim, 5, 5, 1, 5, 1, 2, 2, 100, 3, maxn, 100];
+    [12].into_iter().chain(args).for_each(|v: i32| out.extend(v.to_le_bytes()));
+    out.extend([0; 8]);
+    [1, 1, 0].into_iter().for_each(|v: i32| out.extend(v.to_le_bytes()));
+    [9, -1].into_iter().for_each(|v: i64| out.extend(v.to_le_bytes()));
+    [&out, word, &[0; 10]].concat()
+}
+
+#[test]
+fn fasttext_models_that_take_for_ever() {
+    damaged(&fasttext_start(300, 33, b"a"), "maxn is 33, expected at most 32");
+    damaged(&fasttext_start(300, 6, b""), "byte 92: the word is empty");
+    let long = [b'w'; 1 << 15];
+    let e = "byte 92: a word of 32768 bytes, expected at most 6990 with n-grams of up to 32 characters";
+    damaged(&fasttext_start(300, 32, &long), e);
+    damaged(&fasttext_start(300, 32, &long[..6990]), "the file ends at byte 7092, within a flag");
+    damaged(&fasttext_start(300, 0, &long), "within a flag");
 }
 
 struct TarMember<'a> {
@@ -223,6 +263,16 @@ fn navec_archives() {
     assert_eq!(listed(&part), [("<unk>".to_owned(), vec![3.0, 4.0, 7.0, 8.0])]);
     assert_eq!(fine(&gzip(&tar(&good))).len(), 3);
 
+    // The rows' size is no part of the file.
+    let limited = |max_decompressed, words| {
+        let options = ReadOptions { max_decompressed, ..ReadOptions::default() };
+        WordVectors::read(&tar(&good)[..], "f", words, &options).map(|v| v.len())
+    };
+    assert_eq!((limited(48, None).unwrap(), limited(47, Some(&["<unk>"])).unwrap()), (3, 1));
+    let e = limited(47, None).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::InvalidData);
+    assert!(e.message().contains("3 vectors of 4 values decode to 48 bytes, more than 47"), "{e}");
+
     let with = |i: usize, name: &str, data: &[u8]| {
         let mut members: Vec<TarMember<'_>> = good.iter().map(|m| regular(m.name, m.data)).collect();
         members[i] = regular(name, data);
@@ -236,6 +286,7 @@ fn navec_archives() {
     unsupported(&with(1, "pq.bin", &vectors), "pq.bin before vocab.bin");
     damaged(&with(1, "vocab.bin", &vocab("a\nb", 3)), "vocab.bin: the file ends");
     damaged(&with(1, "vocab.bin", &vocab("a\nb\nc\nd", 3)), "more words than the 3");
+    damaged(&with(1, "vocab.bin", &vocab("a\n\nc", 3)), "vocab.bin: byte 18: the word is empty");
     damaged(&with(1, "vocab.bin", &vocab("a\nb\nc", u32::MAX)), "within the words' counts");
     damaged(&with(1, "vocab.bin", b"not gzip"), "vocab.bin: gzip data are damaged");
     damaged(&with(2, "pq.bin", &pq([4, 4, 2, 2], &[0; 8], &codes)), "expected 56 bytes and 3 vectors");
@@ -294,4 +345,11 @@ fn what_is_written_can_be_read() {
     writer.save(&path).unwrap();
     let e = WordVectors::open(&path, &ReadOptions::default()).err().unwrap();
     assert!(e.message().contains("the metadata do not say 'simdrnn word vectors'"), "{e}");
+    let mut writer = crate::io::safetensors::TensorWriter::new();
+    writer.metadata("format", own::FORMAT).unwrap();
+    writer.metadata("words", "a\n\n").unwrap();
+    writer.tensor("vectors", &[2, 1], &[1.0, 2.0]).unwrap();
+    writer.save(&path).unwrap();
+    let e = WordVectors::open(&path, &ReadOptions::default()).err().unwrap();
+    assert!(e.kind() == ErrorKind::InvalidData && e.message().ends_with("word 1: the word is empty"), "{e}");
 }

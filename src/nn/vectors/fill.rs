@@ -127,7 +127,7 @@ impl WordVectors {
     ///
     /// # Errors
     /// `ShapeMismatch` if there are not as many counts; `InvalidArgument` if the padding is no row, or none of 2^32 - 2;
-    /// `OutOfMemory`.
+    /// `InvalidState` if vectors have no values; `OutOfMemory`.
     pub fn embedding(
         &self,
         words: &[&str],

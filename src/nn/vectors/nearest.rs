@@ -14,17 +14,17 @@ use std::sync::Mutex;
 pub struct Neighbour {
     /// The word's number.
     pub index: usize,
-    /// The cosine between its vector and the query; 0 where one of them is zero.
+    /// The cosine between its vector and the query; 0 where one of them is zero or too short for one over its norm.
     pub similarity: f32,
 }
 
-/// Rows worth a thread's while.
+/// Values worth a thread's while.
 const FEWEST_VALUES: usize = 1 << 17;
 
-/// One over the norm; 0 for a vector without one.
+/// One over the norm; 0 for a vector too short to have one.
 fn inverse_norm(values: &[f32]) -> f32 {
-    let norm = sum_of_squares(values).sqrt();
-    if norm > 0.0 { (1.0 / norm) as f32 } else { 0.0 }
+    let inverse = (1.0 / sum_of_squares(values).sqrt()) as f32;
+    if inverse.is_finite() { inverse } else { 0.0 }
 }
 
 impl WordVectors {
@@ -39,7 +39,8 @@ impl WordVectors {
     }
 
     /// The `count` words whose vectors have the greatest cosines with `query`, without those in `without`; the greatest
-    /// first, equal ones in the table's order. Work is spread over the pool, if there is one; no bit depends on that, nor on
+    /// first, equal ones in the table's order. A word whose inner product with the query is beyond f32's range is none of
+    /// them. Work is spread over the pool, if there is one; no bit depends on that, nor on
     /// the instruction set.
     ///
     /// # Errors
@@ -60,7 +61,7 @@ impl WordVectors {
         let count = count.min(self.len());
         let all = Mutex::new(Ok(Best::new(count)?));
         let scan = |range: std::ops::Range<usize>| {
-            let part = Best::new(count).map(|mut part| {
+            let part = Best::new(count.min(range.len())).map(|mut part| {
                 let values = &self.values[range.start * self.dim..range.end * self.dim];
                 nearest::scan(isa, query, values, &norms[range.clone()], range.start, without, &mut part);
                 part
@@ -72,6 +73,8 @@ impl WordVectors {
                 (Err(_), Ok(_)) => {}
             }
         };
+        // Waking the pool is not free.
+        let pool = pool.filter(|_| self.values.len() >= 2 * FEWEST_VALUES);
         enter(pool, |team| team.split(0..self.len(), FEWEST_VALUES.div_ceil(self.dim), &scan));
         let best = all.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)?;
         let mut out = try_with_capacity(count)?;
@@ -79,13 +82,15 @@ impl WordVectors {
         Ok(out)
     }
 
-    /// The cosine between the vectors of two words, by number; 0 where one of them is zero.
+    /// The cosine between the vectors of two words, by number; 0 where one of them is zero or too short for one
+    /// over its norm, or where their inner product is beyond f32's range.
     ///
     /// # Errors
     /// `InvalidArgument` for a number without a word; `OutOfMemory`.
     pub fn similarity(&self, a: usize, b: usize) -> Result<f32> {
         let (a, b) = (self.checked(a)?, self.checked(b)?);
-        Ok(nearest::dot(Isa::choose()?, a, b) * inverse_norm(b) * inverse_norm(a))
+        let similarity = nearest::dot(Isa::choose()?, a, b) * inverse_norm(b) * inverse_norm(a);
+        Ok(if similarity.is_finite() { similarity } else { 0.0 })
     }
 
     /// The `count` words nearest to a sum of unit vectors: those of `plus` added, those of `minus` taken away; none of
