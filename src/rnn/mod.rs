@@ -7,6 +7,7 @@ mod config;
 mod dropout;
 mod flow;
 mod grads;
+mod history;
 mod init;
 mod model;
 mod pass;
