@@ -43,6 +43,10 @@ impl Output {
 const K_BLOCK: usize = 256;
 /// Rows that share one pass over the panels: their block of the left matrix stays in the L2 cache.
 const ROW_BLOCK: usize = 96;
+/// Features in a turn of the micro-tile's loop.
+const UNROLLED: usize = 4;
+/// Lines that are fetched ahead with each of them, at most.
+const MOST_AHEAD: usize = 4;
 /// Values in a cache line.
 const LINE: usize = 16;
 /// The widest panel and the tallest tile of any instruction set.
@@ -145,9 +149,18 @@ struct Tile<'a> {
     out_stride: usize,
     /// Where each vector of the panels goes in a row.
     offsets: &'a [usize],
-    /// What to bring closer meanwhile: at every feature, the line this far on.
+    /// What to bring closer meanwhile: with every [`UNROLLED`] features so many lines, up to [`MOST_AHEAD`].
     ahead: *const f32,
-    ahead_step: usize,
+    ahead_lines: usize,
+}
+
+/// `body` for every `r` below `n`, at most 8, unrolled for certain: a loop of this length the compiler may keep, and then
+/// the accumulators live in memory.
+macro_rules! each_row {
+    ($n:ident, |$r:ident| $body:block) => { each_row!(@ $n, $r, $body, 0 1 2 3 4 5 6 7) };
+    (@ $n:ident, $r:ident, $body:block, $($i:literal)*) => {
+        $(if $i < $n { let $r = $i; $body })*
+    };
 }
 
 impl<A: Left> Product<'_, A> {
@@ -183,17 +196,18 @@ impl<A: Left> Product<'_, A> {
                     } else {
                         Source { values: Some(self.out.values), stride: self.out.stride }
                     };
-                    // The block that follows in memory, the panel's next or the next panel's first, is fetched by the
-                    // first tiles of this one, a line at every feature.
+                    // The block that follows in memory, the panel's next or the next panel's first, is fetched meanwhile,
+                    // evenly: far caches give lines slowly.
                     let block = self.b.data.as_ptr().wrapping_add((panel * k + k0) * S::PANEL_WIDTH);
-                    let mut ahead_left = if panels == 1 { kc * S::PANEL_WIDTH } else { 0 };
-                    let mut ahead = block.wrapping_add(ahead_left);
                     let mut row = row0;
                     let mut tiles = (row1 - row0).div_ceil(S::TILE_ROWS);
+                    let following = if panels == 1 { kc * S::PANEL_WIDTH } else { 0 };
+                    let turns = tiles * kc.div_ceil(UNROLLED);
+                    let ahead_lines = following.div_ceil(LINE).div_ceil(turns).min(MOST_AHEAD);
+                    let mut ahead = block.wrapping_add(following);
                     while tiles > 0 {
                         // Rows are shared evenly, so that no tile is left with too few chains.
                         let count = (row1 - row).div_ceil(tiles);
-                        let ahead_step = if ahead_left > 0 { LINE } else { 0 };
                         // SAFETY: rows, panels and features are within the operands; the caller vouches for the rest.
                         unsafe {
                             self.tile(
@@ -211,12 +225,11 @@ impl<A: Left> Product<'_, A> {
                                     out_stride: self.out.stride,
                                     offsets,
                                     ahead,
-                                    ahead_step,
+                                    ahead_lines,
                                 },
                             );
                         }
-                        ahead = ahead.wrapping_add(kc * ahead_step);
-                        ahead_left = ahead_left.saturating_sub(kc * LINE);
+                        ahead = ahead.wrapping_add(kc / UNROLLED * ahead_lines * LINE);
                         row += count;
                         tiles -= 1;
                     }
@@ -270,7 +283,7 @@ impl<A: Left> Product<'_, A> {
                         out_stride: width,
                         offsets: &offsets[..S::PANEL_VECTORS],
                         ahead: self.b.data.as_ptr(),
-                        ahead_step: 0,
+                        ahead_lines: 0,
                     },
                 );
                 for r in 0..count {
@@ -311,14 +324,14 @@ impl<A: Left> Product<'_, A> {
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "indices that run over registers, memory and offsets alike")]
     unsafe fn micro<S: Ops, const R: usize, const P: usize, const V: usize>(&self, s: S, t: Tile<'_>) {
-        let (step, panel_stride) = (self.a.step(), self.b.k * S::PANEL_WIDTH);
+        let panel_stride = self.b.k * S::PANEL_WIDTH;
         let offsets = &t.offsets[..P * V];
         let mut acc = [[[s.splat(0.0); V]; P]; R];
         let mut a = [std::ptr::null(); R];
         // SAFETY: the caller's contract covers every access below.
         unsafe {
-            for r in 0..R {
-                a[r] = self.a.pointer(t.first_row + r).add(t.k0 * step);
+            each_row!(R, |r| {
+                a[r] = self.a.pointer(t.first_row + r).add(t.k0 * A::STEP);
                 if let Some(start) = t.start {
                     for p in 0..P {
                         for v in 0..V {
@@ -326,31 +339,55 @@ impl<A: Left> Product<'_, A> {
                         }
                     }
                 }
-            }
-            for i in 0..t.k {
-                s.prefetch(t.ahead.wrapping_add(i * t.ahead_step));
-                let mut b = [[s.splat(0.0); V]; P];
-                for p in 0..P {
-                    for v in 0..V {
-                        b[p][v] = s.load(t.data.add(p * panel_stride + i * S::PANEL_WIDTH + v * S::LANES));
-                    }
-                }
-                for r in 0..R {
-                    let x = s.splat(*a[r].add(i * step));
+            });
+            macro_rules! feature {
+                ($i:expr) => {{
+                    let i = $i;
+                    let mut b = [[s.splat(0.0); V]; P];
                     for p in 0..P {
                         for v in 0..V {
-                            acc[r][p][v] = s.fma(x, b[p][v], acc[r][p][v]);
+                            b[p][v] = s.load(t.data.add(p * panel_stride + i * S::PANEL_WIDTH + v * S::LANES));
                         }
                     }
-                }
+                    each_row!(R, |r| {
+                        let x = s.splat(*a[r].add(i * A::STEP));
+                        for p in 0..P {
+                            for v in 0..V {
+                                acc[r][p][v] = s.fma(x, b[p][v], acc[r][p][v]);
+                            }
+                        }
+                    });
+                }};
             }
-            for r in 0..R {
+            // Unrolled, so that counting takes no time from the multiply-adds.
+            let (mut i, mut ahead) = (0, t.ahead);
+            while i + UNROLLED <= t.k {
+                s.prefetch(ahead);
+                if t.ahead_lines > 1 {
+                    s.prefetch(ahead.wrapping_add(LINE));
+                    if t.ahead_lines > 2 {
+                        s.prefetch(ahead.wrapping_add(2 * LINE));
+                        s.prefetch(ahead.wrapping_add(3 * LINE));
+                    }
+                }
+                ahead = ahead.wrapping_add(t.ahead_lines * LINE);
+                feature!(i);
+                feature!(i + 1);
+                feature!(i + 2);
+                feature!(i + 3);
+                i += UNROLLED;
+            }
+            while i < t.k {
+                feature!(i);
+                i += 1;
+            }
+            each_row!(R, |r| {
                 for p in 0..P {
                     for v in 0..V {
                         s.store(t.out.add(r * t.out_stride + offsets[p * V + v]), acc[r][p][v]);
                     }
                 }
-            }
+            });
         }
     }
 }

@@ -88,12 +88,16 @@ impl OuterScratch {
         let target = Mat::new(c, n);
         let fewest = (FEWEST_PRODUCTS / (rows * n).max(1)).max(S::TILE_ROWS);
         team.split(0..count, fewest, &|part: Range<usize>| {
-            let a =
-                PackedLeft { data: &self.left, rows, tile: S::TILE_ROWS, first: first + part.start, count: part.len() };
             let b = PanelView { k: rows, panels: n.div_ceil(S::PANEL_WIDTH), data: &self.right, offsets: None };
             // SAFETY: the rows lie within `c`, as asserted, and parts are disjoint.
             let out = unsafe { Output::raw(target.row(part.start), part.len() * n, n) };
-            gemm_view(s, a, b, n, Start::Output, out);
+            let (data, first, count) = (&self.left, first + part.start, part.len());
+            match S::TILE_ROWS {
+                2 => gemm_view(s, PackedLeft::<2> { data, rows, first, count }, b, n, Start::Output, out),
+                6 => gemm_view(s, PackedLeft::<6> { data, rows, first, count }, b, n, Start::Output, out),
+                8 => gemm_view(s, PackedLeft::<8> { data, rows, first, count }, b, n, Start::Output, out),
+                other => unreachable!("no tile of {other} rows"),
+            }
         });
     }
 }
@@ -186,15 +190,16 @@ const TOGETHER: usize = 4;
 
 /// Columns of a matrix as the rows of a product, packed in tiles with the inner index outermost.
 #[derive(Clone, Copy)]
-struct PackedLeft<'a> {
+struct PackedLeft<'a, const R: usize> {
     data: &'a [f32],
     rows: usize,
-    tile: usize,
     first: usize,
     count: usize,
 }
 
-impl Left for PackedLeft<'_> {
+impl<const R: usize> Left for PackedLeft<'_, R> {
+    const STEP: usize = R;
+
     #[inline(always)]
     fn count(&self) -> usize {
         self.count
@@ -204,15 +209,11 @@ impl Left for PackedLeft<'_> {
         self.rows
     }
     #[inline(always)]
-    fn step(&self) -> usize {
-        self.tile
-    }
-    #[inline(always)]
     fn pointer(&self, i: usize) -> *const f32 {
         assert!(i < self.count);
         let column = self.first + i;
-        let start = column / self.tile * self.rows * self.tile + column % self.tile;
-        assert!(start + (self.rows - 1) * self.tile < self.data.len());
+        let start = column / R * self.rows * R + column % R;
+        assert!(start + (self.rows - 1) * R < self.data.len());
         // SAFETY: the row's first and last values lie within `data`, as asserted.
         unsafe { self.data.as_ptr().add(start) }
     }

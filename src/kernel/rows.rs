@@ -5,12 +5,13 @@ use std::ops::Range;
 
 /// The left operand of a product: where each of its rows starts, and how far apart a row's values are.
 pub(crate) trait Left: Copy {
+    /// Distance between consecutive values of a row.
+    const STEP: usize;
+
     fn count(&self) -> usize;
     /// Values per row.
     fn width(&self) -> usize;
-    /// Distance between consecutive values of a row.
-    fn step(&self) -> usize;
-    /// Pointer to row `i`, valid for reading `width` values `step` apart. Panics if there is no such row.
+    /// Pointer to row `i`, valid for reading `width` values `STEP` apart. Panics if there is no such row.
     fn pointer(&self, i: usize) -> *const f32;
 }
 
@@ -83,6 +84,8 @@ impl<'a> Rows<'a> {
 }
 
 impl Left for Rows<'_> {
+    const STEP: usize = 1;
+
     #[inline(always)]
     fn count(&self) -> usize {
         self.count
@@ -90,10 +93,6 @@ impl Left for Rows<'_> {
     #[inline(always)]
     fn width(&self) -> usize {
         self.width
-    }
-    #[inline(always)]
-    fn step(&self) -> usize {
-        1
     }
     #[inline(always)]
     fn pointer(&self, i: usize) -> *const f32 {

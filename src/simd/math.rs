@@ -57,21 +57,6 @@ pub(crate) fn exp<S: Ops>(s: S, x: S::f32s) -> S::f32s {
     s.mul(s.fma(power, t, power), unshift)
 }
 
-/// `(t, p)` with `2^64 exp(y) = p * (1 + t)`, for `y <= 0`.
-#[inline(always)]
-fn shifted_exp_parts<S: Ops>(s: S, y: S::f32s) -> (S::f32s, S::f32s) {
-    exp_parts(s, s.at_least(-105.0, y), s.splat(SHIFT))
-}
-
-/// `exp(y) / (1 + exp(y))` for `y <= 0`: the logistic function's smaller half.
-#[inline(always)]
-fn small_half<S: Ops>(s: S, y: S::f32s) -> S::f32s {
-    let (t, power) = shifted_exp_parts(s, y);
-    let e = s.fma(power, t, power);
-    let d = s.fma(e, s.splat(UNSHIFT), s.splat(1.0));
-    s.mul(s.div(e, d), s.splat(UNSHIFT))
-}
-
 /// The logistic function `1 / (1 + e)` with `e = exp(-x)`, which is well-conditioned for either sign. All roundings but
 /// the last are carried along, or the result would not be monotone.
 #[inline(always)]
@@ -90,51 +75,178 @@ pub(crate) fn sigmoid<S: Ops>(s: S, x: S::f32s) -> S::f32s {
     s.fma(s.mul(residue, s.splat(1.0 / UNSHIFT)), q, q)
 }
 
-/// `(sigmoid(x), sigmoid(-x))`, whose product is the derivative: neither half cancels. The last bits may differ from
-/// [`sigmoid`]'s: backward does not pay for a monotone result.
-#[inline(always)]
-pub(crate) fn sigmoid_halves<S: Ops>(s: S, x: S::f32s) -> (S::f32s, S::f32s) {
-    let small = small_half(s, s.neg_abs(x));
-    let large = s.sub(s.splat(1.0), small);
-    let negative = s.lt(x, s.splat(0.0));
-    (s.select(negative, small, large), s.select(negative, large, small))
-}
-
 /// The hyperbolic tangent `(1 - e) / (1 + e)` with `e = exp(-2|x|)`; `1 - e` comes from the polynomial, which keeps tiny
-/// `x` exact. All roundings but the last are carried along, or the result would not be monotone.
-#[inline(always)]
-pub(crate) fn tanh<S: Ops>(s: S, x: S::f32s) -> S::f32s {
-    // Beyond 10 the result is 1.
-    let y = s.at_least(-20.0, s.neg_abs(s.add(x, x)));
-    let [r, _, r2, p, power] = exp_terms(s, y, s.splat(0.0));
-    let t = s.fma(r2, p, r);
-    let t_low = s.fma(r2, p, s.sub(r, t));
-    let (one, two) = (s.splat(1.0), s.splat(2.0));
-    // u = 1 - e and d = 2 - u, each an unevaluated sum of two floats.
-    let difference = s.sub(one, power);
-    let dropped = s.sub(s.sub(one, difference), power);
-    let u = s.fnma(power, t, difference);
-    let u_low = s.add(s.fnma(power, t, s.sub(difference, u)), s.fnma(power, t_low, dropped));
-    let d = s.sub(two, u);
-    let d_low = s.sub(s.sub(s.sub(two, d), u), u_low);
-    let q = s.div(u, d);
-    let residue = s.fnma(q, d_low, s.add(s.fnma(q, d, u), u_low));
-    // 1 / d is (1 + q) / 2 closely enough for the correction.
-    let half = s.splat(0.5);
-    s.with_sign_of(s.fma(residue, s.fma(q, half, half), q), x)
+/// `x` exact. All roundings but the last are carried along, or the result would not be monotone. In two halves, so that a
+/// loop can run one value's second half beside the next one's first.
+#[derive(Clone, Copy)]
+pub(crate) struct Tanh<V> {
+    pub(crate) x: V,
+    /// `1 - e` and `1 + e`, each an unevaluated sum of two floats.
+    pub(crate) u: [V; 2],
+    pub(crate) d: [V; 2],
 }
 
-/// `(tanh(x), tanh'(x))`; the derivative is `4 e / (1 + e)^2` with `e = exp(-2|x|)`, so it does not cancel.
-/// The value may differ from [`tanh`]'s in the last bits: one division serves both.
-#[inline(always)]
-pub(crate) fn tanh_and_slope<S: Ops>(s: S, x: S::f32s) -> (S::f32s, S::f32s) {
-    let (t, power) = shifted_exp_parts(s, s.neg_abs(s.add(x, x)));
-    let e = s.fma(power, t, power);
-    let p = s.mul(power, s.splat(UNSHIFT));
-    let u = s.fnma(p, t, s.sub(s.splat(1.0), p));
-    let q = s.div(s.splat(1.0), s.sub(s.splat(2.0), u));
-    let slope = s.mul(s.mul(s.mul(e, q), q), s.splat(4.0 * UNSHIFT));
-    (s.with_sign_of(s.mul(u, q), x), slope)
+impl<V: Copy> Tanh<V> {
+    #[inline(always)]
+    pub(crate) fn begin<S: Ops<f32s = V>>(s: S, x: V) -> Self {
+        // Beyond 10 the result is 1.
+        let y = s.at_least(-20.0, s.neg_abs(s.add(x, x)));
+        let [r, _, r2, p, power] = exp_terms(s, y, s.splat(0.0));
+        let t = s.fma(r2, p, r);
+        let t_low = s.fma(r2, p, s.sub(r, t));
+        let (one, two) = (s.splat(1.0), s.splat(2.0));
+        let difference = s.sub(one, power);
+        let dropped = s.sub(s.sub(one, difference), power);
+        let u = s.fnma(power, t, difference);
+        let u_low = s.add(s.fnma(power, t, s.sub(difference, u)), s.fnma(power, t_low, dropped));
+        let d = s.sub(two, u);
+        let d_low = s.sub(s.sub(s.sub(two, d), u), u_low);
+        Self { x, u: [u, u_low], d: [d, d_low] }
+    }
+
+    #[inline(always)]
+    pub(crate) fn finish<S: Ops<f32s = V>>(self, s: S) -> V {
+        let Self { x, u: [u, u_low], d: [d, d_low] } = self;
+        let q = s.div(u, d);
+        let residue = s.fnma(q, d_low, s.add(s.fnma(q, d, u), u_low));
+        // 1 / d is (1 + q) / 2 closely enough for the correction.
+        let half = s.splat(0.5);
+        s.with_sign_of(s.fma(residue, s.fma(q, half, half), q), x)
+    }
+}
+
+/// What a cell's gates are made of: fractions that are not divided yet, so that gates which are multiplied with each
+/// other share a division, which takes as long as all the rest of an activation. They are not monotone to the last bit,
+/// as [`sigmoid`] and [`tanh`] are.
+pub(crate) mod gate {
+    use super::{Ops, SHIFT, UNSHIFT, exp_parts};
+
+    /// The numerator of all logistic gates: 2^-64.
+    pub(crate) const ONE: f32 = UNSHIFT;
+
+    /// `d` with `sigmoid(x) = ONE / d`: from 2^-64 to 2^88, so that `d` times the denominator of a [`tanh`] is finite.
+    #[inline(always)]
+    pub(crate) fn logistic<S: Ops>(s: S, x: S::f32s) -> S::f32s {
+        // Above 30 the result is 1, below -105 it is 0.
+        let y = s.at_most(105.0, s.at_least(-30.0, s.neg(x)));
+        let (t, power) = exp_parts(s, y, s.splat(-SHIFT));
+        s.add(s.splat(ONE), s.fma(power, t, power))
+    }
+
+    /// `sigmoid(x)`.
+    #[inline(always)]
+    pub(crate) fn sigmoid<S: Ops>(s: S, x: S::f32s) -> S::f32s {
+        s.div(s.splat(ONE), logistic(s, x))
+    }
+
+    /// `(u, d)` with `tanh(x) = u / d`, `1 <= d <= 2`: `(1 - e) / (1 + e)` with `e = exp(-2|x|)`.
+    #[inline(always)]
+    pub(crate) fn tangent<S: Ops>(s: S, x: S::f32s) -> (S::f32s, S::f32s) {
+        // Beyond 10 the result is 1.
+        let y = s.at_least(-20.0, s.neg_abs(s.add(x, x)));
+        let (t, power) = exp_parts(s, y, s.splat(0.0));
+        let u = s.fnma(power, t, s.sub(s.splat(1.0), power));
+        (s.with_sign_of(u, x), s.sub(s.splat(2.0), u))
+    }
+
+    /// `tanh(x)`.
+    #[inline(always)]
+    pub(crate) fn tanh<S: Ops>(s: S, x: S::f32s) -> S::f32s {
+        let (u, d) = tangent(s, x);
+        s.div(u, d)
+    }
+
+    /// `sigmoid(x) tanh(y)`, with the terms of both.
+    #[inline(always)]
+    pub(crate) fn product<S: Ops>(s: S, logistic: S::f32s, (u, d): (S::f32s, S::f32s)) -> S::f32s {
+        s.mul(u, s.div(s.splat(ONE), s.mul(logistic, d)))
+    }
+
+    /// What a logistic gate's value and slope are made of: `e = 2^64 exp(-|x|)`, and `d` between 1 and 2, of whose
+    /// reciprocal [`Logistic::with`] makes them.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Logistic<V> {
+        x: V,
+        e: V,
+        pub(crate) d: V,
+    }
+
+    /// As [`Logistic`], of tanh.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Tangent<V> {
+        u: V,
+        e: V,
+        pub(crate) d: V,
+    }
+
+    /// `(t, p)` with `2^64 exp(y) = p * (1 + t)`, for `y <= 0`.
+    #[inline(always)]
+    fn shifted_exp_parts<S: Ops>(s: S, y: S::f32s) -> (S::f32s, S::f32s) {
+        exp_parts(s, s.at_least(-105.0, y), s.splat(SHIFT))
+    }
+
+    /// Of `sigmoid(x)`.
+    #[inline(always)]
+    pub(crate) fn logistic_slope<S: Ops>(s: S, x: S::f32s) -> Logistic<S::f32s> {
+        let (t, power) = shifted_exp_parts(s, s.neg_abs(x));
+        let e = s.fma(power, t, power);
+        Logistic { x, e, d: s.fma(e, s.splat(UNSHIFT), s.splat(1.0)) }
+    }
+
+    impl<V: Copy> Logistic<V> {
+        /// `(sigmoid(x), sigmoid(-x), sigmoid'(x))` from `r = 1 / d`. None cancels where the gate is saturated.
+        #[inline(always)]
+        pub(crate) fn with<S: Ops<f32s = V>>(self, s: S, r: V) -> (V, V, V) {
+            let small = s.mul(s.mul(self.e, r), s.splat(UNSHIFT));
+            let negative = s.lt(self.x, s.splat(0.0));
+            (s.select(negative, small, r), s.select(negative, r, small), s.mul(small, r))
+        }
+    }
+
+    /// Of `tanh(x)`.
+    #[inline(always)]
+    pub(crate) fn tangent_slope<S: Ops>(s: S, x: S::f32s) -> Tangent<S::f32s> {
+        let (t, power) = shifted_exp_parts(s, s.neg_abs(s.add(x, x)));
+        let e = s.fma(power, t, power);
+        let p = s.mul(power, s.splat(UNSHIFT));
+        let u = s.fnma(p, t, s.sub(s.splat(1.0), p));
+        Tangent { u: s.with_sign_of(u, x), e, d: s.sub(s.splat(2.0), u) }
+    }
+
+    impl<V: Copy> Tangent<V> {
+        /// `(tanh(x), tanh'(x))` from `r = 1 / d`; the derivative is `4 e / (1 + e)^2`, which does not cancel.
+        #[inline(always)]
+        pub(crate) fn with<S: Ops<f32s = V>>(self, s: S, r: V) -> (V, V) {
+            (s.mul(self.u, r), s.mul(s.mul(s.mul(self.e, r), r), s.splat(4.0 * UNSHIFT)))
+        }
+    }
+
+    /// `1 / d`.
+    #[inline(always)]
+    pub(crate) fn reciprocal<S: Ops>(s: S, d: S::f32s) -> S::f32s {
+        s.div(s.splat(1.0), d)
+    }
+
+    /// `1 / a` and `1 / b`, by one division.
+    #[inline(always)]
+    pub(crate) fn reciprocals_of_two<S: Ops>(s: S, a: S::f32s, b: S::f32s) -> (S::f32s, S::f32s) {
+        let r = reciprocal(s, s.mul(a, b));
+        (s.mul(r, b), s.mul(r, a))
+    }
+
+    /// `1 / a`, `1 / b` and `1 / c`, by one division.
+    #[inline(always)]
+    pub(crate) fn reciprocals_of_three<S: Ops>(
+        s: S,
+        a: S::f32s,
+        b: S::f32s,
+        c: S::f32s,
+    ) -> (S::f32s, S::f32s, S::f32s) {
+        let ab = s.mul(a, b);
+        let r = reciprocal(s, s.mul(ab, c));
+        let r_ab = s.mul(r, c);
+        (s.mul(r_ab, b), s.mul(r_ab, a), s.mul(r, ab))
+    }
 }
 
 #[cfg(test)]

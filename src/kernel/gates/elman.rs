@@ -2,7 +2,7 @@
 
 use super::{Cell, Flush, Half, MOST_SLOTS, Mat, Reads, Span};
 use crate::simd::Ops;
-use crate::simd::math::{tanh, tanh_and_slope};
+use crate::simd::math::{Tanh, gate};
 
 /// Slots of a row of pre-activations.
 const SLOTS: usize = 1;
@@ -20,15 +20,18 @@ impl Cell for Elman {
     const READS: Reads = Reads::Nothing;
 
     #[inline(always)]
-    fn begin<S: Ops>(self, _: S, [a, ..]: [S::f32s; MOST_SLOTS], _: S::f32s, _: Flush) -> Half<S> {
-        Half { c: a, rest: [a; 3] }
+    fn begin<S: Ops>(self, s: S, [a, ..]: [S::f32s; MOST_SLOTS], _: S::f32s, _: Flush) -> Half<S> {
+        if self.relu {
+            let zero = s.splat(0.0);
+            return Half { c: s.select(s.lt(a, zero), zero, a), rest: [a; 4] };
+        }
+        let Tanh { x, u: [u, u_low], d: [d, d_low] } = Tanh::begin(s, a);
+        Half { c: x, rest: [u, u_low, d, d_low] }
     }
 
     #[inline(always)]
-    fn finish<S: Ops>(self, s: S, Half { rest: [a, ..], .. }: Half<S>, flush: Flush) -> S::f32s {
-        let zero = s.splat(0.0);
-        let v = if self.relu { s.select(s.lt(a, zero), zero, a) } else { tanh(s, a) };
-        flush.apply(s, v)
+    fn finish<S: Ops>(self, s: S, Half { c, rest: [u, u_low, d, d_low] }: Half<S>, flush: Flush) -> S::f32s {
+        flush.apply(s, if self.relu { c } else { Tanh { x: c, u: [u, u_low], d: [d, d_low] }.finish(s) })
     }
 }
 
@@ -47,7 +50,12 @@ pub(crate) unsafe fn backward<S: Ops>(s: S, span: Span, relu: bool, pre: Mat, dh
                 let a = at.load_slot(s, pre, SLOTS, 0);
                 let dh = s.load(dh.at(at.row, at.unit));
                 let zero = s.splat(0.0);
-                let da = if relu { s.select(s.lt(zero, a), dh, zero) } else { s.mul(dh, tanh_and_slope(s, a).1) };
+                let da = if relu {
+                    s.select(s.lt(zero, a), dh, zero)
+                } else {
+                    let terms = gate::tangent_slope(s, a);
+                    s.mul(dh, terms.with(s, gate::reciprocal(s, terms.d)).1)
+                };
                 at.store_gate(s, gradient, units, 0, da);
             }
         },

@@ -4,7 +4,7 @@
 
 use super::{Cell, Flush, Half, MOST_SLOTS, Mat, Previous, Reads, Span};
 use crate::simd::Ops;
-use crate::simd::math::{sigmoid, sigmoid_halves, tanh, tanh_and_slope};
+use crate::simd::math::gate;
 
 /// Slots of a row of pre-activations with reset after: r, z, n's input part, q.
 const SLOTS_AFTER: usize = 4;
@@ -30,13 +30,13 @@ impl Cell for ResetAfter {
 
     #[inline(always)]
     fn begin<S: Ops>(self, s: S, [r, z, a, q]: [S::f32s; MOST_SLOTS], before: S::f32s, _: Flush) -> Half<S> {
-        let (r, z) = (sigmoid(s, r), sigmoid(s, z));
-        Half { c: before, rest: [z, s.fma(r, q, a), before] }
+        let (r, z) = (gate::sigmoid(s, r), gate::sigmoid(s, z));
+        Half { c: before, rest: [z, s.fma(r, q, a), before, z] }
     }
 
     #[inline(always)]
-    fn finish<S: Ops>(self, s: S, Half { rest: [z, n, before], .. }: Half<S>, flush: Flush) -> S::f32s {
-        flush.apply(s, blend(s, z, tanh(s, n), before))
+    fn finish<S: Ops>(self, s: S, Half { rest: [z, n, before, _], .. }: Half<S>, flush: Flush) -> S::f32s {
+        flush.apply(s, blend(s, z, gate::tanh(s, n), before))
     }
 }
 
@@ -53,7 +53,7 @@ impl Cell for ResetBefore {
 
     #[inline(always)]
     fn begin<S: Ops>(self, s: S, [_, z, n, _]: [S::f32s; MOST_SLOTS], before: S::f32s, _: Flush) -> Half<S> {
-        Half { c: before, rest: [sigmoid(s, z), n, before] }
+        Half { c: before, rest: [gate::sigmoid(s, z), n, before, n] }
     }
 
     #[inline(always)]
@@ -83,16 +83,20 @@ pub(crate) unsafe fn backward_after<S: Ops>(
         |at| {
             // SAFETY: the caller's contract.
             unsafe {
-                let (r, not_r) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS_AFTER, 0));
-                let (z, not_z) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS_AFTER, 1));
+                let r = gate::logistic_slope(s, at.load_slot(s, pre, SLOTS_AFTER, 0));
+                let z = gate::logistic_slope(s, at.load_slot(s, pre, SLOTS_AFTER, 1));
+                let (r_r, z_r) = gate::reciprocals_of_two(s, r.d, z.d);
+                let (r, _, r_slope) = r.with(s, r_r);
+                let (z, not_z, z_slope) = z.with(s, z_r);
                 let a = at.load_slot(s, pre, SLOTS_AFTER, 2);
                 let q = at.load_slot(s, pre, SLOTS_AFTER, 3);
-                let (n, n_slope) = tanh_and_slope(s, s.fma(r, q, a));
+                let n = gate::tangent_slope(s, s.fma(r, q, a));
+                let (n, n_slope) = n.with(s, gate::reciprocal(s, n.d));
                 let before = s.load(previous_h.at(at.row, at.unit));
                 let dh = s.load(dh.at(at.row, at.unit));
                 let dn = s.mul(s.mul(dh, not_z), n_slope);
-                let dz = s.mul(s.mul(dh, s.sub(before, n)), s.mul(z, not_z));
-                let dr = s.mul(s.mul(dn, q), s.mul(r, not_r));
+                let dz = s.mul(s.mul(dh, s.sub(before, n)), z_slope);
+                let dr = s.mul(s.mul(dn, q), r_slope);
                 s.store(dh_direct.at(at.row, at.unit), s.mul(dh, z));
                 at.store_gate(s, gradient, units, 0, dr);
                 at.store_gate(s, gradient, units, 1, dz);
@@ -114,7 +118,7 @@ pub(crate) unsafe fn reset<S: Ops>(s: S, span: Span, pre: Mat, previous_h: Previ
         |at| {
             // SAFETY: the caller's contract.
             unsafe {
-                let r = sigmoid(s, at.load_slot(s, pre, SLOTS_BEFORE, 0));
+                let r = gate::sigmoid(s, at.load_slot(s, pre, SLOTS_BEFORE, 0));
                 let before = s.load(previous_h.at(at.row, at.unit));
                 s.store(reset_h.at(at.row, at.unit), s.mul(r, before));
             }
@@ -142,11 +146,14 @@ pub(crate) unsafe fn backward_before<S: Ops>(
         |at| {
             // SAFETY: the caller's contract.
             unsafe {
-                let (z, not_z) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS_BEFORE, 1));
-                let (n, n_slope) = tanh_and_slope(s, at.load_slot(s, pre, SLOTS_BEFORE, 2));
+                let z = gate::logistic_slope(s, at.load_slot(s, pre, SLOTS_BEFORE, 1));
+                let n = gate::tangent_slope(s, at.load_slot(s, pre, SLOTS_BEFORE, 2));
+                let (z_r, n_r) = gate::reciprocals_of_two(s, z.d, n.d);
+                let (z, not_z, z_slope) = z.with(s, z_r);
+                let (n, n_slope) = n.with(s, n_r);
                 let before = s.load(previous_h.at(at.row, at.unit));
                 let dh = s.load(dh.at(at.row, at.unit));
-                let dz = s.mul(s.mul(dh, s.sub(before, n)), s.mul(z, not_z));
+                let dz = s.mul(s.mul(dh, s.sub(before, n)), z_slope);
                 s.store(dh_direct.at(at.row, at.unit), s.mul(dh, z));
                 at.store_gate(s, gradient, units, 1, dz);
                 at.store_gate(s, gradient, units, 2, s.mul(s.mul(dh, not_z), n_slope));
@@ -175,12 +182,13 @@ pub(crate) unsafe fn backward_reset<S: Ops>(
         |at| {
             // SAFETY: the caller's contract.
             unsafe {
-                let (r, not_r) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS_BEFORE, 0));
+                let r = gate::logistic_slope(s, at.load_slot(s, pre, SLOTS_BEFORE, 0));
+                let (r, _, r_slope) = r.with(s, gate::reciprocal(s, r.d));
                 let before = s.load(previous_h.at(at.row, at.unit));
                 let d = s.load(d_reset_h.at(at.row, at.unit));
                 let direct = dh_direct.at(at.row, at.unit);
                 s.store(direct, s.fma(d, r, s.load(direct)));
-                at.store_gate(s, gradient, units, 0, s.mul(s.mul(d, before), s.mul(r, not_r)));
+                at.store_gate(s, gradient, units, 0, s.mul(s.mul(d, before), r_slope));
             }
         },
     );

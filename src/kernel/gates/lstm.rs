@@ -3,7 +3,7 @@
 
 use super::{Cell, Flush, Half, MOST_SLOTS, Mat, Previous, Reads, Span};
 use crate::simd::Ops;
-use crate::simd::math::{sigmoid, sigmoid_halves, tanh, tanh_and_slope};
+use crate::simd::math::gate;
 
 /// Slots of a row of pre-activations: i, f, g, o.
 const SLOTS: usize = 4;
@@ -20,21 +20,16 @@ impl Cell for Lstm {
 
     #[inline(always)]
     fn begin<S: Ops>(self, s: S, [i, f, g, o]: [S::f32s; MOST_SLOTS], before: S::f32s, flush: Flush) -> Half<S> {
-        let (i, f, g, o) = (sigmoid(s, i), sigmoid(s, f), tanh(s, g), sigmoid(s, o));
-        let c = flush.apply(s, s.fma(f, before, s.mul(i, g)));
-        Half { c, rest: [o; 3] }
+        // i and g are only needed as a product, as o and tanh(c) are: a division each.
+        let input = gate::product(s, gate::logistic(s, i), gate::tangent(s, g));
+        let c = flush.apply(s, s.fma(gate::sigmoid(s, f), before, input));
+        Half { c, rest: [gate::logistic(s, o); 4] }
     }
 
     #[inline(always)]
     fn finish<S: Ops>(self, s: S, Half { c, rest: [o, ..] }: Half<S>, flush: Flush) -> S::f32s {
-        flush.apply(s, output(s, o, c))
+        flush.apply(s, gate::product(s, o, gate::tangent(s, c)))
     }
-}
-
-/// `o tanh(c)`, with `o` the output gate itself.
-#[inline(always)]
-fn output<S: Ops>(s: S, o: S::f32s, c: S::f32s) -> S::f32s {
-    s.mul(o, tanh(s, c))
 }
 
 /// Writes the gradient of the pre-activations; turns the gradient of `c` into that of the previous `c`.
@@ -58,19 +53,26 @@ pub(crate) unsafe fn backward<S: Ops>(
         |at| {
             // SAFETY: the caller's contract.
             unsafe {
-                let (i, not_i) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS, 0));
-                let (f, not_f) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS, 1));
-                let (g, g_slope) = tanh_and_slope(s, at.load_slot(s, pre, SLOTS, 2));
-                let (o, not_o) = sigmoid_halves(s, at.load_slot(s, pre, SLOTS, 3));
-                let (t, t_slope) = tanh_and_slope(s, s.load(c.at(at.row, at.unit)));
+                let i = gate::logistic_slope(s, at.load_slot(s, pre, SLOTS, 0));
+                let f = gate::logistic_slope(s, at.load_slot(s, pre, SLOTS, 1));
+                let g = gate::tangent_slope(s, at.load_slot(s, pre, SLOTS, 2));
+                let o = gate::logistic_slope(s, at.load_slot(s, pre, SLOTS, 3));
+                let t = gate::tangent_slope(s, s.load(c.at(at.row, at.unit)));
+                let (i_r, f_r, g_r) = gate::reciprocals_of_three(s, i.d, f.d, g.d);
+                let (o_r, t_r) = gate::reciprocals_of_two(s, o.d, t.d);
+                let (i, _, i_slope) = i.with(s, i_r);
+                let (f, _, f_slope) = f.with(s, f_r);
+                let (g, g_slope) = g.with(s, g_r);
+                let (o, _, o_slope) = o.with(s, o_r);
+                let (t, t_slope) = t.with(s, t_r);
                 let dh = s.load(dh.at(at.row, at.unit));
                 let dc_at = dc.at(at.row, at.unit);
                 let total = s.fma(s.mul(dh, o), t_slope, s.load(dc_at));
                 let before = s.load(previous_c.at(at.row, at.unit));
-                let di = s.mul(s.mul(total, g), s.mul(i, not_i));
-                let df = s.mul(s.mul(total, before), s.mul(f, not_f));
+                let di = s.mul(s.mul(total, g), i_slope);
+                let df = s.mul(s.mul(total, before), f_slope);
                 let dg = s.mul(s.mul(total, i), g_slope);
-                let d_o = s.mul(s.mul(dh, t), s.mul(o, not_o));
+                let d_o = s.mul(s.mul(dh, t), o_slope);
                 s.store(dc_at, s.mul(total, f));
                 at.store_gate(s, gradient, units, 0, di);
                 at.store_gate(s, gradient, units, 1, df);
@@ -92,9 +94,9 @@ pub(crate) unsafe fn hidden<S: Ops>(s: S, span: Span, pre: Mat, c: Mat, h: Mat, 
         |at| {
             // SAFETY: the caller's contract.
             unsafe {
-                let o = sigmoid(s, at.load_slot(s, pre, SLOTS, 3));
-                let v = output(s, o, s.load(c.at(at.row, at.unit)));
-                s.store(h.at(at.row, at.unit), flush.apply(s, v));
+                let c = s.load(c.at(at.row, at.unit));
+                let half = Half { c, rest: [gate::logistic(s, at.load_slot(s, pre, SLOTS, 3)); 4] };
+                s.store(h.at(at.row, at.unit), Lstm.finish(s, half, flush));
             }
         },
     );

@@ -52,7 +52,7 @@ pub(crate) enum Reads {
 pub(crate) struct Half<S: Ops> {
     pub(crate) c: S::f32s,
     /// What else the second half takes.
-    rest: [S::f32s; 3],
+    rest: [S::f32s; 4],
 }
 
 /// Turns states of small magnitude into zero, or nothing.
@@ -107,7 +107,7 @@ pub(crate) unsafe fn forward<S: Ops, C: Cell>(
             // Before the first block there is nothing to finish: that goes nowhere.
             let mut nowhere = [0f32; STATE_PADDING];
             let zero = s.splat(0.0);
-            let mut half = Half { c: zero, rest: [zero; 3] };
+            let mut half = Half { c: zero, rest: [zero; 4] };
             let mut target = nowhere.as_mut_ptr();
             span.each::<S>(
                 #[inline(always)]
