@@ -314,6 +314,26 @@ fn neighbours_are_the_same_however_they_are_found() {
     assert_eq!(many.nearest(&[1.0, 2.0, 3.0], 50, &[5], Some(&pool)).unwrap(), one);
     assert!(one.windows(2).all(|w| (w[0].similarity, w[1].index) >= (w[1].similarity, w[0].index)));
 
+    // Many queries at once are the same as one after another; more than one pass holds, too.
+    let queries: Vec<f32> = (0..3 * 50_000u32).map(|i| (i % 17 * (i % 29)) as f32 - 90.0).collect();
+    let few = &queries[..3 * 21];
+    let without: Vec<[usize; 2]> = (0..21).map(|i| [i, 4 * i]).collect();
+    let without: Vec<&[usize]> = without.iter().map(|w| &w[..]).collect();
+    let batch = many.nearest_batch(few, 6, &without, Some(&pool)).unwrap();
+    for (i, query) in few.chunks(3).enumerate() {
+        assert_eq!(batch[i], many.nearest(query, 6, without[i], None).unwrap(), "{i}");
+    }
+    assert_eq!(many.nearest_batch(few, 6, &without, None).unwrap(), batch);
+    let small = vectors.nearest_batch(&queries, 2, &[], Some(&pool)).unwrap();
+    assert_eq!(small.len(), queries.len() / vectors.dim());
+    for (found, query) in small.iter().zip(queries.chunks(vectors.dim())) {
+        assert_eq!(*found, vectors.nearest(query, 2, &[], None).unwrap());
+    }
+    assert_eq!(many.nearest_batch(&[], 6, &[], None).unwrap(), Vec::<Vec<_>>::new());
+    for (queries, without) in [(&few[..4], &without[..]), (few, &without[..20]), (few, &without[..1])] {
+        assert_eq!(many.nearest_batch(queries, 6, without, None).unwrap_err().kind(), ErrorKind::ShapeMismatch);
+    }
+
     // Too short for one over a norm, and products that f32 cannot hold.
     let odd = read(b"short 1e-45 0\nlong 3e38 3e38\nmore 3e38 2e38\none 1 0\n", &ReadOptions::default()).unwrap();
     let cosines = |query: &[f32]| {

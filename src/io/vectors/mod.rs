@@ -1,7 +1,6 @@
 //! Pretrained word vectors: Word2Vec, GloVe, fastText and Navec files into [`WordVectors`], and back.
 //!
-//! Files are read front to back through a small buffer: memory goes to the words that are kept, not to the file
-//! (only the project's own safetensors form is held whole). The format is recognized by content, never by name, and gzip
+//! Files are read front to back through a small buffer: memory goes to the words that are kept, not to the file. The format is recognized by content, never by name, and gzip
 //! is unpacked on the way. Files are hostile: a count is believed only if the file can hold it, words, lines and
 //! decompressed bytes have limits, numbers must be finite, and errors say at which byte or line. On an error there is no
 //! table at all.
