@@ -59,12 +59,14 @@ const TABLES: [(&str, Format); 8] = [
     ("navec.tar", Format::Navec),
 ];
 
-const MODELS: [&str; 5] = [
+const MODELS: [&str; 7] = [
     "fasttext_skipgram.bin",
     "fasttext_supervised.bin",
     "fasttext_cbow_words_only.bin",
     "fasttext_supervised_words_only.bin",
     "gensim_fasttext.bin",
+    "fasttext.ftz",
+    "fasttext_pruned.ftz",
 ];
 
 #[test]
@@ -136,13 +138,6 @@ fn a_restricted_reading_is_a_part_of_the_whole() {
 }
 
 #[test]
-fn quantized_models_are_refused_by_name() {
-    let e = WordVectors::open(path("fasttext.ftz"), &ReadOptions::default()).err().unwrap();
-    assert_eq!(e.kind(), ErrorKind::Unsupported);
-    assert!(e.message().contains("fasttext.ftz") && e.message().contains("quantized fastText model (.ftz)"), "{e}");
-}
-
-#[test]
 fn files_that_end_anywhere_are_refused() {
     for name in TABLES.iter().map(|(name, _)| *name).chain(MODELS) {
         let whole = bytes(name);
@@ -152,7 +147,7 @@ fn files_that_end_anywhere_are_refused() {
             "gensim.glove" => 0,
             name if name.ends_with(".bin") && !name.starts_with("c_") => whole.len(),
             "c_tool.bin" => whole.len() - 1,
-            name if name.ends_with(".gz") => whole.len(),
+            name if name.ends_with(".gz") || name.ends_with(".ftz") => whole.len(),
             _ => whole.iter().rposition(|&b| b == b'.').unwrap(),
         };
         let step = if whole.len() > 3000 { 7 } else { 1 };

@@ -1,7 +1,7 @@
 //! Bytes from a file or a decompressor: buffered, counted, with bounds on everything.
 
 use super::MAX_WORD;
-use crate::buffer::try_vec;
+use crate::buffer::{try_grow, try_vec};
 use crate::error::{Error, Result, ensure, err};
 use crate::io::Excerpt;
 use std::io::{self, Read};
@@ -211,6 +211,17 @@ impl<'a> Input<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Takes `n` values as [`Input::floats`], which need not be there: memory grows as they come.
+    pub(super) fn many_floats(&mut self, n: usize, what: &str) -> Result<Vec<f32>> {
+        let mut out = Vec::new();
+        while out.len() < n {
+            let done = out.len();
+            try_grow(&mut out, (2 * done).max(BLOCK / 4).min(n), || 0f32)?;
+            self.floats(&mut out[done..], what)?;
+        }
+        Ok(out)
     }
 
     /// Takes the bytes before the next `delimiter`, and the delimiter.

@@ -11,6 +11,7 @@ mod fasttext;
 mod input;
 mod navec;
 mod own;
+mod quantized;
 mod tar;
 #[cfg(test)]
 mod tests;
@@ -41,7 +42,7 @@ pub enum Format {
     Word2VecText = 2,
     /// GloVe's text form: a word and its numbers a line, no counts.
     Glove = 3,
-    /// A fastText model (`.bin`), with vectors of unknown words from their subwords.
+    /// A fastText model (`.bin`, quantized `.ftz`), with vectors of unknown words from their subwords.
     FastText = 4,
     /// Navec's archive of product-quantized vectors.
     Navec = 5,
@@ -147,8 +148,8 @@ impl WordVectors {
     /// Reads all vectors of a file.
     ///
     /// # Errors
-    /// `Io`; `InvalidData`, with the byte or line, for a damaged file; `Unsupported` for a quantized fastText model and
-    /// other contents of these formats that are not read; `ShapeMismatch` where `options.dim` is another; `OutOfMemory`.
+    /// `Io`; `InvalidData`, with the byte or line, for a damaged file; `Unsupported` for
+    /// contents of these formats that are not read; `ShapeMismatch` where `options.dim` is another; `OutOfMemory`.
     pub fn open(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self> {
         open(path.as_ref(), None, options)
     }
