@@ -128,16 +128,22 @@ static void table(void) {
   CHECK(n == 1 && found[0] == 0);
 
   counts[0] = counts[1] = 77;
-  IS_NULL("vectors", srnn_vectors_nearest_batch(NULL, NULL, two, 2 * DIM, NULL, 0, found, 4, similar, 4, counts, 2, &err));
-  IS_NULL("queries", srnn_vectors_nearest_batch(v, NULL, NULL, 2 * DIM, NULL, 0, found, 4, similar, 4, counts, 2, &err));
+  IS_NULL("vectors",
+          srnn_vectors_nearest_batch(NULL, NULL, two, 2 * DIM, NULL, 0, found, 4, similar, 4, counts, 2, &err));
+  IS_NULL("queries",
+          srnn_vectors_nearest_batch(v, NULL, NULL, 2 * DIM, NULL, 0, found, 4, similar, 4, counts, 2, &err));
   IS_NULL("without", srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 2, found, 4, similar, 4, counts, 2, &err));
   IS_NULL("indices", srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, NULL, 4, similar, 4, counts, 2, &err));
-  IS_NULL("similarities", srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, found, 4, NULL, 4, counts, 2, &err));
+  IS_NULL("similarities",
+          srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, found, 4, NULL, 4, counts, 2, &err));
   IS_NULL("counts", srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, found, 4, similar, 4, NULL, 2, &err));
   BAD_SHAPE("queries", srnn_vectors_nearest_batch(v, NULL, two, DIM, NULL, 0, found, 4, similar, 4, counts, 2, &err));
-  BAD_SHAPE("without", srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, without, 1, found, 4, similar, 4, counts, 2, &err));
-  BAD_SHAPE("similarities", srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, found, 4, similar, 3, counts, 2, &err));
-  BAD_SHAPE("multiple of 2", srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, found, 5, similar, 5, counts, 2, &err));
+  BAD_SHAPE("without",
+            srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, without, 1, found, 4, similar, 4, counts, 2, &err));
+  BAD_SHAPE("similarities",
+            srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, found, 4, similar, 3, counts, 2, &err));
+  BAD_SHAPE("multiple of 2",
+            srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, found, 5, similar, 5, counts, 2, &err));
   CHECK(counts[0] == 77 && counts[1] == 77);
   OK(srnn_vectors_nearest_batch(v, pool, two, 2 * DIM, leave, 2, found, 4, similar, 4, counts, 2, &err));
   CHECK(counts[0] == 2 && found[0] == 1 && found[1] == 3 && fabs(similar[0] - 0.6) < 1e-6);

@@ -24,7 +24,7 @@ pub enum srnn_vectors_format {
     SRNN_VECTORS_FORMAT_WORD2VEC_TEXT = 2,
     /// GloVe's text form: without a first line of counts.
     SRNN_VECTORS_FORMAT_GLOVE = 3,
-    /// A fastText model (.bin), with vectors of unknown words from their subwords.
+    /// A fastText model (.bin, quantized .ftz), with vectors of unknown words from their subwords.
     SRNN_VECTORS_FORMAT_FASTTEXT = 4,
     /// Navec's archive.
     SRNN_VECTORS_FORMAT_NAVEC = 5,
@@ -181,8 +181,8 @@ pub unsafe extern "C" fn srnn_vectors_options_init(options: *mut srnn_vectors_op
 ///
 /// - options: NULL for the defaults
 ///
-/// Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA, with the byte or line, for a damaged file; SRNN_ERROR_UNSUPPORTED for a
-/// quantized fastText model; SRNN_ERROR_SHAPE_MISMATCH for vectors of other than options.dim values;
+/// Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA, with the byte or line, for a damaged file; SRNN_ERROR_UNSUPPORTED for
+/// contents that are not read; SRNN_ERROR_SHAPE_MISMATCH for vectors of other than options.dim values;
 /// SRNN_ERROR_INVALID_ARGUMENT for options; SRNN_ERROR_OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_vectors_open(
