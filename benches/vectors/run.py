@@ -16,7 +16,6 @@ process's memory rose above what its imports had taken. `read` also writes targe
 import ctypes
 import json
 import os
-import resource
 import struct
 import subprocess
 import sys
@@ -178,8 +177,9 @@ READERS = {"simdrnn": read_ours, "gensim": read_gensim, "fasttext": read_fasttex
 
 
 def peak():
-    """The most memory this process ever had, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    """The most memory this process ever had, in MB; getrusage would count that of the process which started it, too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
 
 
 def reader_process(reader, path):
