@@ -29,6 +29,7 @@ const SECTIONS: [&str; 25] = [
     "classifier",
     "trainer",
     "vectors",
+    "neighbours",
     "pretrained",
 ];
 
