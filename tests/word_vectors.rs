@@ -108,7 +108,8 @@ fn fasttext_models_give_the_vectors_of_their_package() {
         }
         let unknown = expected(&format!("{name}:unknown"));
         for (word, vector) in unknown.words.iter().zip(unknown.values.chunks(e.dim)) {
-            if vector.iter().all(|v| *v == 0.0) {
+            // Quantized rows may well be zero.
+            if vector.iter().all(|v| *v == 0.0) && !name.ends_with(".ftz") {
                 // A word without n-grams: the packages give zeros, this says that there is nothing.
                 assert!(!found.vector_of(word, &mut out).unwrap(), "{name}: {word}");
                 continue;
