@@ -28,6 +28,7 @@ mod rnn;
 mod session;
 mod stream;
 mod tensors;
+mod tokens;
 mod train;
 mod trainer;
 mod truncated;

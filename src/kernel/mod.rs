@@ -1,5 +1,6 @@
 //! Kernels: arithmetic on slices and packed panels, generic over the instruction set, ignorant of layers and sequences.
 
+pub(crate) mod columns;
 pub(crate) mod gates;
 pub(crate) mod gemm;
 pub(crate) mod nearest;

@@ -2,40 +2,17 @@
 
 use super::batch::{Batch, Plan};
 use super::config::{Direction, RnnConfig};
+use super::input::ForwardArgs;
 use super::model::Rnn;
+use super::output::{Target, zero_padding};
 use super::pass::{HOISTED_ROWS, History, Pass, StepScratch, Strides, load};
 use crate::buffer::{AlignedBuf, try_grow};
-use crate::error::{Result, check_len, ensure, product};
-use crate::kernel::gates::Mat;
+use crate::error::{Result, product};
 use crate::kernel::panel::Geometry;
 use crate::kernel::rows::Rows;
-use crate::parallel::{FEWEST_COPIES, Pool, Split, Team, Wavefront, directions_at_once, enter, is_worth_waking};
+use crate::parallel::{Pool, Split, Team, Wavefront, directions_at_once, enter, is_worth_waking};
 use crate::simd::{Kernel, Ops, dispatch};
 use std::ops::Range;
-
-/// The arrays of a forward call. Shapes, with D directions, S the state size (projected if there is a projection):
-///
-/// | array | shape |
-/// |---|---|
-/// | `x` | (seq_len, batch, input_size), or (batch, seq_len, input_size) if `batch_first` |
-/// | `y` | the same with D * S features; forward first |
-/// | `h0`, `hn` | (num_layers * D, batch, S) |
-/// | `c0`, `cn` | (num_layers * D, batch, hidden_size), LSTM only |
-#[derive(Default)]
-pub struct ForwardArgs<'a> {
-    /// Input.
-    pub x: &'a [f32],
-    /// Initial hidden states; `None` for zeros.
-    pub h0: Option<&'a [f32]>,
-    /// Initial cell states; `None` for zeros.
-    pub c0: Option<&'a [f32]>,
-    /// Outputs of the last layer, zero past a sequence's end; `None` if only final states are wanted.
-    pub y: Option<&'a mut [f32]>,
-    /// Final hidden states.
-    pub hn: Option<&'a mut [f32]>,
-    /// Final cell states.
-    pub cn: Option<&'a mut [f32]>,
-}
 
 /// One caller's scratch memory for forward and backward. It grows to what a call needs and is reused from then on:
 /// calls of a shape that fitted before allocate nothing. Not to be used by two threads at once.
@@ -75,32 +52,6 @@ impl Session {
     }
 }
 
-impl ForwardArgs<'_> {
-    pub(crate) fn check(&self, config: &RnnConfig, batch: &Batch<'_>) -> Result<()> {
-        let steps = product("batch_size times seq_len", &[batch.batch_size, batch.seq_len])?;
-        let states = product("the states", &[config.passes(), batch.batch_size, config.state_size()])?;
-        let cells = product("the cell states", &[config.passes(), batch.batch_size, config.hidden_size])?;
-        check_len("x", self.x.len(), product("x", &[steps, config.input_size])?)?;
-        if let Some(y) = &self.y {
-            check_len("y", y.len(), product("y", &[steps, config.output_size()])?)?;
-        }
-        for (name, len) in [("h0", self.h0.map(<[f32]>::len)), ("hn", self.hn.as_ref().map(|v| v.len()))] {
-            len.map_or(Ok(()), |len| check_len(name, len, states))?;
-        }
-        for (name, len) in [("c0", self.c0.map(<[f32]>::len)), ("cn", self.cn.as_ref().map(|v| v.len()))] {
-            if let Some(len) = len {
-                ensure!(
-                    config.cell.has_cell_state(),
-                    InvalidArgument,
-                    "{name} is given, but only an LSTM has cell states"
-                );
-                check_len(name, len, cells)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Rnn {
     /// Runs the layers over a batch. Nothing is written unless the call succeeds.
     ///
@@ -111,6 +62,7 @@ impl Rnn {
         args.check(config, batch)?;
         let scratch = &mut session.scratch;
         scratch.plan.set(batch)?;
+        args.check_tokens(config, &scratch.plan)?;
         let pool = self.pool_for(&scratch.plan, session.pool.as_ref());
         let threads = pool.map_or(1, Pool::threads);
         let wavefront = self.wavefront(&scratch.plan, threads);
@@ -242,7 +194,7 @@ impl Forward<'_> {
             for layer in 0..config.num_layers {
                 let (below, own) = histories.split_at_mut(layer);
                 let input = match below.last() {
-                    None => input_rows(config, plan, &block, args.x, x_offsets),
+                    None => args.input().rows(config, plan, &block, x_offsets),
                     Some(b) => Rows::strided(&b.h[plan.batch * strides.h..], rows, strides.h, config.state_size()),
                 };
                 let history = &mut own[0];
@@ -279,9 +231,10 @@ impl Forward<'_> {
             let (start, end) = (k * steps, plan.steps.min((k + 1) * steps));
             if reverse { plan.steps - end..plan.steps - start } else { start..end }
         };
+        let x = args.input();
         let target = args.y.as_deref_mut().map(|y| Target::user(y, config, plan));
         let shared = Stages { histories: histories.as_mut_ptr(), steps: step.as_mut_ptr(), x_offsets };
-        let (x, rnn, shared) = (args.x, self.rnn, &shared);
+        let (rnn, shared) = (self.rnn, &shared);
         let work = |stage: usize, k: usize, team: Team<'_>| {
             let block = block(k);
             for layer in layers * stage / stages..layers * (stage + 1) / stages {
@@ -291,7 +244,7 @@ impl Forward<'_> {
                 let (before, history, step, input) = unsafe {
                     let at = |layer: usize, k: usize| shared.histories.add(2 * layer + k % 2);
                     let input = if layer == 0 {
-                        input_rows(config, plan, &block, x, &mut *shared.x_offsets)
+                        x.rows(config, plan, &block, &mut *shared.x_offsets)
                     } else {
                         let below = &(&(*at(layer - 1, k)).h)[plan.batch * strides.h..];
                         Rows::strided(below, block_rows(plan, &block), strides.h, config.state_size())
@@ -331,12 +284,13 @@ impl Forward<'_> {
         for layer in 0..config.num_layers {
             let [even, odd] = &mut *between;
             let (source, target) = if layer % 2 == 0 { (odd, even) } else { (even, odd) };
+            let (x, h0, c0) = (args.input(), args.h0, args.c0);
             let target = if layer + 1 < config.num_layers {
                 Some(Target::packed(target, config, plan))
             } else {
                 args.y.as_deref_mut().map(|y| Target::user(y, config, plan))
             };
-            let (x, h0, c0, source) = (args.x, args.h0, args.c0, &**source);
+            let source = &**source;
             let walk = |direction: usize,
                         team: Team<'_>,
                         history: &mut History,
@@ -347,7 +301,7 @@ impl Forward<'_> {
                 for block in Blocks::new::<S>(config, plan, reverse, team) {
                     let first = plan.start(block.start);
                     let input = if layer == 0 {
-                        input_rows(config, plan, &block, x, offsets)
+                        x.rows(config, plan, &block, offsets)
                     } else {
                         Rows::strided(&source[first * features..], block_rows(plan, &block), features, features)
                     };
@@ -400,83 +354,6 @@ unsafe impl Sync for Stages {}
 /// Rows of a block of steps.
 pub(crate) fn block_rows(plan: &Plan, block: &Range<usize>) -> usize {
     plan.start(block.end) - plan.start(block.start)
-}
-
-/// The rows of the user's `x` for a block, in packed order.
-pub(crate) fn input_rows<'a>(
-    config: &RnnConfig,
-    plan: &Plan,
-    block: &Range<usize>,
-    x: &'a [f32],
-    offsets: &'a mut [usize],
-) -> Rows<'a> {
-    let (rows, features) = (block_rows(plan, block), config.input_size);
-    if plan.is_dense() && !config.batch_first {
-        return Rows::strided(&x[plan.start(block.start) * features..], rows, features, features);
-    }
-    let offsets = &mut offsets[..rows];
-    let first = plan.start(block.start);
-    for t in block.clone() {
-        for j in 0..plan.count(t) {
-            offsets[plan.start(t) - first + j] = plan.user_offset(config, t, j, features);
-        }
-    }
-    Rows::at(x, offsets, features)
-}
-
-/// Where hidden states go: rows in the user's order or in packed order, with the directions' features side by side, each
-/// written by its own thread.
-pub(crate) struct Target<'a> {
-    rows: Mat,
-    config: &'a RnnConfig,
-    plan: &'a Plan,
-    is_packed: bool,
-}
-
-impl<'a> Target<'a> {
-    /// The user's `y`.
-    pub(crate) fn user(y: &'a mut [f32], config: &'a RnnConfig, plan: &'a Plan) -> Self {
-        assert!(y.len() >= plan.batch * plan.seq_len * config.output_size());
-        Self { rows: Mat::new(y, config.output_size()), config, plan, is_packed: false }
-    }
-
-    /// The next layer's input.
-    pub(crate) fn packed(rows: &'a mut [f32], config: &'a RnnConfig, plan: &'a Plan) -> Self {
-        assert!(rows.len() >= plan.rows * config.output_size());
-        Self { rows: Mat::new(rows, config.output_size()), config, plan, is_packed: true }
-    }
-
-    /// Writes a block's hidden states as the features of `direction`, which nobody else writes meanwhile.
-    pub(crate) fn write(&self, team: Team<'_>, block: &Range<usize>, history: &History, direction: usize) {
-        let (config, plan) = (self.config, self.plan);
-        if block.is_empty() {
-            return;
-        }
-        let (size, stride) = (config.state_size(), Strides::of(config, 1).h);
-        assert!(direction < config.direction.count());
-        let fewest = FEWEST_COPIES * block.len() / (block_rows(plan, block) * size);
-        team.split(block.clone(), fewest, &|steps: Range<usize>| {
-            for t in steps {
-                for j in 0..plan.count(t) {
-                    let row = plan.start(t) + j;
-                    let from = history.index(plan, row) * stride;
-                    let to = if self.is_packed { row } else { plan.user_offset(config, t, j, 1) };
-                    let source = &history.h[from..from + size];
-                    // SAFETY: the rows are as long as all directions' features, and there are as many as asserted.
-                    unsafe {
-                        let target = self.rows.row(to).add(direction * size);
-                        std::ptr::copy_nonoverlapping(source.as_ptr(), target, size);
-                    }
-                }
-            }
-        });
-    }
-}
-
-/// Zeroes `y` past each sequence's end.
-pub(crate) fn zero_padding(config: &RnnConfig, plan: &Plan, y: &mut [f32]) {
-    let features = config.output_size();
-    plan.for_each_padding(|t, j| y[plan.user_offset(config, t, j, features)..][..features].fill(0.0));
 }
 
 /// The blocks of steps in a pass's order.

@@ -2,10 +2,11 @@
 
 use super::batch::Batch;
 use super::config::{Direction, RnnConfig};
+use super::input::ForwardArgs;
 use super::model::Rnn;
 use super::pass::{HOISTED_ROWS, Pass, Strides};
 use super::row::{self, Rows, States, Walk};
-use super::session::{Forward, ForwardArgs, Scratch};
+use super::session::{Forward, Scratch};
 use crate::error::{Result, check_len, ensure, product};
 use crate::kernel::rows::Rows as Matrix;
 use crate::parallel::Team;

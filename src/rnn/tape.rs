@@ -3,9 +3,11 @@
 use super::batch::{Batch, Plan};
 use super::config::RnnConfig;
 use super::dropout::{DropoutPosition, Mask};
+use super::input::ForwardArgs;
 use super::model::Rnn;
+use super::output::{Target, zero_padding};
 use super::pass::{History, Pass, StepScratch, load};
-use super::session::{Blocks, ForwardArgs, Session, Target, block_rows, input_rows, reserve_steps, zero_padding};
+use super::session::{Blocks, Session, block_rows, reserve_steps};
 use crate::buffer::{AlignedBuf, try_grow};
 use crate::error::{Result, product};
 use crate::kernel::gates::Mat;
@@ -82,6 +84,7 @@ impl Rnn {
         tape.recorded = None;
         args.check(config, batch)?;
         tape.plan.set(batch)?;
+        args.check_tokens(config, &tape.plan)?;
         tape.reserve(self)?;
         let pool = self.pool_for(&tape.plan, session.pool.as_ref());
         let threads = pool.map_or(1, Pool::threads);
@@ -117,7 +120,7 @@ impl Kernel for ForwardTrain<'_> {
         let team = self.team;
         if plan.rows > 0 {
             let features = config.input_size;
-            let x = input_rows(config, plan, &(0..plan.steps), args.x, x_offsets);
+            let x = args.input().rows(config, plan, &(0..plan.steps), x_offsets);
             split_rows(team, &mut inputs[0], features, &|range, rows| {
                 for (i, row) in range.zip(rows.chunks_exact_mut(features)) {
                     row.copy_from_slice(x.row(i));
