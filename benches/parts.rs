@@ -20,7 +20,7 @@ fn dense(c: &mut Criterion, rows: usize, inputs: usize, outputs: usize) {
     let name = format!("{rows}x{outputs}x{inputs}");
     group.throughput(Throughput::Elements((2 * rows * inputs * outputs) as u64));
     group.bench_function(BenchmarkId::new("forward", &name), |b| {
-        b.iter(|| dense.forward(black_box(&x), &mut y).unwrap());
+        b.iter(|| dense.forward(None, black_box(&x), &mut y).unwrap());
     });
     let (dy, mut dx, mut grads) = (y.clone(), x.clone(), dense.values().to_vec());
     let mut session = Session::new();

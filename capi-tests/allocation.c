@@ -98,7 +98,7 @@ static void others(void) {
   size_t lengths[2] = {4, 2};
   double norm;
   RUNS_OUT(srnn_dense_create(IN, 2, 1, &dense, &err));
-  RUNS_OUT(srnn_dense_forward(dense, x, IN, y, 2, &err));
+  RUNS_OUT(srnn_dense_forward(dense, session, x, IN, y, 2, &err));
   RUNS_OUT(srnn_dense_backward(dense, session, x, IN, y, 2, dx, IN, g, COUNT(g), &err));
   RUNS_OUT(srnn_embedding_create(5, 2, 0, &embedding, &err));
   RUNS_OUT(srnn_embedding_grads_create(embedding, &eg, &err));

@@ -187,6 +187,9 @@ static void layers() {
   OK(dense.write_values(values));
   OK(dense.forward(x, y));
   CHECK(y[0] == 4);
+  y[0] = 0;
+  OK(dense.forward(session, x, y));
+  CHECK(y[0] == 4);
   OK(dense.backward(session, x, y, dx, grads));
   CHECK(dx[0] == 12 && grads[1] == 8);
   OK(optimizer.update(0, dense, grads));
@@ -204,6 +207,16 @@ static void layers() {
   const std::uint32_t indices[] = {2};
   OK(embedding.forward(indices, dx));
   CHECK(dx == x);
+  Rnn rnn;
+  Tape tape;
+  std::vector<float> plain(4), out(4), recorded(4);
+  OK(rnn.create(Rnn::config(SRNN_CELL_GRU, 2, 4)));
+  OK(rnn.init(SRNN_INIT_TORCH_UNIFORM, 1));
+  OK(tape.create());
+  OK(rnn.forward(session, batch(1, 1), x, plain));
+  OK(rnn.forward(session, batch(1, 1), embedding, indices, out));
+  OK(rnn.forward_train(session, tape, batch(1, 1), 0, embedding, indices, recorded));
+  CHECK(plain[0] != 0 && out == plain && recorded == plain);
   OK(embedding_grads.create(embedding));
   OK(embedding_grads.add(indices, dx));
   View<const std::uint32_t> rows;

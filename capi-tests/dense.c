@@ -29,7 +29,7 @@ static void use(srnn_session *session) {
   fill(x, ROWS * IN, 2);
   fill(dy, ROWS * OUT, 3);
   memset(g, 0, sizeof g);
-  OK(srnn_dense_forward(dense, x, ROWS * IN, y, ROWS * OUT, &err));
+  OK(srnn_dense_forward(dense, session, x, ROWS * IN, y, ROWS * OUT, &err));
   OK(srnn_dense_backward(dense, session, x, ROWS * IN, dy, ROWS * OUT, dx, ROWS * IN, g, VALUES, &err));
   for (r = 0; r < ROWS; ++r) {
     for (i = 0; i < OUT; ++i) {
@@ -58,10 +58,40 @@ static void use(srnn_session *session) {
   OK(srnn_dense_backward(dense, session, x, ROWS * IN, dy, ROWS * OUT, NULL, 0, g, VALUES, &err));
   for (i = 0; i < VALUES; ++i) CHECK(fabsf(g[i] - 2 * back[i]) < 1e-5f);
   OK(srnn_dense_backward(dense, session, x, ROWS * IN, dy, ROWS * OUT, dx, ROWS * IN, NULL, 0, &err));
-  OK(srnn_dense_forward(dense, NULL, 0, NULL, 0, &err));
+  OK(srnn_dense_forward(dense, session, NULL, 0, NULL, 0, &err));
   srnn_dense_destroy(plain);
   srnn_dense_destroy(dense);
   srnn_dense_destroy(NULL);
+}
+
+/* Products large enough for a pool: one row, split by columns, and many. */
+static void on_threads(void) {
+  enum { WIDE = 515, TALL = 2049, MOST = 30 };
+  static const size_t counts[2] = {1, MOST};
+  srnn_dense *dense;
+  srnn_pool *pool;
+  srnn_session *session;
+  size_t n;
+  float *in = calloc(MOST * WIDE, sizeof *in);
+  float *alone = calloc(MOST * TALL, sizeof *alone), *shared = calloc(MOST * TALL, sizeof *shared);
+  CHECK(in != NULL && alone != NULL && shared != NULL);
+  fill(in, MOST * WIDE, 5);
+  OK(srnn_dense_create(WIDE, TALL, 1, &dense, &err));
+  OK(srnn_dense_init(dense, 6, &err));
+  OK(srnn_pool_create(2, &pool, &err));
+  OK(srnn_session_create(pool, &session, &err));
+  for (n = 0; n < COUNT(counts); ++n) {
+    size_t x_len = counts[n] * WIDE, y_len = counts[n] * TALL;
+    OK(srnn_dense_forward(dense, NULL, in, x_len, alone, y_len, &err));
+    OK(srnn_dense_forward(dense, session, in, x_len, shared, y_len, &err));
+    CHECK(same_bits(alone, shared, y_len) && !all(alone, y_len, 0.0f));
+  }
+  srnn_session_destroy(session);
+  srnn_pool_destroy(pool);
+  srnn_dense_destroy(dense);
+  free(shared);
+  free(alone);
+  free(in);
 }
 
 static void misuse(srnn_session *s) {
@@ -87,15 +117,15 @@ static void misuse(srnn_session *s) {
   BAD_SHAPE("values", srnn_dense_write_values(d, w, VALUES - 1, &err));
   BAD_ARGUMENT("aligned", srnn_dense_write_values(d, misaligned(w), VALUES, &err));
 
-  IS_NULL("dense", srnn_dense_forward(NULL, x, IN, y, OUT, &err));
-  IS_NULL("x", srnn_dense_forward(d, NULL, IN, y, OUT, &err));
-  IS_NULL("y", srnn_dense_forward(d, x, IN, NULL, OUT, &err));
-  BAD_SHAPE("x", srnn_dense_forward(d, x, IN + 1, y, OUT, &err));
-  BAD_SHAPE("y", srnn_dense_forward(d, x, IN, y, OUT + 1, &err));
-  BAD_SHAPE("y", srnn_dense_forward(d, x, IN, y, 2 * OUT, &err));
-  TOO_LARGE("x", srnn_dense_forward(d, x, HUGE_LEN, y, OUT, &err));
-  BAD_ARGUMENT("aligned", srnn_dense_forward(d, x, IN, misaligned(y), OUT, &err));
-  BAD_ARGUMENT("overlaps", srnn_dense_forward(d, y, IN, y, OUT, &err));
+  IS_NULL("dense", srnn_dense_forward(NULL, s, x, IN, y, OUT, &err));
+  IS_NULL("x", srnn_dense_forward(d, NULL, NULL, IN, y, OUT, &err));
+  IS_NULL("y", srnn_dense_forward(d, NULL, x, IN, NULL, OUT, &err));
+  BAD_SHAPE("x", srnn_dense_forward(d, NULL, x, IN + 1, y, OUT, &err));
+  BAD_SHAPE("y", srnn_dense_forward(d, NULL, x, IN, y, OUT + 1, &err));
+  BAD_SHAPE("y", srnn_dense_forward(d, NULL, x, IN, y, 2 * OUT, &err));
+  TOO_LARGE("x", srnn_dense_forward(d, NULL, x, HUGE_LEN, y, OUT, &err));
+  BAD_ARGUMENT("aligned", srnn_dense_forward(d, NULL, x, IN, misaligned(y), OUT, &err));
+  BAD_ARGUMENT("overlaps", srnn_dense_forward(d, NULL, y, IN, y, OUT, &err));
 
   IS_NULL("dense", srnn_dense_backward(NULL, s, x, IN, dy, OUT, dx, IN, g, VALUES, &err));
   IS_NULL("session", srnn_dense_backward(d, NULL, x, IN, dy, OUT, dx, IN, g, VALUES, &err));
@@ -116,6 +146,7 @@ static void misuse(srnn_session *s) {
 int main(void) {
   srnn_session *session = make_session();
   use(session);
+  on_threads();
   misuse(session);
   srnn_session_destroy(session);
   return finish();

@@ -143,7 +143,7 @@ static void layers(void) {
   OK(srnn_dense_read_values(dense, after, 8, &err));
   for (i = 0; i < 8; ++i) CHECK(after[i] == -0.5f * dense_grads[i]);
   memset(before, 0, sizeof before);
-  OK(srnn_dense_forward(dense, before, 3, y, 2, &err));
+  OK(srnn_dense_forward(dense, NULL, before, 3, y, 2, &err));
   CHECK(y[0] == after[6] && y[1] == after[7]);
 
   OK(srnn_embedding_create(3, 2, -1, &embedding, &err));

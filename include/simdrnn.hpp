@@ -136,6 +136,7 @@ class Session : public Handle<srnn_session, srnn_session_destroy> {
 };
 
 class Classifier;
+class Embedding;
 class Rnn;
 
 class Tape : public Handle<srnn_tape, srnn_tape_destroy> {
@@ -245,6 +246,13 @@ class Rnn : public Handle<srnn_rnn, srnn_rnn_destroy> {
                              y.data(), y.size(), last, e);
     });
   }
+  /// Over words: what Embedding::forward would copy to x is read where it lies.
+  Status forward(Session &session, const srnn_batch &batch, const Embedding &embedding,
+                 View<const std::uint32_t> indices, FloatsOut y, const srnn_state *initial = nullptr,
+                 const srnn_state_out *last = nullptr) const;
+  Status forward_train(Session &session, Tape &tape, const srnn_batch &batch, std::uint64_t dropout_seed,
+                       const Embedding &embedding, View<const std::uint32_t> indices, FloatsOut y,
+                       const srnn_state *initial = nullptr, const srnn_state_out *last = nullptr) const;
   Status backward(Session &session, const Tape &tape, Floats dy, FloatsOut dx, Grads *grads,
                   const srnn_state *dlast = nullptr, const srnn_state_out *dinitial = nullptr,
                   GradientFlow *flow = nullptr) const {
@@ -335,13 +343,21 @@ class Dense : public Handle<srnn_dense, srnn_dense_destroy> {
   Status write_values(Floats values) {
     return Status::of([&](srnn_error *e) { srnn_dense_write_values(get(), values.data(), values.size(), e); });
   }
-  Status forward(Floats x, FloatsOut y) const {
-    return Status::of([&](srnn_error *e) { srnn_dense_forward(get(), x.data(), x.size(), y.data(), y.size(), e); });
-  }
+  /// On the caller's thread alone.
+  Status forward(Floats x, FloatsOut y) const { return forward_with(nullptr, x, y); }
+  /// On the threads of the session's pool, if it has one.
+  Status forward(Session &session, Floats x, FloatsOut y) const { return forward_with(session.get(), x, y); }
   Status backward(Session &session, Floats x, Floats dy, FloatsOut dx, FloatsOut grads) const {
     return Status::of([&](srnn_error *e) {
       srnn_dense_backward(get(), session.get(), x.data(), x.size(), dy.data(), dy.size(), dx.data(), dx.size(),
                           grads.data(), grads.size(), e);
+    });
+  }
+
+ private:
+  Status forward_with(srnn_session *session, Floats x, FloatsOut y) const {
+    return Status::of([&](srnn_error *e) {
+      srnn_dense_forward(get(), session, x.data(), x.size(), y.data(), y.size(), e);
     });
   }
 };
@@ -379,6 +395,24 @@ class Embedding : public Handle<srnn_embedding, srnn_embedding_destroy> {
     });
   }
 };
+
+inline Status Rnn::forward(Session &session, const srnn_batch &batch, const Embedding &embedding,
+                           View<const std::uint32_t> indices, FloatsOut y, const srnn_state *initial,
+                           const srnn_state_out *last) const {
+  return Status::of([&](srnn_error *e) {
+    srnn_rnn_forward_tokens(get(), session.get(), &batch, embedding.get(), indices.data(), indices.size(), initial,
+                            y.data(), y.size(), last, e);
+  });
+}
+
+inline Status Rnn::forward_train(Session &session, Tape &tape, const srnn_batch &batch, std::uint64_t dropout_seed,
+                                 const Embedding &embedding, View<const std::uint32_t> indices, FloatsOut y,
+                                 const srnn_state *initial, const srnn_state_out *last) const {
+  return Status::of([&](srnn_error *e) {
+    srnn_rnn_forward_train_tokens(get(), session.get(), tape.get(), &batch, dropout_seed, embedding.get(),
+                                  indices.data(), indices.size(), initial, y.data(), y.size(), last, e);
+  });
+}
 
 class EmbeddingGrads : public Handle<srnn_embedding_grads, srnn_embedding_grads_destroy> {
  public:

@@ -234,7 +234,7 @@ fn a_whole_model() {
             let extents = Batch::new(batch, seq_len);
             rnn.forward_train(&mut session, &mut tape, &extents, args, DropoutPosition::default()).unwrap();
             // Which features meet in a row does not matter here.
-            dense.forward(&hn, &mut logits).unwrap();
+            dense.forward(Some(&mut session), &hn, &mut logits).unwrap();
             CrossEntropy::default().evaluate(isa, classes, &logits, &labels, Some(&mut dlogits)).unwrap();
             grads.zero();
             embedding_grads.clear();

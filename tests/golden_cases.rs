@@ -34,6 +34,7 @@ fn forward() {
             let lstm = case.config.cell.has_cell_state();
             let args = ForwardArgs {
                 x: &case.x,
+                tokens: None,
                 h0: Some(&case.h0),
                 c0: lstm.then_some(&case.c0[..]),
                 y: Some(&mut y),

@@ -47,6 +47,7 @@ fn run(p: &Problem, isa: Isa, side: Side) -> (Outputs, Gradients) {
     for (i, (y, hn, cn)) in out.iter_mut().enumerate() {
         let args = ForwardArgs {
             x: &x,
+            tokens: None,
             h0: Some(&h0),
             c0: lstm.then_some(&c0[..]),
             y: Some(y),
@@ -131,7 +132,7 @@ fn streams_dense_and_embedding() {
                 let mut dense = Dense::with_isa(n, 1 + n % 18, true, isa).unwrap();
                 dense.init(3);
                 let (x, dy) = (r.values_f32(3 * n, 1.0), r.values_f32(3 * (1 + n % 18), 1.0));
-                let forward = |x: &[f32], y: &mut [f32]| dense.forward(x, y).unwrap();
+                let forward = |x: &[f32], y: &mut [f32]| dense.forward(None, x, y).unwrap();
                 let (mut y, mut expected) = (guard(&vec![f32::NAN; dy.len()]), vec![0.0; dy.len()]);
                 forward(&guard(&x), &mut y);
                 forward(&x, &mut expected);

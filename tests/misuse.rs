@@ -4,9 +4,10 @@ mod common;
 
 use common::problem::{Problem, assert_same_bits};
 use common::random::SplitMix64;
+use simdrnn::nn::Embedding;
 use simdrnn::rnn::{
     BackwardArgs, Batch, Cell, Direction, DropoutPosition, ForwardArgs, GradientFlow, Grads, Init, Rnn, RnnConfig,
-    Session, Stream, Tape, TruncatedBptt,
+    Session, Stream, Tape, Tokens, TruncatedBptt,
 };
 use simdrnn::{Error, ErrorKind, Isa, Pool};
 
@@ -136,6 +137,7 @@ fn forward() {
                     (vec![7.0; short("y", 120)], vec![7.0; short("hn", 40)], vec![7.0; short("cn", 40)]);
                 let mut args = ForwardArgs {
                     x: &p.x[..short("x", 72)],
+                    tokens: None,
                     h0: Some(&p.h0[..short("h0", 40)]),
                     c0: Some(&p.c0[..short("c0", 40)]),
                     y: Some(&mut y),
@@ -175,6 +177,49 @@ fn forward() {
                     backward.unwrap();
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn words() {
+    for isa in Isa::available() {
+        let (p, rnn) = gru(isa);
+        let mut y = vec![7.0; p.dy.len()];
+        let embedding = |features| Embedding::new(5, features, None).unwrap();
+        let (right, wrong, zeros) = (embedding(p.config.input_size), embedding(p.config.input_size + 1), vec![0; 24]);
+        let mut unknown = zeros.clone();
+        // Step 0 of the first sequence, whatever the layout: nobody is shorter.
+        unknown[0] = 5;
+        let cases: [(Tokens<'_>, &[f32], ErrorKind, &[&str]); 4] = [
+            (
+                Tokens { embedding: &right, indices: &zeros[1..] },
+                &[],
+                ErrorKind::ShapeMismatch,
+                &["indices", "23", "24"],
+            ),
+            (
+                Tokens { embedding: &wrong, indices: &zeros },
+                &[],
+                ErrorKind::ShapeMismatch,
+                &["embedding", "input_size 3"],
+            ),
+            (
+                Tokens { embedding: &right, indices: &unknown },
+                &[],
+                ErrorKind::InvalidArgument,
+                &["indices[0] is 5", "5"],
+            ),
+            (Tokens { embedding: &right, indices: &zeros }, &p.x, ErrorKind::InvalidArgument, &["both x and tokens"]),
+        ];
+        for (tokens, x, kind, words) in cases {
+            let (mut session, mut tape) = (Session::new(), Tape::new());
+            let args = ForwardArgs { x, tokens: Some(tokens), y: Some(&mut y), ..ForwardArgs::default() };
+            refused(rnn.forward(&mut session, &p.batch(), args), kind, words);
+            let args = ForwardArgs { x, tokens: Some(tokens), y: Some(&mut y), ..ForwardArgs::default() };
+            let position = DropoutPosition::default();
+            refused(rnn.forward_train(&mut session, &mut tape, &p.batch(), args, position), kind, words);
+            assert!(y.iter().all(|&v| v == 7.0));
         }
     }
 }

@@ -7,9 +7,10 @@ use std::sync::OnceLock;
 
 use common::problem::{DIRECTIONS, Gradients, Outputs, Problem, assert_same_bits, random_lengths, variants};
 use common::random::SplitMix64;
+use simdrnn::nn::{Dense, Embedding};
 use simdrnn::reference::transpose_batch_first;
 use simdrnn::rnn::{
-    BackwardArgs, Direction, DropoutPosition, ForwardArgs, GradientFlow, RnnConfig, Session, Stream, Tape,
+    BackwardArgs, Cell, Direction, DropoutPosition, ForwardArgs, GradientFlow, RnnConfig, Session, Stream, Tape, Tokens,
 };
 use simdrnn::{Isa, Pool};
 
@@ -337,6 +338,7 @@ fn absent_arguments_are_zeros_and_unwanted_results() {
         let lstm = p.is_lstm();
         let args = ForwardArgs {
             x: &p.x,
+            tokens: None,
             h0: Some(&p.h0),
             c0: lstm.then_some(&p.c0[..]),
             y: None,
@@ -535,6 +537,104 @@ fn no_steps_at_all() {
                     let out = p.forward(&p.model(isa), &mut Session::new());
                     assert_same_bits(&out.hn, &p.h0, "hn of forward is h0");
                 }
+            }
+        }
+    }
+}
+
+/// Sizes that are worth a pool's waking, by rows and by columns; some threads get no share.
+#[test]
+fn dense_layers_on_any_number_of_threads() {
+    let mut r = SplitMix64::new(90);
+    let pools = [1, 2, 3, 8].map(|threads| Pool::new(threads).unwrap());
+    for (rows, inputs, outputs, bias) in [
+        (1, 515, 2049, true),
+        (1, 31_001, 35, false),
+        (5, 601, 1777, true),
+        (17, 257, 1031, false),
+        (131, 130, 331, true),
+    ] {
+        let what = format!("{rows} rows of {inputs}, {outputs} features");
+        // As docs/threads.md counts.
+        assert!(rows.max(4) * inputs * outputs >= 4_194_304, "{what}: too small for a team");
+        let (x, mut expected) = (r.values_f32(rows * inputs, 1.0), vec![f32::NAN; rows * outputs]);
+        let layer = |isa| {
+            let mut dense = Dense::with_isa(inputs, outputs, bias, isa).unwrap();
+            dense.init(7);
+            dense
+        };
+        let scalar = layer(Isa::Scalar);
+        for (x, y) in x.chunks(inputs).zip(expected.chunks_mut(outputs)) {
+            scalar.forward(None, x, y).unwrap();
+        }
+        for isa in Isa::available() {
+            let dense = layer(isa);
+            for pool in &pools {
+                let mut y = vec![f32::NAN; expected.len()];
+                dense.forward(Some(&mut Session::with_pool(pool)), &x, &mut y).unwrap();
+                assert_same_bits(&y, &expected, &format!("{what} on {}, {pool:?}", isa.name()));
+            }
+        }
+    }
+}
+
+/// A problem whose input is drawn from a table, NaN past the sequences' ends, and the words, there without rows.
+fn from_a_table(r: &mut SplitMix64, p: &Problem) -> (Problem, Embedding, Vec<u32>) {
+    let (mut p, words, features) = (p.clone(), 7, p.config.input_size);
+    let table = r.values_f32(words * features, 1.5);
+    let embedding = Embedding::from_table(words, features, Some(0), &table).unwrap();
+    let mut indices = vec![u32::MAX; p.batch * p.seq_len];
+    p.x.fill(f32::NAN);
+    for b in 0..p.batch {
+        for t in 0..p.length(b) {
+            let word = r.between(0, words - 1);
+            indices[p.row(t, b, 1).start] = word as u32;
+            let row = p.row(t, b, features);
+            p.x[row].copy_from_slice(&table[word * features..][..features]);
+        }
+    }
+    (p, embedding, indices)
+}
+
+/// Words give what the rows of their table give, copied: outputs, and all gradients from the tape, also after the table has
+/// changed.
+#[test]
+fn words_are_the_rows_of_their_table() {
+    let mut r = SplitMix64::new(91);
+    let mut problems: Vec<_> = cases().iter().map(|case| case.problem.clone()).collect();
+    // Work for threads: layers at once, units, sequences, directions.
+    for (direction, num_layers, batch) in [
+        (Direction::Forward, 3, 1),
+        (Direction::Reverse, 1, 1),
+        (Direction::Forward, 1, 19),
+        (Direction::Bidirectional, 2, 5),
+    ] {
+        let config = RnnConfig { direction, num_layers, ..RnnConfig::new(Cell::Lstm, 70, 150) };
+        let lengths = (batch == 5).then(|| random_lengths(&mut r, batch, 30));
+        problems.push(Problem::random(&mut r, &config, batch, 30 + 70 / batch, lengths));
+    }
+    let pool = Pool::new(2).unwrap();
+    for p in problems {
+        let (p, mut embedding, indices) = from_a_table(&mut r, &p);
+        for isa in Isa::available() {
+            let what = format!("{} on {}", p.describe(), isa.name());
+            let (expected, expected_gradients) = p.run(isa);
+            let rnn = p.model(isa);
+            let plain = p.forward(&rnn, &mut Session::new());
+            for session in [Session::new(), Session::with_pool(&pool)] {
+                let (mut session, mut tape, mut out) = (session, Tape::new(), p.room());
+                let tokens = Some(Tokens { embedding: &embedding, indices: &indices });
+                let args = ForwardArgs { x: &[], tokens, ..p.args(&mut out) };
+                rnn.forward(&mut session, &p.batch(), args).unwrap();
+                out.assert_same_bits(&plain, &what);
+                out = p.room();
+                let args = ForwardArgs { x: &[], tokens, ..p.args(&mut out) };
+                rnn.forward_train(&mut session, &mut tape, &p.batch(), args, DropoutPosition::default()).unwrap();
+                out.assert_same_bits(&expected, &what);
+                let before = embedding.table().to_vec();
+                embedding.table_mut().fill(f32::NAN);
+                p.backward(&rnn, &mut session, &tape).assert_same_bits(&expected_gradients, &what);
+                embedding.table_mut().copy_from_slice(&before);
             }
         }
     }

@@ -94,7 +94,7 @@ fn train(run: &Trajectory, isa: Isa) -> Trained {
         let features: Vec<f32> =
             (0..batch).flat_map(|b| [b, batch + b]).flat_map(|row| hn[row * state..][..state].to_vec()).collect();
         let mut logits = vec![0.0; batch * run.classes];
-        dense.forward(&features, &mut logits).unwrap();
+        dense.forward(None, &features, &mut logits).unwrap();
         let mut dlogits = vec![0.0; logits.len()];
         let loss = CrossEntropy::default().evaluate(isa, run.classes, &logits, labels, Some(&mut dlogits)).unwrap();
 

@@ -69,6 +69,7 @@ fn chunks_are_those_made_by_hand() {
             let (mut hn, mut cn) = (h.clone(), c.clone());
             let args = ForwardArgs {
                 x: &x,
+                tokens: None,
                 h0: Some(&h),
                 c0: lstm.then_some(&c[..]),
                 y: Some(&mut y),

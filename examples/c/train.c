@@ -93,7 +93,7 @@ int main(void) {
     draw_batch();
     check(srnn_embedding_forward(embedding, bits, STEPS * BATCH, x, x_len, &error));
     check(srnn_rnn_forward_train(gru, session, tape, &batch, step, x, x_len, NULL, NULL, 0, &last, &error));
-    check(srnn_dense_forward(dense, h, h_len, logits, logits_len, &error));
+    check(srnn_dense_forward(dense, session, h, h_len, logits, logits_len, &error));
     check(srnn_cross_entropy(NULL, CLASSES, logits, logits_len, parity, BATCH, &loss, dlogits, logits_len, &error));
 
     /* Backward, from the loss. */
@@ -121,7 +121,7 @@ int main(void) {
   draw_batch();
   check(srnn_embedding_forward(embedding, bits, STEPS * BATCH, x, x_len, &error));
   check(srnn_rnn_forward(gru, session, &batch, x, x_len, NULL, NULL, 0, &last, &error));
-  check(srnn_dense_forward(dense, h, h_len, logits, logits_len, &error));
+  check(srnn_dense_forward(dense, session, h, h_len, logits, logits_len, &error));
   for (b = 0; b < BATCH; ++b) right += (logits[b * CLASSES + 1] > logits[b * CLASSES]) == (parity[b] == 1);
   printf("%d of %d right\n", (int)right, BATCH);
 

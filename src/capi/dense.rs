@@ -113,7 +113,8 @@ pub unsafe extern "C" fn srnn_dense_write_values(
     })
 }
 
-/// Runs the layer over any number of rows.
+/// Runs the layer over any number of rows: large products on the threads of the session's pool, if it has one. With NULL
+/// for `session` on the caller's thread alone.
 ///
 /// - x: (rows, in_features)
 /// - y: (rows, out_features)
@@ -122,6 +123,7 @@ pub unsafe extern "C" fn srnn_dense_write_values(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_dense_forward(
     dense: *const srnn_dense,
+    session: *mut srnn_session,
     x: *const f32,
     x_len: usize,
     y: *mut f32,
@@ -132,9 +134,9 @@ pub unsafe extern "C" fn srnn_dense_forward(
         let mut a = Arrays::new();
         // SAFETY: the header's contract.
         unsafe {
-            let dense = handle::shared("dense", dense)?;
+            let (dense, session) = (handle::shared("dense", dense)?, handle::optional("session", session)?);
             let x = a.read("x", x, x_len)?;
-            dense.0.forward(x, a.write("y", y, y_len)?)
+            dense.0.forward(session.map(|session| &mut session.0), x, a.write("y", y, y_len)?)
         }
     })
 }

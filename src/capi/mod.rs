@@ -29,6 +29,7 @@ mod rnn;
 mod session;
 mod stream;
 mod tensors;
+mod tokens;
 mod train;
 mod trainer;
 mod truncated;

@@ -90,7 +90,7 @@ pub unsafe extern "C" fn srnn_rnn_forward(
             let [h0, c0] = read_state(&mut a, ["initial.h", "initial.c"], initial)?;
             let y = a.write_optional("y", y, y_len)?;
             let [hn, cn] = write_state(&mut a, ["last.h", "last.c"], last)?;
-            rnn.0.forward(&mut session.0, &batch, ForwardArgs { x, h0, c0, y, hn, cn })
+            rnn.0.forward(&mut session.0, &batch, ForwardArgs { x, tokens: None, h0, c0, y, hn, cn })
         }
     })
 }

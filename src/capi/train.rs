@@ -80,7 +80,7 @@ pub unsafe extern "C" fn srnn_rnn_forward_train(
             let [h0, c0] = read_state(&mut a, ["initial.h", "initial.c"], initial)?;
             let y = a.write_optional("y", y, y_len)?;
             let [hn, cn] = write_state(&mut a, ["last.h", "last.c"], last)?;
-            let args = ForwardArgs { x, h0, c0, y, hn, cn };
+            let args = ForwardArgs { x, tokens: None, h0, c0, y, hn, cn };
             rnn.0.forward_train(&mut session.0, &mut tape.0, &batch, args, position)
         }
     })

@@ -2,6 +2,7 @@
 
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod bounds_tests;
+pub(crate) mod columns;
 pub(crate) mod gates;
 pub(crate) mod gemm;
 pub(crate) mod nearest;

@@ -2,13 +2,14 @@
 
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, check_len, ensure, product};
+use crate::kernel::columns::gemm_columns;
 use crate::kernel::gates::Mat;
 use crate::kernel::gemm::{Output, Start, gemm};
 use crate::kernel::outer::OuterScratch;
 use crate::kernel::panel::Panels;
 use crate::kernel::rows::Rows;
 use crate::nn::Optimizer;
-use crate::parallel::{FEWEST_PRODUCTS, Team, enter, is_worth_waking};
+use crate::parallel::{FEWEST_PRODUCTS, Team, enter, is_worth_waking, product_cost};
 use crate::random::Random;
 use crate::rnn::Session;
 use crate::simd::{Isa, Kernel, Ops, dispatch};
@@ -106,11 +107,14 @@ impl Dense {
         self.update(|values| crate::rnn::uniform(&mut Random::new(seed, 0), values, bound));
     }
 
-    /// `y = W x + b` for rows of `x`, (rows, in_features), into `y`, (rows, out_features).
-    pub fn forward(&self, x: &[f32], y: &mut [f32]) -> Result<()> {
+    /// `y = W x + b` for rows of `x`, (rows, in_features), into `y`, (rows, out_features). Large products are spread over the
+    /// threads of the session's pool, if there is one.
+    pub fn forward(&self, session: Option<&mut Session>, x: &[f32], y: &mut [f32]) -> Result<()> {
         let rows = self.rows("x", x.len(), self.in_features)?;
         check_len("y", y.len(), rows * self.out_features)?;
-        dispatch(self.isa, Forward { dense: self, x, rows, y });
+        let cost = product_cost(rows, self.in_features * self.out_features);
+        let pool = session.and_then(|session| session.pool.as_ref()).filter(|_| is_worth_waking(cost));
+        enter(pool, |team| dispatch(self.isa, Forward { dense: self, x, rows, y, team }));
         Ok(())
     }
 
@@ -169,15 +173,33 @@ struct Forward<'a> {
     x: &'a [f32],
     rows: usize,
     y: &'a mut [f32],
+    team: Team<'a>,
 }
 
 impl Kernel for Forward<'_> {
     type Output = ();
     fn run<S: Ops>(self, s: S) {
         let Dense { in_features, out_features, has_bias, .. } = *self.dense;
+        let weights = &self.dense.forward;
         let start = if has_bias { Start::Row(self.dense.bias()) } else { Start::Zero };
         let x = Rows::strided(self.x, self.rows, in_features, in_features);
-        gemm(s, x, &self.dense.forward, start, Output::new(self.y, out_features));
+        if self.team.threads() == 1 {
+            return gemm(s, x, weights, start, Output::new(self.y, out_features));
+        }
+        let out = Mat::new(self.y, out_features);
+        let product = |rows: Range<usize>, panels: Range<usize>| {
+            // SAFETY: the rows lie within `y`, whose length was checked, and no two threads have the same rows and panels.
+            unsafe { gemm_columns(s, x.slice(rows.clone()), weights, panels, start, out.starting_at(rows.start)) }
+        };
+        let panels = weights.view().panels;
+        if self.rows >= self.team.threads() * S::TILE_ROWS {
+            let fewest = (FEWEST_PRODUCTS / (in_features * out_features)).max(S::TILE_ROWS);
+            self.team.split(0..self.rows, fewest, &|part: Range<usize>| product(part, 0..panels));
+        } else {
+            // Each thread reads its own part of the weights.
+            let fewest = FEWEST_PRODUCTS.div_ceil(product_cost(self.rows, in_features * S::PANEL_WIDTH));
+            self.team.split(0..panels, fewest, &|part: Range<usize>| product(0..self.rows, part));
+        }
     }
 }
 

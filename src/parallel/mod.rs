@@ -15,6 +15,7 @@ mod team;
 
 pub(crate) use schedule::{
     FEWEST_COPIES, FEWEST_PRODUCTS, Load, MOST_SHARED, Split, Wavefront, directions_at_once, is_worth_waking,
+    product_cost,
 };
 pub(crate) use team::Team;
 

@@ -141,6 +141,11 @@ impl Wavefront {
     }
 }
 
+/// Multiply-adds that a product of `rows` rows with so many weights costs as much as.
+pub(crate) fn product_cost(rows: usize, weights: usize) -> usize {
+    if rows == 0 { 0 } else { rows.max(FEW_ROWS) * weights }
+}
+
 /// Whether so many multiply-adds are work enough for more than one thread.
 pub(crate) fn is_worth_waking(products: usize) -> bool {
     products >= WAKING

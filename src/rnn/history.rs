@@ -2,7 +2,7 @@
 
 use super::batch::Plan;
 use super::config::RnnConfig;
-use super::session::Outputs;
+use super::output::Outputs;
 use super::weights::Layout;
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, product};

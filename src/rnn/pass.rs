@@ -3,17 +3,18 @@
 use super::batch::Plan;
 use super::config::{Cell, RnnConfig};
 use super::history::{History, Strides};
+use super::output::Target;
 use super::row::{self, States, Walk};
-use super::session::{Target, block_rows};
+use super::session::block_rows;
 use super::weights::ForwardWeights;
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, product};
+use crate::kernel::columns::gemm_columns;
 use crate::kernel::gates::elman::Elman;
 use crate::kernel::gates::gru::{self, ResetAfter, ResetBefore};
 use crate::kernel::gates::lstm::Lstm;
 use crate::kernel::gates::{self, Flush, Mat, Previous, Span};
-use crate::kernel::gemm::{Output, Start, gemm_gates, gemm_view};
-use crate::kernel::panel::{PanelView, Panels};
+use crate::kernel::gemm::{Output, Start, gemm_gates};
 use crate::kernel::rows::{Left, Rows};
 use crate::parallel::{FEWEST_PRODUCTS, Load, MOST_SHARED, Split, Team};
 use crate::simd::Ops;
@@ -368,7 +369,7 @@ impl Pass<'_> {
                         let panels = cut(share.place)..cut(share.place + 1);
                         let columns =
                             panels.start * S::PANEL_WIDTH..(panels.end * S::PANEL_WIDTH).min(config.proj_size);
-                        gemm_columns(s, rows, projection, panels, h, strides.h);
+                        gemm_columns(s, rows, projection, panels, Start::Zero, h);
                         for row in 0..count {
                             let values = h.row(row).add(columns.start);
                             flush.apply_to(std::slice::from_raw_parts_mut(values, columns.len()));
@@ -394,23 +395,6 @@ impl Pass<'_> {
             }
         }
         meet();
-    }
-}
-
-/// The product with some panels of a plain matrix, into those columns of rows of `row_len` values.
-///
-/// # Safety
-/// `out` reaches to the left operand's last row, and nothing else touches these columns.
-unsafe fn gemm_columns<S: Ops>(s: S, a: Rows<'_>, b: &Panels, panels: Range<usize>, out: Mat, row_len: usize) {
-    let view = b.view();
-    let first = panels.start * S::PANEL_WIDTH;
-    let columns = (panels.end * S::PANEL_WIDTH).min(b.columns()).saturating_sub(first);
-    let data = &view.data[first * view.k..panels.end * S::PANEL_WIDTH * view.k];
-    let part = PanelView { panels: panels.len(), data, offsets: None, ..view };
-    // SAFETY: the caller's contract; the last row ends with the columns of all panels.
-    unsafe {
-        let len = (a.count() - 1) * out.stride + row_len - first;
-        gemm_view(s, a, part, columns, Start::Zero, Output::raw(out.values.add(first), len, out.stride));
     }
 }
 

@@ -3,41 +3,17 @@
 use super::batch::{Batch, Plan};
 use super::config::{Direction, RnnConfig};
 use super::history::{History, Strides};
+use super::input::{ForwardArgs, Input};
 use super::model::Rnn;
+use super::output::{Outputs, Target};
 use super::pass::{HOISTED_ROWS, Pass, StepScratch, load};
 use crate::buffer::{AlignedBuf, try_grow};
-use crate::error::{Result, check_len, ensure, product};
-use crate::kernel::gates::Mat;
+use crate::error::{Result, product};
 use crate::kernel::panel::Geometry;
 use crate::kernel::rows::Rows;
 use crate::parallel::{Pool, Split, Team, Wavefront, directions_at_once, enter, is_worth_waking};
 use crate::simd::{Kernel, Ops, dispatch};
-use std::marker::PhantomData;
 use std::ops::Range;
-
-/// The arrays of a forward call. Shapes, with D directions, S the state size (projected if there is a projection):
-///
-/// | array | shape |
-/// |---|---|
-/// | `x` | (seq_len, batch, input_size), or (batch, seq_len, input_size) if `batch_first` |
-/// | `y` | the same with D * S features; forward first |
-/// | `h0`, `hn` | (num_layers * D, batch, S) |
-/// | `c0`, `cn` | (num_layers * D, batch, hidden_size), LSTM only |
-#[derive(Default)]
-pub struct ForwardArgs<'a> {
-    /// Input.
-    pub x: &'a [f32],
-    /// Initial hidden states; `None` for zeros.
-    pub h0: Option<&'a [f32]>,
-    /// Initial cell states; `None` for zeros.
-    pub c0: Option<&'a [f32]>,
-    /// Outputs of the last layer, zero past a sequence's end; `None` if only final states are wanted.
-    pub y: Option<&'a mut [f32]>,
-    /// Final hidden states.
-    pub hn: Option<&'a mut [f32]>,
-    /// Final cell states.
-    pub cn: Option<&'a mut [f32]>,
-}
 
 /// One caller's scratch memory for forward and backward. It grows to what a call needs and is reused from then on:
 /// calls of a shape that fitted before allocate nothing. Not to be used by two threads at once.
@@ -79,32 +55,6 @@ impl Session {
     }
 }
 
-impl ForwardArgs<'_> {
-    pub(crate) fn check(&self, config: &RnnConfig, batch: &Batch<'_>) -> Result<()> {
-        let steps = product("batch_size times seq_len", &[batch.batch_size, batch.seq_len])?;
-        let states = product("the states", &[config.passes(), batch.batch_size, config.state_size()])?;
-        let cells = product("the cell states", &[config.passes(), batch.batch_size, config.hidden_size])?;
-        check_len("x", self.x.len(), product("x", &[steps, config.input_size])?)?;
-        if let Some(y) = &self.y {
-            check_len("y", y.len(), product("y", &[steps, config.output_size()])?)?;
-        }
-        for (name, len) in [("h0", self.h0.map(<[f32]>::len)), ("hn", self.hn.as_ref().map(|v| v.len()))] {
-            len.map_or(Ok(()), |len| check_len(name, len, states))?;
-        }
-        for (name, len) in [("c0", self.c0.map(<[f32]>::len)), ("cn", self.cn.as_ref().map(|v| v.len()))] {
-            if let Some(len) = len {
-                ensure!(
-                    config.cell.has_cell_state(),
-                    InvalidArgument,
-                    "{name} is given, but only an LSTM has cell states"
-                );
-                check_len(name, len, cells)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Rnn {
     /// Runs the layers over a batch. Nothing is written unless the call succeeds.
     ///
@@ -115,6 +65,7 @@ impl Rnn {
         args.check(config, batch)?;
         let scratch = &mut session.scratch;
         scratch.plan.set(batch)?;
+        args.check_tokens(config, &scratch.plan)?;
         let pool = self.pool_for(&scratch.plan, session.pool.as_ref());
         let threads = pool.map_or(1, Pool::threads);
         let schedule = self.schedule(&scratch.plan, threads);
@@ -234,32 +185,6 @@ pub(crate) enum Schedule {
     Wavefront(Wavefront),
 }
 
-/// The arrays that a call writes; threads write the rows of different sequences. Their lengths have been checked.
-#[derive(Clone, Copy)]
-pub(crate) struct Outputs<'a> {
-    pub(crate) y: Option<Mat>,
-    pub(crate) hn: Option<Mat>,
-    pub(crate) cn: Option<Mat>,
-    borrow: PhantomData<&'a mut [f32]>,
-}
-
-impl<'a> Outputs<'a> {
-    pub(crate) fn new(
-        config: &RnnConfig,
-        y: Option<&'a mut [f32]>,
-        hn: Option<&'a mut [f32]>,
-        cn: Option<&'a mut [f32]>,
-    ) -> Self {
-        let rows = |values: Option<&'a mut [f32]>, width| values.map(|values| Mat::new(values, width));
-        Self {
-            y: rows(y, config.output_size()),
-            hn: rows(hn, config.state_size()),
-            cn: rows(cn, config.hidden_size),
-            borrow: PhantomData,
-        }
-    }
-}
-
 pub(crate) struct Forward<'a> {
     pub(crate) rnn: &'a Rnn,
     pub(crate) scratch: &'a mut Scratch,
@@ -273,9 +198,11 @@ pub(crate) struct Forward<'a> {
 impl Kernel for Forward<'_> {
     type Output = ();
     fn run<S: Ops>(self, s: S) {
-        let Self { rnn, scratch, args: ForwardArgs { x, h0, c0, y, hn, cn }, keep_states, team, schedule } = self;
+        let Self { rnn, scratch, args, keep_states, team, schedule } = self;
+        let input = args.input();
+        let ForwardArgs { h0, c0, y, hn, cn, .. } = args;
         let outputs = Outputs::new(rnn.config(), y, hn, cn);
-        let walk = Walk { rnn, x, h0, c0, outputs, keep_states };
+        let walk = Walk { rnn, input, h0, c0, outputs, keep_states };
         match schedule {
             // In a forked child the team is smaller than the pool.
             Schedule::Wavefront(wavefront) if wavefront.stages <= team.threads() => {
@@ -292,7 +219,7 @@ impl Kernel for Forward<'_> {
 #[derive(Clone, Copy)]
 struct Walk<'a> {
     rnn: &'a Rnn,
-    x: &'a [f32],
+    input: Input<'a>,
     h0: Option<&'a [f32]>,
     c0: Option<&'a [f32]>,
     outputs: Outputs<'a>,
@@ -333,7 +260,7 @@ impl Walk<'_> {
             for layer in 0..config.num_layers {
                 let (below, own) = histories.split_at_mut(layer);
                 let input = match below.last() {
-                    None => input_rows(config, plan, &block, self.x, x_offsets),
+                    None => self.input.rows(config, plan, &block, x_offsets),
                     Some(b) => Rows::strided(&b.h[plan.batch * strides.h..], rows, strides.h, config.state_size()),
                 };
                 let history = &mut own[0];
@@ -377,7 +304,7 @@ impl Walk<'_> {
         };
         let target = self.outputs.y.map(|y| Target::user(y, config, plan));
         let shared = Stages { histories: histories.as_mut_ptr(), steps: step.as_mut_ptr(), x_offsets };
-        let (x, rnn, shared) = (self.x, self.rnn, &shared);
+        let (source, rnn, shared) = (self.input, self.rnn, &shared);
         let work = |stage: usize, k: usize, team: Team<'_>| {
             let block = block(k);
             for layer in layers * stage / stages..layers * (stage + 1) / stages {
@@ -387,7 +314,7 @@ impl Walk<'_> {
                 let (before, history, step, input) = unsafe {
                     let at = |layer: usize, k: usize| shared.histories.add(2 * layer + k % 2);
                     let input = if layer == 0 {
-                        input_rows(config, plan, &block, x, &mut *shared.x_offsets)
+                        source.rows(config, plan, &block, &mut *shared.x_offsets)
                     } else {
                         let below = &(&(*at(layer - 1, k)).h)[plan.batch * strides.h..];
                         Rows::strided(below, block_rows(plan, &block), strides.h, config.state_size())
@@ -441,7 +368,7 @@ impl Walk<'_> {
                 for block in Blocks::new::<S>(config, plan, reverse, team) {
                     let first = plan.start(block.start);
                     let input = if layer == 0 {
-                        input_rows(config, plan, &block, self.x, offsets)
+                        self.input.rows(config, plan, &block, offsets)
                     } else {
                         Rows::strided(&source[first * features..], block_rows(plan, &block), features, features)
                     };
@@ -497,64 +424,6 @@ unsafe impl Sync for Stages {}
 /// Rows of a block of steps.
 pub(crate) fn block_rows(plan: &Plan, block: &Range<usize>) -> usize {
     plan.start(block.end) - plan.start(block.start)
-}
-
-/// The rows of the user's `x` for a block, in packed order.
-pub(crate) fn input_rows<'a>(
-    config: &RnnConfig,
-    plan: &Plan,
-    block: &Range<usize>,
-    x: &'a [f32],
-    offsets: &'a mut [usize],
-) -> Rows<'a> {
-    let (rows, features) = (block_rows(plan, block), config.input_size);
-    if plan.is_dense() && !config.batch_first {
-        return Rows::strided(&x[plan.start(block.start) * features..], rows, features, features);
-    }
-    let offsets = &mut offsets[..rows];
-    let first = plan.start(block.start);
-    for t in block.clone() {
-        for j in 0..plan.count(t) {
-            offsets[plan.start(t) - first + j] = plan.user_offset(config, t, j, features);
-        }
-    }
-    Rows::at(x, offsets, features)
-}
-
-/// Where hidden states go: rows in the user's order or in packed order, with the directions' features side by side, each
-/// written by its own thread.
-pub(crate) struct Target<'a> {
-    rows: Mat,
-    config: &'a RnnConfig,
-    plan: &'a Plan,
-    is_packed: bool,
-}
-
-impl<'a> Target<'a> {
-    /// The user's `y`, whose rows past the ends of the plan's sequences become zero.
-    pub(crate) fn user(y: Mat, config: &'a RnnConfig, plan: &'a Plan) -> Self {
-        plan.for_each_padding(|t, j| {
-            // SAFETY: the array has a row for each step and sequence, and only this plan has this sequence.
-            unsafe { y.row(plan.user_offset(config, t, j, 1)).write_bytes(0, config.output_size()) };
-        });
-        Self { rows: y, config, plan, is_packed: false }
-    }
-
-    /// The next layer's input.
-    pub(crate) fn packed(rows: &'a mut [f32], config: &'a RnnConfig, plan: &'a Plan) -> Self {
-        assert!(rows.len() >= plan.rows * config.output_size());
-        Self { rows: Mat::new(rows, config.output_size()), config, plan, is_packed: true }
-    }
-
-    /// Where the features of `direction` of row (t, sorted place j) go.
-    #[inline]
-    pub(crate) fn row(&self, t: usize, j: usize, direction: usize) -> *mut f32 {
-        let (config, plan) = (self.config, self.plan);
-        assert!(j < plan.count(t) && direction < config.direction.count());
-        let row = if self.is_packed { plan.start(t) + j } else { plan.user_offset(config, t, j, 1) };
-        // SAFETY: there are as many rows as asserted, as long as all directions' features.
-        unsafe { self.rows.row(row).add(direction * config.state_size()) }
-    }
 }
 
 /// The blocks of steps in a pass's order.

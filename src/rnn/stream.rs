@@ -3,10 +3,12 @@
 use super::batch::Batch;
 use super::config::{Direction, RnnConfig};
 use super::history::Strides;
+use super::input::ForwardArgs;
 use super::model::Rnn;
+use super::output::Outputs;
 use super::pass::{HOISTED_ROWS, Pass};
 use super::row::{self, Rows, States, Walk};
-use super::session::{Forward, ForwardArgs, Outputs, Schedule, Scratch};
+use super::session::{Forward, Schedule, Scratch};
 use crate::error::{Result, check_len, ensure, product};
 use crate::kernel::rows::Rows as Matrix;
 use crate::parallel::Team;

@@ -4,9 +4,11 @@ use super::batch::{Batch, Plan};
 use super::config::RnnConfig;
 use super::dropout::{DropoutPosition, Mask};
 use super::history::History;
+use super::input::ForwardArgs;
 use super::model::Rnn;
+use super::output::{Outputs, Target};
 use super::pass::{Pass, StepScratch, load};
-use super::session::{Blocks, ForwardArgs, Outputs, Session, Target, block_rows, input_rows, reserve_steps};
+use super::session::{Blocks, Session, block_rows, reserve_steps};
 use crate::buffer::{AlignedBuf, try_grow};
 use crate::error::{Result, product};
 use crate::kernel::gates::Mat;
@@ -83,6 +85,7 @@ impl Rnn {
         tape.recorded = None;
         args.check(config, batch)?;
         tape.plan.set(batch)?;
+        args.check_tokens(config, &tape.plan)?;
         tape.reserve(self)?;
         let pool = self.pool_for(&tape.plan, session.pool.as_ref());
         let threads = pool.map_or(1, Pool::threads);
@@ -111,12 +114,13 @@ impl Kernel for ForwardTrain<'_> {
     fn run<S: Ops>(self, s: S) {
         let config = self.rnn.config();
         let Tape { plan, inputs, histories, x_offsets, .. } = self.tape;
-        let ForwardArgs { x, h0, c0, y, hn, cn } = self.args;
+        let input = self.args.input();
+        let ForwardArgs { h0, c0, y, hn, cn, .. } = self.args;
         let outputs = Outputs::new(config, y, hn, cn);
         let team = self.team;
         if plan.rows > 0 {
             let features = config.input_size;
-            let x = input_rows(config, plan, &(0..plan.steps), x, x_offsets);
+            let x = input.rows(config, plan, &(0..plan.steps), x_offsets);
             split_rows(team, &mut inputs[0], features, &|range, rows| {
                 for (i, row) in range.zip(rows.chunks_exact_mut(features)) {
                     row.copy_from_slice(x.row(i));

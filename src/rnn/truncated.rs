@@ -7,8 +7,9 @@ use super::batch::Batch;
 use super::config::{Direction, RnnConfig};
 use super::dropout::DropoutPosition;
 use super::grads::Grads;
+use super::input::ForwardArgs;
 use super::model::Rnn;
-use super::session::{ForwardArgs, Session};
+use super::session::Session;
 use super::tape::Tape;
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::{Result, ensure, product};
@@ -99,6 +100,7 @@ impl TruncatedBptt {
         let ([h, h_next, _], [c, c_next, _]) = (&mut self.h, &mut self.c);
         let args = ForwardArgs {
             x,
+            tokens: None,
             h0: Some(h),
             c0: lstm.then_some(&c[..]),
             y,

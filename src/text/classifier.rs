@@ -7,7 +7,7 @@ use crate::buffer::{AlignedBuf, try_vec, try_with_capacity};
 use crate::error::{Result, check_len, ensure, err, product};
 use crate::io::safetensors::{Finite, TensorFile, TensorWriter};
 use crate::nn::{Dense, Dropout, Embedding, sigmoid, softmax};
-use crate::rnn::{Batch, Cell, Direction, DropoutPosition, ForwardArgs, Init, Rnn, RnnConfig, Session, Tape};
+use crate::rnn::{Batch, Cell, Direction, DropoutPosition, ForwardArgs, Init, Rnn, RnnConfig, Session, Tape, Tokens};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -124,7 +124,12 @@ pub struct TextClassifier {
 pub struct ClassifierSession {
     pub(super) session: Session,
     pub(super) lengths: Vec<usize>,
-    pub(super) x: AlignedBuf<f32>,
+    /// Tokens of the longest text.
+    pub(super) steps: usize,
+    /// Embedded tokens, where they are changed before the layers read them.
+    x: AlignedBuf<f32>,
+    /// Tokens, (texts, steps), otherwise.
+    indices: AlignedBuf<u32>,
     pub(super) y: AlignedBuf<f32>,
     pub(super) hn: AlignedBuf<f32>,
     pub(super) pooled: AlignedBuf<f32>,
@@ -231,7 +236,7 @@ impl TextClassifier {
             return Ok(());
         }
         self.pooled(session, None, texts)?;
-        self.dense.forward(&session.pooled, probabilities)?;
+        self.dense.forward(Some(&mut session.session), &session.pooled, probabilities)?;
         match self.config.labels {
             LabelMode::Multi => sigmoid(self.rnn.isa(), probabilities),
             LabelMode::Single => {
@@ -263,15 +268,24 @@ impl TextClassifier {
             ensure!(!text.is_empty(), InvalidArgument, "text {i} has no tokens, expected at least 1");
             s.lengths.push(text.len());
         }
-        s.x.resize(product("the texts", &[batch, steps, dim])?)?;
+        s.steps = steps;
         s.pooled.resize(batch * size)?;
+        let dropout = training.as_ref().filter(|_| self.config.dropout > 0.0).map(|(_, seed)| *seed);
         // Rows past a text's end are never read.
-        for (text, rows) in texts.iter().zip(s.x.chunks_exact_mut(steps * dim)) {
-            self.embedding.forward(text, &mut rows[..text.len() * dim])?;
+        if let Some(seed) = dropout {
+            s.x.resize(product("the texts", &[batch, steps, dim])?)?;
+            for (text, rows) in texts.iter().zip(s.x.chunks_exact_mut(steps * dim)) {
+                self.embedding.forward(text, &mut rows[..text.len() * dim])?;
+            }
+            self.drop_embedded(seed, &s.lengths, &mut s.x)?;
+        } else {
+            s.indices.resize(product("the texts", &[batch, steps])?)?;
+            for (text, row) in texts.iter().zip(s.indices.chunks_exact_mut(steps)) {
+                row[..text.len()].copy_from_slice(text);
+            }
         }
-        if let Some((_, seed)) = &training {
-            self.drop_embedded(*seed, &s.lengths, &mut s.x)?;
-        }
+        let x = dropout.map_or(&[][..], |_| &s.x[..]);
+        let tokens = dropout.is_none().then_some(Tokens { embedding: &self.embedding, indices: &s.indices });
         let wants_last = self.config.pooling == Pooling::Last;
         if wants_last {
             s.hn.resize(passes * batch * self.config.hidden_size)?;
@@ -279,7 +293,8 @@ impl TextClassifier {
             s.y.resize(product("the outputs", &[batch, steps, size])?)?;
         }
         let args = ForwardArgs {
-            x: &s.x,
+            x,
+            tokens,
             y: (!wants_last).then_some(&mut s.y[..]),
             hn: wants_last.then_some(&mut s.hn[..]),
             ..ForwardArgs::default()

@@ -4,7 +4,7 @@ use super::batches::Batches;
 use super::classifier::{ClassifierSession, Pooling, TextClassifier};
 use super::dataset::{Dataset, LabelMode};
 use crate::buffer::{AlignedBuf, try_with_capacity};
-use crate::error::{Result, ensure};
+use crate::error::{Result, ensure, product};
 use crate::nn::{BceWithLogits, CrossEntropy, Dropout, EmbeddingGrads, Optimizer, OptimizerConfig, clip_grad_norm};
 use crate::rnn::{BackwardArgs, Grads, Session, Tape};
 
@@ -122,7 +122,7 @@ impl Trainer {
         let classes = model.labels().len();
         self.logits.resize(batch.len() * classes)?;
         self.dlogits.resize(batch.len() * classes)?;
-        model.dense.forward(&self.memory.pooled, &mut self.logits)?;
+        model.dense.forward(Some(&mut self.memory.session), &self.memory.pooled, &mut self.logits)?;
         let (loss, correct) = self.loss(model, data, batch)?;
 
         self.dpooled.resize(self.memory.pooled.len())?;
@@ -197,9 +197,8 @@ impl Trainer {
         let m = &mut self.memory;
         let (batch, size) = (m.lengths.len(), model.config.pooled_size());
         self.rnn_grads.zero();
-        self.dx.resize(m.x.len())?;
+        self.dx.resize(product("the texts' gradient", &[batch, m.steps, model.config.embedding_dim])?)?;
         let mut args = BackwardArgs { dx: Some(&mut self.dx), ..BackwardArgs::default() };
-        let steps = m.x.len() / (batch * model.config.embedding_dim);
         match model.config.pooling {
             Pooling::Last => {
                 let hidden = model.config.hidden_size;
@@ -217,7 +216,7 @@ impl Trainer {
             Pooling::Mean => {
                 for (b, row) in self.dpooled.chunks_exact(size).enumerate() {
                     let length = m.lengths[b];
-                    for step in m.y[b * steps * size..].chunks_exact_mut(size).take(length) {
+                    for step in m.y[b * m.steps * size..].chunks_exact_mut(size).take(length) {
                         step.iter_mut().zip(row).for_each(|(dy, d)| *dy = d / length as f32);
                     }
                 }
@@ -225,7 +224,7 @@ impl Trainer {
             }
             Pooling::Max => {
                 for (b, row) in self.dpooled.chunks_exact(size).enumerate() {
-                    let outputs = &mut m.y[b * steps * size..][..m.lengths[b] * size];
+                    let outputs = &mut m.y[b * m.steps * size..][..m.lengths[b] * size];
                     outputs.fill(0.0);
                     for (i, &d) in row.iter().enumerate() {
                         outputs[m.best[b * size + i] as usize * size + i] = d;

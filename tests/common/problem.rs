@@ -116,7 +116,8 @@ impl Problem {
         rnn
     }
 
-    fn room(&self) -> Outputs {
+    /// Outputs to be written.
+    pub fn room(&self) -> Outputs {
         Outputs {
             y: vec![f32::NAN; self.dy.len()],
             hn: vec![f32::NAN; self.h0.len()],
@@ -124,10 +125,12 @@ impl Problem {
         }
     }
 
-    fn args<'a>(&'a self, out: &'a mut Outputs) -> ForwardArgs<'a> {
+    /// The arguments of a forward into `out`.
+    pub fn args<'a>(&'a self, out: &'a mut Outputs) -> ForwardArgs<'a> {
         let lstm = self.is_lstm();
         ForwardArgs {
             x: &self.x,
+            tokens: None,
             h0: Some(&self.h0),
             c0: lstm.then_some(&self.c0[..]),
             y: Some(&mut out.y),

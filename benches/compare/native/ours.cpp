@@ -150,14 +150,14 @@ Calls train(const Problem &p) {
 }
 
 Calls dense(const Problem &p) {
-  if (pool) throw worker::Skip("the C call takes no pool");
   auto layer = make<srnn_dense>(srnn_dense_destroy, srnn_dense_create, p.input, p.hidden, 0);
   Values w = p.read<float>("w.f32");
   check(srnn_dense_write_values(layer.get(), w.data(), w.size(), &error));
+  auto scratch = session();
   auto x = std::make_shared<Values>(p.read<float>("x.f32")), y = std::make_shared<Values>(p.batch * p.hidden);
   Calls calls = [=](size_t count) {
     for (size_t i = 0; i < count; ++i) {
-      check(srnn_dense_forward(layer.get(), x->data(), x->size(), y->data(), y->size(), &error));
+      check(srnn_dense_forward(layer.get(), scratch.get(), x->data(), x->size(), y->data(), y->size(), &error));
     }
   };
   calls(1);
@@ -183,7 +183,7 @@ Calls classifier(const Problem &p) {
     std::vector<uint64_t> lengths;
     std::vector<int64_t> labels;
     std::vector<size_t> batch_lengths;
-    Values x, dx, hn, dh, pooled, dpooled, logits, dlogits, dense_grads;
+    Values dx, hn, dh, pooled, dpooled, logits, dlogits, dense_grads;
 
     explicit Classifier(const Problem &problem) : p(problem), rnn(model(p)) {
       auto extents = p.read<uint64_t>("extents.u64");  // words, classes, batches
@@ -207,8 +207,7 @@ Calls classifier(const Problem &p) {
       lengths = p.read<uint64_t>("lengths.u64");
       labels = p.read<int64_t>("labels.i64");
       batch_lengths.resize(p.batch);
-      x.resize(p.steps * p.batch * p.input);
-      dx = x;
+      dx.resize(p.steps * p.batch * p.input);
       hn.resize(p.states());
       dh = pooled = dpooled = hn;
       logits.resize(p.batch * classes);
@@ -239,14 +238,14 @@ Calls classifier(const Problem &p) {
       srnn_state_out_init(&last, hn.data(), hn.size(), nullptr, 0);
       srnn_state dlast;
       srnn_state_init(&dlast, dh.data(), dh.size(), nullptr, 0);
-      size_t count = steps * p.batch, x_len = count * p.input;
+      size_t count = steps * p.batch, dx_len = count * p.input;
       double loss = 0;
 
-      check(srnn_embedding_forward(embedding.get(), words, count, x.data(), x_len, &error));
-      check(srnn_rnn_forward_train(rnn.get(), scratch.get(), tape.get(), &batch, 0, x.data(), x_len, nullptr, nullptr,
-                                   0, &last, &error));
+      check(srnn_rnn_forward_train_tokens(rnn.get(), scratch.get(), tape.get(), &batch, 0, embedding.get(), words, count,
+                                          nullptr, nullptr, 0, &last, &error));
       swap(hn, pooled, p.directions, p.batch);
-      check(srnn_dense_forward(dense.get(), pooled.data(), pooled.size(), logits.data(), logits.size(), &error));
+      check(srnn_dense_forward(dense.get(), scratch.get(), pooled.data(), pooled.size(), logits.data(), logits.size(),
+                               &error));
       check(srnn_cross_entropy(nullptr, classes, logits.data(), logits.size(), &labels[number * p.batch], p.batch,
                                &loss, dlogits.data(), dlogits.size(), &error));
 
@@ -257,9 +256,9 @@ Calls classifier(const Problem &p) {
                                 dlogits.size(), dpooled.data(), dpooled.size(), dense_grads.data(), dense_grads.size(),
                                 &error));
       swap(dpooled, dh, p.batch, p.directions);
-      check(srnn_rnn_backward(rnn.get(), scratch.get(), tape.get(), nullptr, 0, &dlast, dx.data(), x_len, nullptr,
+      check(srnn_rnn_backward(rnn.get(), scratch.get(), tape.get(), nullptr, 0, &dlast, dx.data(), dx_len, nullptr,
                               rnn_grads.get(), nullptr, &error));
-      check(srnn_embedding_grads_add(embedding_grads.get(), words, count, dx.data(), x_len, &error));
+      check(srnn_embedding_grads_add(embedding_grads.get(), words, count, dx.data(), dx_len, &error));
 
       check(srnn_optimizer_begin_step(adam.get(), &error));
       check(srnn_optimizer_update_embedding(adam.get(), 0, embedding.get(), embedding_grads.get(), &error));

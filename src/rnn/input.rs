@@ -1,0 +1,141 @@
+//! What a forward call reads: its arguments, and the rows of its input where they lie.
+
+use super::batch::{Batch, Plan};
+use super::config::RnnConfig;
+use super::session::block_rows;
+use crate::error::{Result, check_len, ensure, product};
+use crate::kernel::rows::Rows;
+use crate::nn::Embedding;
+use std::ops::Range;
+
+/// The arrays of a forward call. Shapes, with D directions, S the state size (projected if there is a projection):
+///
+/// | array | shape |
+/// |---|---|
+/// | `x` | (seq_len, batch, input_size), or (batch, seq_len, input_size) if `batch_first` |
+/// | `y` | the same with D * S features; forward first |
+/// | `h0`, `hn` | (num_layers * D, batch, S) |
+/// | `c0`, `cn` | (num_layers * D, batch, hidden_size), LSTM only |
+#[derive(Default)]
+pub struct ForwardArgs<'a> {
+    /// Input; empty if there are `tokens`.
+    pub x: &'a [f32],
+    /// Input as rows of an embedding's table, in place of `x`.
+    pub tokens: Option<Tokens<'a>>,
+    /// Initial hidden states; `None` for zeros.
+    pub h0: Option<&'a [f32]>,
+    /// Initial cell states; `None` for zeros.
+    pub c0: Option<&'a [f32]>,
+    /// Outputs of the last layer, zero past a sequence's end; `None` if only final states are wanted.
+    pub y: Option<&'a mut [f32]>,
+    /// Final hidden states.
+    pub hn: Option<&'a mut [f32]>,
+    /// Final cell states.
+    pub cn: Option<&'a mut [f32]>,
+}
+
+/// Input as words: what [`Embedding::forward`] would copy to `x` is read where it lies in the table, with the same results.
+#[derive(Clone, Copy)]
+pub struct Tokens<'a> {
+    /// The table; its vectors have `input_size` values.
+    pub embedding: &'a Embedding,
+    /// The row of every step, (seq_len, batch), or (batch, seq_len) if `batch_first`. Past a sequence's end they may be
+    /// anything.
+    pub indices: &'a [u32],
+}
+
+/// Rows of input: one after another, or of a table.
+#[derive(Clone, Copy)]
+pub(crate) struct Input<'a> {
+    values: &'a [f32],
+    indices: Option<&'a [u32]>,
+}
+
+impl<'a> ForwardArgs<'a> {
+    pub(crate) fn check(&self, config: &RnnConfig, batch: &Batch<'_>) -> Result<()> {
+        let steps = product("batch_size times seq_len", &[batch.batch_size, batch.seq_len])?;
+        let states = product("the states", &[config.passes(), batch.batch_size, config.state_size()])?;
+        let cells = product("the cell states", &[config.passes(), batch.batch_size, config.hidden_size])?;
+        match &self.tokens {
+            None => check_len("x", self.x.len(), product("x", &[steps, config.input_size])?)?,
+            Some(Tokens { embedding, indices }) => {
+                ensure!(self.x.is_empty(), InvalidArgument, "both x and tokens are given, expected one of them");
+                ensure!(
+                    embedding.embedding_dim() == config.input_size,
+                    ShapeMismatch,
+                    "the embedding's vectors have {} values, expected input_size {}",
+                    embedding.embedding_dim(),
+                    config.input_size
+                );
+                check_len("indices", indices.len(), steps)?;
+            }
+        }
+        if let Some(y) = &self.y {
+            check_len("y", y.len(), product("y", &[steps, config.output_size()])?)?;
+        }
+        for (name, len) in [("h0", self.h0.map(<[f32]>::len)), ("hn", self.hn.as_ref().map(|v| v.len()))] {
+            len.map_or(Ok(()), |len| check_len(name, len, states))?;
+        }
+        for (name, len) in [("c0", self.c0.map(<[f32]>::len)), ("cn", self.cn.as_ref().map(|v| v.len()))] {
+            if let Some(len) = len {
+                ensure!(
+                    config.cell.has_cell_state(),
+                    InvalidArgument,
+                    "{name} is given, but only an LSTM has cell states"
+                );
+                check_len(name, len, cells)?;
+            }
+        }
+        Ok(())
+    }
+    /// Whether every token that a planned batch reads has a row.
+    pub(crate) fn check_tokens(&self, config: &RnnConfig, plan: &Plan) -> Result<()> {
+        let Some(Tokens { embedding, indices }) = &self.tokens else { return Ok(()) };
+        for (j, &length) in plan.lengths.iter().enumerate() {
+            for i in (0..length).map(|t| plan.user_offset(config, t, j, 1)) {
+                ensure!(
+                    (indices[i] as usize) < embedding.num_embeddings(),
+                    InvalidArgument,
+                    "indices[{i}] is {}, expected less than {}",
+                    indices[i],
+                    embedding.num_embeddings()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The input, once the arguments are checked.
+    pub(crate) fn input(&self) -> Input<'a> {
+        match self.tokens {
+            None => Input { values: self.x, indices: None },
+            Some(Tokens { embedding, indices }) => Input { values: embedding.table(), indices: Some(indices) },
+        }
+    }
+}
+
+impl<'a> Input<'a> {
+    /// The rows for a block, in packed order.
+    pub(crate) fn rows(
+        self,
+        config: &RnnConfig,
+        plan: &Plan,
+        block: &Range<usize>,
+        offsets: &'a mut [usize],
+    ) -> Rows<'a> {
+        let (rows, features) = (block_rows(plan, block), config.input_size);
+        let first = plan.start(block.start);
+        if self.indices.is_none() && plan.is_dense() && !config.batch_first {
+            return Rows::strided(&self.values[first * features..], rows, features, features);
+        }
+        let offsets = &mut offsets[..rows];
+        for t in block.clone() {
+            for j in 0..plan.count(t) {
+                let row = plan.user_offset(config, t, j, 1);
+                let row = self.indices.map_or(row, |indices| indices[row] as usize);
+                offsets[plan.start(t) - first + j] = row * features;
+            }
+        }
+        Rows::at(self.values, offsets, features)
+    }
+}

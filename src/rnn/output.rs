@@ -1,0 +1,68 @@
+//! Where a forward call's outputs go.
+
+use super::batch::Plan;
+use super::config::RnnConfig;
+use crate::kernel::gates::Mat;
+use std::marker::PhantomData;
+
+/// The arrays that a call writes; threads write the rows of different sequences. Their lengths have been checked.
+#[derive(Clone, Copy)]
+pub(crate) struct Outputs<'a> {
+    pub(crate) y: Option<Mat>,
+    pub(crate) hn: Option<Mat>,
+    pub(crate) cn: Option<Mat>,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> Outputs<'a> {
+    pub(crate) fn new(
+        config: &RnnConfig,
+        y: Option<&'a mut [f32]>,
+        hn: Option<&'a mut [f32]>,
+        cn: Option<&'a mut [f32]>,
+    ) -> Self {
+        let rows = |values: Option<&'a mut [f32]>, width| values.map(|values| Mat::new(values, width));
+        Self {
+            y: rows(y, config.output_size()),
+            hn: rows(hn, config.state_size()),
+            cn: rows(cn, config.hidden_size),
+            borrow: PhantomData,
+        }
+    }
+}
+
+/// Where hidden states go: rows in the user's order or in packed order, with the directions' features side by side, each
+/// written by its own thread.
+pub(crate) struct Target<'a> {
+    rows: Mat,
+    config: &'a RnnConfig,
+    plan: &'a Plan,
+    is_packed: bool,
+}
+
+impl<'a> Target<'a> {
+    /// The user's `y`, whose rows past the ends of the plan's sequences become zero.
+    pub(crate) fn user(y: Mat, config: &'a RnnConfig, plan: &'a Plan) -> Self {
+        plan.for_each_padding(|t, j| {
+            // SAFETY: the array has a row for each step and sequence, and only this plan has this sequence.
+            unsafe { y.row(plan.user_offset(config, t, j, 1)).write_bytes(0, config.output_size()) };
+        });
+        Self { rows: y, config, plan, is_packed: false }
+    }
+
+    /// The next layer's input.
+    pub(crate) fn packed(rows: &'a mut [f32], config: &'a RnnConfig, plan: &'a Plan) -> Self {
+        assert!(rows.len() >= plan.rows * config.output_size());
+        Self { rows: Mat::new(rows, config.output_size()), config, plan, is_packed: true }
+    }
+
+    /// Where the features of `direction` of row (t, sorted place j) go.
+    #[inline]
+    pub(crate) fn row(&self, t: usize, j: usize, direction: usize) -> *mut f32 {
+        let (config, plan) = (self.config, self.plan);
+        assert!(j < plan.count(t) && direction < config.direction.count());
+        let row = if self.is_packed { plan.start(t) + j } else { plan.user_offset(config, t, j, 1) };
+        // SAFETY: there are as many rows as asserted, as long as all directions' features.
+        unsafe { self.rows.row(row).add(direction * config.state_size()) }
+    }
+}
