@@ -839,15 +839,16 @@ SRNN_API srnn_status srnn_dense_write_values(srnn_dense *dense, const float *val
     srnn_error *error);
 
 /**
- * Runs the layer over any number of rows.
+ * Runs the layer over any number of rows: large products on the threads of the session's pool, if it has one. With NULL
+ * for `session` on the caller's thread alone.
  *
  * - x: (rows, in_features)
  * - y: (rows, out_features)
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length.
  */
-SRNN_API srnn_status srnn_dense_forward(const srnn_dense *dense, const float *x, size_t x_len, float *y, size_t y_len,
-    srnn_error *error);
+SRNN_API srnn_status srnn_dense_forward(const srnn_dense *dense, srnn_session *session, const float *x, size_t x_len,
+    float *y, size_t y_len, srnn_error *error);
 
 /**
  * Gradients of a loss through a forward.
@@ -971,6 +972,38 @@ SRNN_API srnn_status srnn_embedding_grads_add(srnn_embedding_grads *grads, const
  */
 SRNN_API srnn_status srnn_embedding_grads_data(srnn_embedding_grads *grads, const uint32_t **rows, size_t *rows_len,
     float **values, size_t *values_len, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Layers over words
+ *
+ * Forward over the rows of an embedding's table, read where they lie: in place of srnn_embedding_forward and an array x.
+ */
+
+/**
+ * srnn_rnn_forward over words: in place of x, the rows of an embedding's table, which are read where they lie. The results
+ * are those of srnn_embedding_forward into x and srnn_rnn_forward, bit for bit.
+ *
+ * - embedding: a table of vectors of input_size values
+ * - indices: (seq_len, batch), or (batch, seq_len) if batch_first: the row of every step; past a sequence's end they may
+ *   be anything
+ *
+ * Errors: as for srnn_rnn_forward; SRNN_ERROR_SHAPE_MISMATCH for vectors of another length; SRNN_ERROR_INVALID_ARGUMENT
+ * for an index without a row.
+ */
+SRNN_API srnn_status srnn_rnn_forward_tokens(const srnn_rnn *rnn, srnn_session *session, const srnn_batch *batch,
+    const srnn_embedding *embedding, const uint32_t *indices, size_t indices_len, const srnn_state *initial, float *y,
+    size_t y_len, const srnn_state_out *last, srnn_error *error);
+
+/**
+ * srnn_rnn_forward_train over words, as srnn_rnn_forward_tokens. The tape keeps the rows, so that the table may change
+ * before backward, whose dx is the gradient of the rows: srnn_embedding_grads_add takes it.
+ *
+ * Errors: as for srnn_rnn_forward_tokens; after one the tape holds nothing.
+ */
+SRNN_API srnn_status srnn_rnn_forward_train_tokens(const srnn_rnn *rnn, srnn_session *session, srnn_tape *tape,
+    const srnn_batch *batch, uint64_t dropout_seed, const srnn_embedding *embedding, const uint32_t *indices,
+    size_t indices_len, const srnn_state *initial, float *y, size_t y_len, const srnn_state_out *last,
+    srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Softmax and sigmoid
