@@ -153,7 +153,7 @@ static void layers(srnn_session *session) {
   out[0] = h[0] = 77;
 #define WORDS(rnn_, session_, batch_, table_, words_, len_) \
   srnn_rnn_forward_tokens(rnn_, session_, batch_, table_, words_, len_, NULL, out, OUT, &last, &err)
-  IS_NULL("rnn", WORDS(NULL, session, &batch, e, padded, TOKENS));
+  IS_NULL("rnn", srnn_rnn_forward_tokens(NULL, session, &batch, e, padded, TOKENS, NULL, out, OUT, &last, &err));
   IS_NULL("session", WORDS(rnn, NULL, &batch, e, padded, TOKENS));
   IS_NULL("batch", WORDS(rnn, session, NULL, e, padded, TOKENS));
   IS_NULL("embedding", WORDS(rnn, session, &batch, NULL, padded, TOKENS));
@@ -165,7 +165,8 @@ static void layers(srnn_session *session) {
 #undef WORDS
 #define WORDS(rnn_, session_, tape_, batch_, table_, words_, len_) \
   srnn_rnn_forward_train_tokens(rnn_, session_, tape_, batch_, 0, table_, words_, len_, NULL, out, OUT, &last, &err)
-  IS_NULL("rnn", WORDS(NULL, session, tape, &batch, e, padded, TOKENS));
+  IS_NULL("rnn", srnn_rnn_forward_train_tokens(NULL, session, tape, &batch, 0, e, padded, TOKENS, NULL, out, OUT, &last,
+                                               &err));
   IS_NULL("session", WORDS(rnn, NULL, tape, &batch, e, padded, TOKENS));
   IS_NULL("tape", WORDS(rnn, session, NULL, &batch, e, padded, TOKENS));
   IS_NULL("batch", WORDS(rnn, session, tape, NULL, e, padded, TOKENS));
