@@ -348,6 +348,9 @@ static void word_vectors() {
   const std::array<std::size_t, 1> first{0}, third{2};
   OK(vectors.nearest(values, indices, similarities, count, first));
   CHECK(count == 2 && indices[0] == 1 && indices[1] == 2);
+  std::array<std::size_t, 1> counts{};
+  OK(vectors.nearest_batch(values, indices, similarities, counts, first));
+  CHECK(counts[0] == 2 && indices[0] == 1 && indices[1] == 2);
   OK(vectors.analogy(first, third, indices, similarities, count));
   CHECK(count == 1 && indices[0] == 1);
   OK(vectors.save("classes.vectors", SRNN_VECTORS_FORMAT_SAFETENSORS));

@@ -56,12 +56,12 @@ static void options(void) {
 }
 
 static void table(void) {
-  static const size_t without[1] = {0}, plus[2] = {0, 1}, minus[1] = {2}, beyond[1] = {4};
-  static const float query[DIM] = {1, 0}, nan_query[DIM] = {(float)NAN, 0};
+  static const size_t without[1] = {0}, plus[2] = {0, 1}, minus[1] = {2}, beyond[1] = {4}, leave[2] = {0, SIZE_MAX};
+  static const float query[DIM] = {1, 0}, two[2 * DIM] = {1, 0, -1, 0}, nan_query[DIM] = {(float)NAN, 0};
   srnn_vectors *v, *none = NULL;
   srnn_pool *pool;
   float values[DIM + 1] = {77, 77, 77}, similar[5], s = 77;
-  size_t index = 77, n = 77, found[5];
+  size_t index = 77, n = 77, found[5], counts[2];
   char text[16] = "untouched";
   OK(srnn_vectors_open(FILE_NAME, NULL, &v, &err));
   IS_NULL("path", srnn_vectors_open(NULL, NULL, &none, &err));
@@ -126,6 +126,29 @@ static void table(void) {
   CHECK(fabs(similar[0] - 0.6) < 1e-6 && similar[1] == 0 && fabs(similar[2] + 1) < 1e-6);
   OK(srnn_vectors_nearest(v, NULL, query, DIM, NULL, 0, found, 1, similar, 1, &n, &err));
   CHECK(n == 1 && found[0] == 0);
+
+  counts[0] = counts[1] = 77;
+  IS_NULL("vectors",
+          srnn_vectors_nearest_batch(NULL, NULL, two, 2 * DIM, NULL, 0, found, 4, similar, 4, counts, 2, &err));
+  IS_NULL("queries",
+          srnn_vectors_nearest_batch(v, NULL, NULL, 2 * DIM, NULL, 0, found, 4, similar, 4, counts, 2, &err));
+  IS_NULL("without", srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 2, found, 4, similar, 4, counts, 2, &err));
+  IS_NULL("indices", srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, NULL, 4, similar, 4, counts, 2, &err));
+  IS_NULL("similarities",
+          srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, found, 4, NULL, 4, counts, 2, &err));
+  IS_NULL("counts", srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, found, 4, similar, 4, NULL, 2, &err));
+  BAD_SHAPE("queries", srnn_vectors_nearest_batch(v, NULL, two, DIM, NULL, 0, found, 4, similar, 4, counts, 2, &err));
+  BAD_SHAPE("without",
+            srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, without, 1, found, 4, similar, 4, counts, 2, &err));
+  BAD_SHAPE("similarities",
+            srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, found, 4, similar, 3, counts, 2, &err));
+  BAD_SHAPE("multiple of 2",
+            srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, found, 5, similar, 5, counts, 2, &err));
+  CHECK(counts[0] == 77 && counts[1] == 77);
+  OK(srnn_vectors_nearest_batch(v, pool, two, 2 * DIM, leave, 2, found, 4, similar, 4, counts, 2, &err));
+  CHECK(counts[0] == 2 && found[0] == 1 && found[1] == 3 && fabs(similar[0] - 0.6) < 1e-6);
+  CHECK(counts[1] == 2 && found[2] == 2 && similar[2] > 0.999);
+  OK(srnn_vectors_nearest_batch(v, NULL, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, &err));
 
   n = 77;
   IS_NULL("vectors", srnn_vectors_analogy(NULL, NULL, plus, 2, minus, 1, found, 5, similar, 5, &n, &err));

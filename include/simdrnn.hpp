@@ -770,6 +770,15 @@ class Vectors : public Handle<srnn_vectors, srnn_vectors_destroy> {
                            indices.data(), indices.size(), similarities.data(), similarities.size(), &count, e);
     });
   }
+  /// Neighbours of several queries, `counts.size()` of them; see srnn_vectors_nearest_batch.
+  Status nearest_batch(Floats queries, View<std::size_t> indices, FloatsOut similarities, View<std::size_t> counts,
+                       View<const std::size_t> without = {}, const Pool &pool = {}) const {
+    return Status::of([&](srnn_error *e) {
+      srnn_vectors_nearest_batch(get(), pool.get(), queries.data(), queries.size(), without.data(), without.size(),
+                                 indices.data(), indices.size(), similarities.data(), similarities.size(),
+                                 counts.data(), counts.size(), e);
+    });
+  }
   Status analogy(View<const std::size_t> plus, View<const std::size_t> minus, View<std::size_t> indices,
                  FloatsOut similarities, std::size_t &count, const Pool &pool = {}) const {
     return Status::of([&](srnn_error *e) {

@@ -30,6 +30,7 @@ const SECTIONS: [&str; 26] = [
     "classifier",
     "trainer",
     "vectors",
+    "neighbours",
     "pretrained",
 ];
 

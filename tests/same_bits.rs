@@ -204,27 +204,9 @@ fn chunks_with_carried_states_are_the_whole() {
         let (mut h, mut c) = (p.h0.clone(), p.c0.clone());
         let mut y = vec![0.0; p.dy.len()];
         for (start, end) in chunks {
-            let mut chunk = p.clone();
-            chunk.seq_len = end - start;
-            (chunk.h0, chunk.c0) = (h, c);
-            chunk.lengths =
-                p.lengths.as_ref().map(|l| l.iter().map(|&n| n.clamp(start, end) - start).collect::<Vec<_>>());
-            chunk.x = (0..(end - start) * p.batch * p.config.input_size).map(|_| f32::NAN).collect();
-            chunk.dy = vec![0.0; (end - start) * p.batch * p.config.output_size()];
-            for b in 0..p.batch {
-                for t in start..end {
-                    let (to, from) = (chunk.row(t - start, b, p.config.input_size), p.row(t, b, p.config.input_size));
-                    chunk.x[to].copy_from_slice(&p.x[from]);
-                }
-            }
+            let chunk = Problem { h0: h, c0: c, ..p.steps(start, end) };
             let out = chunk.forward(&rnn, &mut session);
-            for b in 0..p.batch {
-                for t in start..end {
-                    let (to, from) =
-                        (p.row(t, b, p.config.output_size()), chunk.row(t - start, b, p.config.output_size()));
-                    y[to].copy_from_slice(&out.y[from]);
-                }
-            }
+            p.put_rows(&mut y, p.config.output_size(), start, &out.y);
             (h, c) = (out.hn, out.cn);
         }
         Outputs { y, hn: h, cn: c }.assert_same_bits(&case.out, &format!("{what}, cut at {cuts:?}"));
@@ -242,7 +224,6 @@ fn streams_are_the_whole() {
         p.lengths = None;
         let rnn = p.model(isa);
         let expected = p.forward(&rnn, &mut Session::new());
-        let (input, output) = (p.config.input_size, p.config.output_size());
         let mut stream = Stream::new(&rnn, p.batch).unwrap();
         let mut r = SplitMix64::new(p.seq_len as u64);
         for round in 0..2 {
@@ -253,26 +234,14 @@ fn streams_are_the_whole() {
             while start < p.seq_len {
                 // First one by one, then blocks, empty ones among them.
                 let steps = if round == 0 { 1 } else { r.between(0, p.seq_len - start) };
-                let mut block = p.clone();
-                (block.seq_len, block.x) = (steps, vec![0.0; steps * p.batch * input]);
-                let mut y = vec![f32::NAN; steps * p.batch * output];
-                for b in 0..p.batch {
-                    for t in 0..steps {
-                        let to = block.row(t, b, input);
-                        block.x[to].copy_from_slice(&p.x[p.row(start + t, b, input)]);
-                    }
-                }
+                let block = p.steps(start, start + steps);
+                let mut y = vec![f32::NAN; block.dy.len()];
                 if round == 0 {
                     stream.step(&rnn, &block.x, &mut y).unwrap();
                 } else {
                     stream.process(&rnn, steps, &block.x, Some(&mut y)).unwrap();
                 }
-                for b in 0..p.batch {
-                    for t in 0..steps {
-                        let to = p.row(start + t, b, output);
-                        found.y[to].copy_from_slice(&y[block.row(t, b, output)]);
-                    }
-                }
+                p.put_rows(&mut found.y, p.config.output_size(), start, &y);
                 start += steps;
             }
             let cn = p.is_lstm().then_some(&mut found.cn[..]);

@@ -1,4 +1,5 @@
-//! Truncated backpropagation through time against full and hand-made backpropagation, by bits.
+//! Truncated backpropagation through time against hand-made backpropagation, by bits; against full backpropagation it is
+//! in `tests/properties.rs`.
 
 mod common;
 
@@ -31,22 +32,12 @@ fn problems(seq_len: usize) -> Vec<Problem> {
     all
 }
 
-/// Steps `start..end` of `values`, rows of `features`.
-fn cut(p: &Problem, values: &[f32], features: usize, start: usize, end: usize) -> Vec<f32> {
-    let rows: Vec<(usize, usize)> = if p.config.batch_first {
-        (0..BATCH).flat_map(|b| (start..end).map(move |t| (t, b))).collect()
-    } else {
-        (start..end).flat_map(|t| (0..BATCH).map(move |b| (t, b))).collect()
-    };
-    rows.into_iter().flat_map(|(t, b)| values[p.row(t, b, features)].to_vec()).collect()
-}
-
 fn cut_x(p: &Problem, start: usize, end: usize) -> Vec<f32> {
-    cut(p, &p.x, p.config.input_size, start, end)
+    p.rows(&p.x, p.config.input_size, start, end)
 }
 
 fn cut_dy(p: &Problem, start: usize, end: usize) -> Vec<f32> {
-    cut(p, &p.dy, p.config.output_size(), start, end)
+    p.rows(&p.dy, p.config.output_size(), start, end)
 }
 
 const SEED: u64 = 99;
@@ -57,32 +48,6 @@ fn for_each(seq_len: usize, check: impl Fn(&Problem, Isa, &str)) {
             check(&p, isa, &format!("{} on {}", p.describe(), isa.name()));
         }
     }
-}
-
-#[test]
-fn one_chunk_is_full_backpropagation() {
-    for_each(9, |p, isa, what| {
-        let rnn = p.model(isa);
-        for k in [9, 12] {
-            let (mut session, mut tape) = (Session::new(), Tape::new());
-            let position = DropoutPosition { seed: SEED, ..DropoutPosition::default() };
-            let full = p.forward_train(&rnn, &mut session, &mut tape, position);
-            let mut without_states = p.clone();
-            without_states.dhn.fill(0.0);
-            without_states.dcn.fill(0.0);
-            let expected = without_states.backward(&rnn, &mut session, &tape);
-
-            let mut bptt = TruncatedBptt::new(&rnn, BATCH, k, k).unwrap();
-            let (mut y, mut dx) = (vec![f32::NAN; p.dy.len()], vec![f32::NAN; p.x.len()]);
-            let mut grads = Grads::new(&rnn).unwrap();
-            bptt.forward(&rnn, &mut session, 9, &p.x, Some(&mut y), SEED).unwrap();
-            bptt.backward(&rnn, &mut session, &p.dy, Some(&mut dx), &mut grads).unwrap();
-            assert_same_bits(&y, &full.y, &format!("{what}: y"));
-            assert_same_bits(bptt.hidden(), &full.hn, &format!("{what}: hidden"));
-            assert_same_bits(&dx, &expected.dx, &format!("{what}: dx"));
-            assert_same_bits(grads.values(), &expected.params, &format!("{what}: weights"));
-        }
-    });
 }
 
 /// k1 = k2: consecutive chunks with carried, detached states, an update after each; the last chunk is shorter.
@@ -141,52 +106,6 @@ fn chunks_are_those_made_by_hand() {
         }
         assert_same_bits(found_rnn.values(), rnn.values(), &format!("{what}: trained weights"));
         assert_ne!(rnn.values(), &p.params[..], "{what}: nothing was trained");
-    });
-}
-
-/// k2 > k1, weights unchanged: the newest chunk's errors walk back over the last k2 steps, as in one backward over
-/// these steps whose loss sees the newest chunk only.
-#[test]
-fn errors_walk_back_over_the_last_steps() {
-    for_each(15, |p, isa, what| {
-        let rnn = p.model(isa);
-        let (mut session, mut tape) = (Session::new(), Tape::new());
-        let mut bptt = TruncatedBptt::new(&rnn, BATCH, 3, 9).unwrap();
-        // The states before each chunk.
-        let (mut h, mut c) = (vec![p.h0.clone()], vec![p.c0.clone()]);
-        for i in 0..5 {
-            let (start, end) = (3 * i, 3 * i + 3);
-            let (x, dy) = (cut_x(p, start, end), cut_dy(p, start, end));
-            let mut dx = vec![f32::NAN; x.len()];
-            let mut grads = Grads::new(&rnn).unwrap();
-            bptt.forward(&rnn, &mut session, 3, &x, None, SEED).unwrap();
-            bptt.backward(&rnn, &mut session, &dy, Some(&mut dx), &mut grads).unwrap();
-
-            let first = start.saturating_sub(6);
-            let mut window = p.clone();
-            window.seq_len = end - first;
-            window.x = cut_x(p, first, end);
-            (window.h0, window.c0) = (h[first / 3].clone(), c[first / 3].clone());
-            let newest = Problem { seq_len: 3, ..p.clone() };
-            window.dy = vec![0.0; window.seq_len * BATCH * p.config.output_size()];
-            for b in 0..BATCH {
-                for t in 0..3 {
-                    let to = window.row(start - first + t, b, p.config.output_size());
-                    window.dy[to].copy_from_slice(&dy[newest.row(t, b, p.config.output_size())]);
-                }
-            }
-            window.dhn.fill(0.0);
-            window.dcn.fill(0.0);
-            let position = DropoutPosition { seed: SEED, first_step: first as u32, first_sequence: 0 };
-            let out = window.forward_train(&rnn, &mut session, &mut tape, position);
-            let expected = window.backward(&rnn, &mut session, &tape);
-            h.push(out.hn);
-            c.push(out.cn);
-            assert_same_bits(bptt.hidden(), &h[i + 1], &format!("{what}, chunk {i}: hidden"));
-            assert_same_bits(grads.values(), &expected.params, &format!("{what}, chunk {i}: weights"));
-            let expected_dx = cut(&window, &expected.dx, p.config.input_size, start - first, end - first);
-            assert_same_bits(&dx, &expected_dx, &format!("{what}, chunk {i}: dx"));
-        }
     });
 }
 

@@ -59,12 +59,14 @@ const TABLES: [(&str, Format); 8] = [
     ("navec.tar", Format::Navec),
 ];
 
-const MODELS: [&str; 5] = [
+const MODELS: [&str; 7] = [
     "fasttext_skipgram.bin",
     "fasttext_supervised.bin",
     "fasttext_cbow_words_only.bin",
     "fasttext_supervised_words_only.bin",
     "gensim_fasttext.bin",
+    "fasttext.ftz",
+    "fasttext_pruned.ftz",
 ];
 
 #[test]
@@ -106,7 +108,8 @@ fn fasttext_models_give_the_vectors_of_their_package() {
         }
         let unknown = expected(&format!("{name}:unknown"));
         for (word, vector) in unknown.words.iter().zip(unknown.values.chunks(e.dim)) {
-            if vector.iter().all(|v| *v == 0.0) {
+            // Quantized rows may well be zero.
+            if vector.iter().all(|v| *v == 0.0) && !name.ends_with(".ftz") {
                 // A word without n-grams: the packages give zeros, this says that there is nothing.
                 assert!(!found.vector_of(word, &mut out).unwrap(), "{name}: {word}");
                 continue;
@@ -136,13 +139,6 @@ fn a_restricted_reading_is_a_part_of_the_whole() {
 }
 
 #[test]
-fn quantized_models_are_refused_by_name() {
-    let e = WordVectors::open(path("fasttext.ftz"), &ReadOptions::default()).err().unwrap();
-    assert_eq!(e.kind(), ErrorKind::Unsupported);
-    assert!(e.message().contains("fasttext.ftz") && e.message().contains("quantized fastText model (.ftz)"), "{e}");
-}
-
-#[test]
 fn files_that_end_anywhere_are_refused() {
     for name in TABLES.iter().map(|(name, _)| *name).chain(MODELS) {
         let whole = bytes(name);
@@ -152,7 +148,7 @@ fn files_that_end_anywhere_are_refused() {
             "gensim.glove" => 0,
             name if name.ends_with(".bin") && !name.starts_with("c_") => whole.len(),
             "c_tool.bin" => whole.len() - 1,
-            name if name.ends_with(".gz") => whole.len(),
+            name if name.ends_with(".gz") || name.ends_with(".ftz") => whole.len(),
             _ => whole.iter().rposition(|&b| b == b'.').unwrap(),
         };
         let step = if whole.len() > 3000 { 7 } else { 1 };
@@ -313,6 +309,26 @@ fn neighbours_are_the_same_however_they_are_found() {
     assert_eq!(one.len(), 50);
     assert_eq!(many.nearest(&[1.0, 2.0, 3.0], 50, &[5], Some(&pool)).unwrap(), one);
     assert!(one.windows(2).all(|w| (w[0].similarity, w[1].index) >= (w[1].similarity, w[0].index)));
+
+    // Many queries at once are the same as one after another; more than one pass holds, too.
+    let queries: Vec<f32> = (0..3 * 50_000u32).map(|i| (i % 17 * (i % 29)) as f32 - 90.0).collect();
+    let few = &queries[..3 * 21];
+    let without: Vec<[usize; 2]> = (0..21).map(|i| [i, 4 * i]).collect();
+    let without: Vec<&[usize]> = without.iter().map(|w| &w[..]).collect();
+    let batch = many.nearest_batch(few, 6, &without, Some(&pool)).unwrap();
+    for (i, query) in few.chunks(3).enumerate() {
+        assert_eq!(batch[i], many.nearest(query, 6, without[i], None).unwrap(), "{i}");
+    }
+    assert_eq!(many.nearest_batch(few, 6, &without, None).unwrap(), batch);
+    let small = vectors.nearest_batch(&queries, 2, &[], Some(&pool)).unwrap();
+    assert_eq!(small.len(), queries.len() / vectors.dim());
+    for (found, query) in small.iter().zip(queries.chunks(vectors.dim())) {
+        assert_eq!(*found, vectors.nearest(query, 2, &[], None).unwrap());
+    }
+    assert_eq!(many.nearest_batch(&[], 6, &[], None).unwrap(), Vec::<Vec<_>>::new());
+    for (queries, without) in [(&few[..4], &without[..]), (few, &without[..20]), (few, &without[..1])] {
+        assert_eq!(many.nearest_batch(queries, 6, without, None).unwrap_err().kind(), ErrorKind::ShapeMismatch);
+    }
 
     // Too short for one over a norm, and products that f32 cannot hold.
     let odd = read(b"short 1e-45 0\nlong 3e38 3e38\nmore 3e38 2e38\none 1 0\n", &ReadOptions::default()).unwrap();

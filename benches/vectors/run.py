@@ -1,19 +1,21 @@
-"""Readers of word vectors and nearest neighbours beside gensim, fastText and NumPy, on the same files in one run.
+"""Readers of word vectors and nearest neighbours beside gensim, fastText, Navec and NumPy, on the same files in one run.
 
     cargo build --release
     python3 -m venv target/vectors-venv
-    target/vectors-venv/bin/pip install numpy gensim fasttext-wheel
-    target/vectors-venv/bin/python benches/vectors/run.py read [FILE ...]  # MB/s and peak memory of each reader
-    target/vectors-venv/bin/python benches/vectors/run.py nearest          # queries a second on 10^6 x 300
+    target/vectors-venv/bin/pip install numpy gensim fasttext-wheel navec threadpoolctl
+    target/vectors-venv/bin/python benches/vectors/run.py read [FILE ...]      # MB/s and peak memory of each reader
+    target/vectors-venv/bin/python benches/vectors/run.py nearest [WORDS]      # queries a second on 10^6 x 300
+    target/vectors-venv/bin/python benches/vectors/run.py restricted [GB]      # a large file read for 10 000 words
 
-Files are made once, in target/vectors-bench, from a seed. Each reader runs in a process of its own, in turns; the minimum
-counts. The file is in the page cache. A Python process without our reader takes about 10 MB, with NumPy and gensim 100 MB.
+Files are made once, in target/vectors-bench, from a seed; those of `restricted` (5 GB each) are removed again. Each reader
+runs in a process of its own with one thread, in turns. Files are in the page cache, so a reader's time is processor time,
+which other load on the machine changes least: that is what is compared, the minimum of three. The peak is how far a
+process's memory rose above what its imports had taken. `read` also writes target/vectors-bench/read.csv.
 """
 
 import ctypes
 import json
 import os
-import resource
 import struct
 import subprocess
 import sys
@@ -24,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 FILES = TARGET / "vectors-bench"
 WORDS, DIM, BUCKETS = 100_000, 100, 100_000
+ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ["OPENBLAS", "OMP", "MKL"]}
 
 
 # ---------------------------------------------------------------- files
@@ -43,13 +46,15 @@ def make_files():
     table = rng.standard_normal((WORDS, DIM), np.float32) / 4
     names = words(WORDS)
     with open(FILES / "word2vec.bin", "wb") as binary, open(FILES / "word2vec.txt", "w") as text, \
-            open(FILES / "glove.txt", "w") as glove:
+            open(FILES / "glove.txt", "w") as glove, open(FILES / "fasttext.vec", "w") as vec:
         binary.write(b"%d %d\n" % table.shape)
         text.write("%d %d\n" % table.shape)
+        vec.write("%d %d\n" % table.shape)
         for name, row in zip(names, table):
             binary.write(name.encode() + b" " + row.tobytes() + b"\n")
             text.write(name + " " + " ".join(map(str, row)) + "\n")
             glove.write(name + " " + " ".join(f"{v:.5f}" for v in row) + "\n")
+            vec.write(name + " " + "".join(f"{v:.5g} " for v in row) + "\n")
     subprocess.run(["gzip", "-1kf", FILES / "glove.txt"], check=True)
     with open(FILES / "fasttext.bin", "wb") as model:
         model.write(struct.pack("<2i", 793712314, 12))
@@ -60,7 +65,22 @@ def make_files():
         model.write(struct.pack("<b2q", 0, WORDS + BUCKETS, DIM) + table.tobytes())
         model.write((rng.standard_normal((BUCKETS, DIM), np.float32) / 4).tobytes())
         model.write(struct.pack("<b2q", 0, WORDS, DIM) + np.zeros((WORDS, DIM), np.float32).tobytes())
+    make_navec(rng)
     (FILES / "done").touch()
+
+
+def make_navec(rng, count=200_000, dim=300, parts=100, centroids=256):
+    import numpy as np
+    from navec.meta import Meta
+    from navec.navec import Navec
+    from navec.pq import PQ
+    from navec.vocab import Vocab
+
+    names = words(count - 2) + ["<unk>", "<pad>"]
+    codes = rng.standard_normal((parts, centroids, dim // parts), np.float32)
+    indexes = rng.integers(0, centroids, (count, parts)).astype(np.uint8)
+    pq = PQ(count, dim, parts, centroids, indexes, codes)
+    Navec(Meta("from_a_seed"), Vocab(names, list(range(count, 0, -1))), pq).dump(str(FILES / "navec.tar"))
 
 
 # ---------------------------------------------------------------- ours, through the C ABI
@@ -99,6 +119,18 @@ class Ours:
         return indices[:found.value], similar[:found.value]
 
 
+    def nearest_batch(self, vectors, pool, queries, count):
+        import numpy as np
+
+        several, size = len(queries), ctypes.c_size_t
+        indices, similar = np.zeros((several, count), np.uintp), np.zeros((several, count), np.float32)
+        counts = np.zeros(several, np.uintp)
+        at = lambda array: (array.ctypes.data_as(ctypes.c_void_p), size(array.size))
+        self.check(self.lib.srnn_vectors_nearest_batch(
+            vectors, pool, *at(queries), None, size(0), *at(indices), *at(similar), *at(counts), self.error))
+        return indices
+
+
 # ---------------------------------------------------------------- readers
 
 
@@ -124,98 +156,226 @@ def read_fasttext(path):
     return lambda: fasttext.load_model(str(path))
 
 
-READERS = {"simdrnn": read_ours, "gensim": read_gensim, "fasttext": read_fasttext}
+def read_navec(path):
+    from navec import Navec
+
+    return lambda: Navec.load(str(path))
+
+
+def read_navec_unpacked(path):
+    from navec import Navec
+
+    def read():
+        loaded = Navec.load(str(path))
+        return loaded, loaded.pq.unpack()
+
+    return read
+
+
+READERS = {"simdrnn": read_ours, "gensim": read_gensim, "fasttext": read_fasttext, "navec": read_navec,
+           "navec, unpacked": read_navec_unpacked}
+
+
+def peak():
+    """The most memory this process ever had, in MB; getrusage would count that of the process which started it, too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
 
 
 def reader_process(reader, path):
     read = READERS[reader](Path(path))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
+    before, start = peak(), (time.process_time(), time.perf_counter())
     kept = read()
-    seconds = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"seconds": seconds, "before": before, "after": after}), flush=True)
+    seconds, wall = time.process_time() - start[0], time.perf_counter() - start[1]
+    print(json.dumps({"seconds": seconds, "wall": wall, "peak": peak() - before}), flush=True)
     del kept
     os._exit(0)
 
 
-NAMES = ["word2vec.bin", "word2vec.txt", "glove.txt", "glove.txt.gz", "fasttext.bin"]
+PEERS = {
+    "word2vec.bin": ["gensim"],
+    "word2vec.txt": ["gensim"],
+    "fasttext.vec": ["gensim"],
+    "glove.txt": ["gensim"],
+    "glove.txt.gz": ["gensim"],
+    "fasttext.bin": ["fasttext", "gensim"],
+    "navec.tar": ["navec", "navec, unpacked"],
+}
 
 
 def compare_readers(names, rounds=3):
     make_files()
-    print(f"{'file':14} {'MB':>6}  {'reader':9} {'s':>7} {'MB/s':>7} {'peak MB':>8} {'/ simdrnn':>9}")
+    lines = ["file,MB,reader,seconds,MB/s,peak MB,time / simdrnn,peak / simdrnn"]
+    print(f"{'file':14} {'MB':>5}  {'reader':15} {'s':>7} {'MB/s':>6} {'peak MB':>7} {'time ratio':>10} {'peak ratio':>10}")
     for name in names:
         path = FILES / name
         size = path.stat().st_size / 1e6
-        readers = ["simdrnn", "gensim"] + (["fasttext"] if name == "fasttext.bin" else [])
+        readers = ["simdrnn", *PEERS[name]]
         best = {}
         for _ in range(rounds):
             for reader in readers:
-                output = subprocess.run([sys.executable, __file__, "reader", reader, path], capture_output=True, text=True)
+                output = subprocess.run([sys.executable, __file__, "reader", reader, path], capture_output=True, text=True,
+                                        env=os.environ | ONE_THREAD)
                 if output.returncode:
                     raise SystemExit(f"{reader} {name}: {output.stderr}")
                 result = json.loads(output.stdout.strip().splitlines()[-1])
                 if reader not in best or result["seconds"] < best[reader]["seconds"]:
                     best[reader] = result
+        ours = best["simdrnn"]
         for reader in readers:
             r = best[reader]
-            ratio = r["seconds"] / best["simdrnn"]["seconds"]
-            peak = (r["after"] - r["before"]) / 1e3
-            print(f"{name:14} {size:6.0f}  {reader:9} {r['seconds']:7.3f} {size / r['seconds']:7.0f} {peak:8.0f} {ratio:9.2f}",
-                  flush=True)
+            ratios = r["seconds"] / ours["seconds"], r["peak"] / ours["peak"]
+            print(f"{name:14} {size:5.0f}  {reader:15} {r['seconds']:7.3f} {size / r['seconds']:6.0f} {r['peak']:7.0f}"
+                  f" {ratios[0]:10.2f} {ratios[1]:10.2f}", flush=True)
+            lines.append(f'{name},{size:.1f},"{reader}",{r["seconds"]:.4f},{size / r["seconds"]:.1f},{r["peak"]:.1f},'
+                         f"{ratios[0]:.3f},{ratios[1]:.3f}")
+    (FILES / "read.csv").write_text("\n".join(lines) + "\n")
+
+
+# ---------------------------------------------------------------- large files, few words
+
+
+def write_large(kind, path, gigabytes, dim=300):
+    """About so many GB; names are w0, w1, ...; vectors come from a pool of 1000 rows."""
+    import numpy as np
+
+    rng = np.random.default_rng(3)
+    rows = rng.standard_normal((1000, dim), np.float32)
+    tails = [b" " + row.tobytes() for row in rows]
+    if kind == "text":
+        tails = [b" " + " ".join(f"{v:.6f}" for v in row).encode() + b"\n" for row in rows]
+    size = 10 + sum(map(len, tails)) / len(tails)
+    with open(path, "wb") as file:
+        if kind == "fasttext":
+            count, buckets = int(1e9 * gigabytes / 4 / dim / 3), int(1e9 * gigabytes / 4 / dim / 3)
+            file.write(struct.pack("<2i", 793712314, 12))
+            file.write(struct.pack("<12id", dim, 5, 5, 1, 5, 1, 2, 2, buckets, 3, 6, 100, 1e-4))
+            file.write(struct.pack("<3i2q", count, count, 0, 10**6, -1))
+            for start in range(0, count, 1000):
+                file.write(b"".join(b"w%d\0" % i + struct.pack("<qb", 1, 0) for i in range(start, min(count, start + 1000))))
+            block = rows.tobytes()
+            for height in (count + buckets, count):
+                file.write(struct.pack("<b2q", 0, height, dim))
+                for start in range(0, height, 1000):
+                    file.write(block[:4 * dim * min(1000, height - start)])
+            return
+        count = int(1e9 * gigabytes / size) // 1000 * 1000
+        file.write(b"%d %d\n" % (count, dim))
+        for start in range(0, count, 1000):
+            file.write(b"".join(b"w%d" % (start + i) + tail for i, tail in enumerate(tails)))
+
+
+def restricted_process(path):
+    ours = Ours()
+    wanted = [b"w%d" % (37 * i) for i in range(10_000)]
+    array, vocab, embedding = (ctypes.c_char_p * len(wanted))(*wanted), ctypes.c_void_p(), ctypes.c_void_p()
+    ours.check(ours.lib.srnn_vocab_create(array, ctypes.c_size_t(len(wanted)), ctypes.byref(vocab), ours.error))
+    before, start = peak(), (time.process_time(), time.perf_counter())
+    ours.check(ours.lib.srnn_embedding_load_file(os.fsencode(path), vocab, None, ctypes.c_size_t(0), None,
+                                                 ctypes.byref(embedding), None, ours.error))
+    seconds, wall = time.process_time() - start[0], time.perf_counter() - start[1]
+    size = Path(path).stat().st_size
+    print(f"{Path(path).name:16} {size / 1e9:5.2f} GB: {seconds:6.2f} s of processor time ({size / 1e6 / seconds:.0f} MB/s),"
+          f" {wall:.2f} s in all; peak {peak() - before:.1f} MB above {before:.1f} MB", flush=True)
+
+
+def compare_restricted(gigabytes):
+    FILES.mkdir(parents=True, exist_ok=True)
+    for kind in ["binary", "text", "fasttext"]:
+        path = FILES / f"large-{kind}"
+        try:
+            write_large(kind, path, gigabytes)
+            subprocess.run([sys.executable, __file__, "few", path], check=True)
+        finally:
+            path.unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------- neighbours
 
 
-def compare_nearest(count=1_000_000, dim=300, queries=8, top=10):
-    import numpy as np
+PLAIN_READ = """
+#include <stddef.h>
+#include <stdint.h>
+uint32_t plain_read(const uint32_t *values, size_t count) {
+  uint32_t sum[64] = {0};
+  for (size_t i = 0; i + 64 <= count; i += 64)
+    for (size_t j = 0; j < 64; ++j) sum[j] ^= values[i + j];
+  for (size_t j = 1; j < 64; ++j) sum[0] ^= sum[j];
+  return sum[0];
+}
+"""
 
-    path = FILES / "large.bin"
+
+def plain_reader():
+    source, library = FILES / "plain_read.c", FILES / "plain_read.so"
+    source.write_text(PLAIN_READ)
+    subprocess.run(["cc", "-O3", "-march=native", "-shared", "-fPIC", source, "-o", library], check=True)
+    return ctypes.CDLL(str(library)).plain_read
+
+
+def compare_nearest(count=1_000_000, dim=300, queries=24, batch=64, top=10):
+    import numpy as np
+    import threadpoolctl
+    from concurrent.futures import ThreadPoolExecutor
+
     FILES.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(2)
+    path, rng = FILES / f"large-{count}.bin", np.random.default_rng(2)
+    table = np.empty((count, dim), np.float32)
+    for start in range(0, count, 10_000):
+        table[start:start + 10_000] = rng.standard_normal((min(10_000, count - start), dim), np.float32)
     if not path.exists():
         with open(path, "wb") as file:
             file.write(b"%d %d\n" % (count, dim))
-            for start in range(0, count, 10_000):
-                rows = rng.standard_normal((10_000, dim), np.float32)
-                for i, row in enumerate(rows):
-                    file.write(b"w%d " % (start + i) + row.tobytes())
+            for i, row in enumerate(table):
+                file.write(b"w%d " % i + row.tobytes())
     ours = Ours()
     vectors = ours.open(path)
-    table = np.empty((count, dim), np.float32)
-    with open(path, "rb") as file:
-        file.readline()
-        for row in table:
-            while file.read(1) != b" ":
-                pass
-            row[:] = np.frombuffer(file.read(4 * dim), np.float32)
     table /= np.linalg.norm(table, axis=1, keepdims=True)
-    threads = len(os.sched_getaffinity(0))
-    pools = {n: ours.pool(n) for n in sorted({1, threads})}
-    asked = rng.standard_normal((queries, dim), np.float32)
+    asked = rng.standard_normal((max(queries, batch), dim), np.float32)
+    asked /= np.linalg.norm(asked, axis=1, keepdims=True)
+    read, size = plain_reader(), ctypes.c_size_t
 
-    def numpy_nearest(query):
-        scores = table @ (query / np.linalg.norm(query))
+    def best_of(scores):
         best = np.argpartition(-scores, top)[:top]
         return best[np.argsort(-scores[best])]
 
-    times = {}
-    for query in asked:
-        expected, start = None, time.perf_counter()
-        expected = numpy_nearest(query)
-        times.setdefault("NumPy, its threads", []).append(time.perf_counter() - start)
-        for n, pool in pools.items():
-            start = time.perf_counter()
-            found, _ = ours.nearest(vectors, pool, query, top)
-            times.setdefault(f"simdrnn, {n} threads", []).append(time.perf_counter() - start)
-            assert list(found) == list(expected), (found, expected)
-    for who, seconds in times.items():
-        seconds = sorted(seconds)
-        rate = 1 / seconds[len(seconds) // 2]
-        print(f"{who:20} {rate:6.1f} queries/s (median), {1 / seconds[0]:6.1f} at best,"
-              f" {4e-9 * count * dim / seconds[0]:5.1f} GB/s")
+    def plain(threads):
+        part = table.size // threads
+        at = lambda i: read(ctypes.c_void_p(table.ctypes.data + 4 * part * i), size(part))
+        list(workers.map(at, range(threads))) if threads > 1 else at(0)
+
+    blas = {b["internal_api"] + " " + b["version"] + " " + b["architecture"] for b in threadpoolctl.threadpool_info()}
+    print(f"{count} x {dim}; BLAS of NumPy {np.__version__}: {', '.join(sorted(blas))}")
+    for threads in sorted({1, min(2, len(os.sched_getaffinity(0)))}):
+        pool, times, workers = ours.pool(threads), {}, ThreadPoolExecutor(threads)
+
+        def timed(who, work):
+            start = time.perf_counter(), time.process_time()
+            result = work()
+            wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
+            times.setdefault(who, []).append((wall, cpu))
+            return result
+
+        with threadpoolctl.threadpool_limits(threads):
+            ours.nearest(vectors, pool, asked[0], top)
+            for query in asked[:queries]:
+                timed("plain read of the table", lambda: plain(threads))
+                timed("NumPy, matrix-vector product alone", lambda: table @ query)
+                expected = timed("NumPy, with argpartition", lambda: best_of(table @ query))
+                found, _ = timed("simdrnn", lambda: ours.nearest(vectors, pool, query, top))
+                assert list(found) == list(expected), (found, expected)
+            many = np.ascontiguousarray(asked[:batch])
+            for _ in range(3):
+                timed(f"NumPy, {batch} at once, product alone", lambda: many @ table.T)
+                timed(f"NumPy, {batch} at once, with argpartition", lambda: [best_of(row) for row in many @ table.T])
+                found = timed(f"simdrnn, {batch} at once", lambda: ours.nearest_batch(vectors, pool, many, top))
+            assert list(found[0]) == list(best_of(table @ many[0]))
+        for who, seconds in times.items():
+            # With one thread processor time, which other load changes least.
+            best = min(wall if threads > 1 else cpu for wall, cpu in seconds)
+            once = batch if "at once" in who else 1
+            rate = f"{4e-9 * count * dim / best:6.1f} GB/s" if once == 1 else f"{2e-9 * count * dim * once / best:6.1f} GFLOP/s"
+            print(f"{threads} threads  {who:40} {once / best:7.1f} queries/s  {rate}", flush=True)
 
 
 if __name__ == "__main__":
@@ -223,10 +383,14 @@ if __name__ == "__main__":
         case ["reader", reader, path]:
             reader_process(reader, path)
         case ["read", *names]:
-            compare_readers(names or NAMES)
+            compare_readers(names or list(PEERS))
         case ["files"]:
             make_files()
-        case ["nearest"]:
-            compare_nearest()
+        case ["nearest", *count]:
+            compare_nearest(*map(int, count))
+        case ["restricted", *gigabytes]:
+            compare_restricted(*map(float, gigabytes or ["5"]))
+        case ["few", path]:
+            restricted_process(path)
         case _:
             raise SystemExit(__doc__)

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example embeddings -- glove.6B.100d.txt info
-//! cargo run --release --example embeddings -- cc.ru.300.bin nearest кошка
+//! cargo run --release --example embeddings -- cc.ru.300.bin nearest кошка собака
 //! cargo run --release --example embeddings -- GoogleNews-vectors-negative300.bin.gz analogy king -man woman
 //! cargo run --release --example embeddings -- navec_hudlit_v1_12B_500K_300d_100q.tar similarity кот кошка
 //! cargo run --release --example embeddings -- glove.6B.100d.txt save glove.safetensors
@@ -38,8 +38,11 @@ struct Options {
 enum Command {
     /// Format, words, values
     Info,
-    /// The words nearest to a word, by cosine
-    Nearest { word: String },
+    /// The words nearest to each of some words, by cosine
+    Nearest {
+        #[arg(required = true)]
+        words: Vec<String>,
+    },
     /// The words nearest to a sum of words; a word after `-` is taken away
     #[command(allow_hyphen_values = true)]
     Analogy {
@@ -88,13 +91,22 @@ fn run(options: &Options) -> Result<(), String> {
             println!("vectors of unknown words: {}", if vectors.has_subwords() { "from subwords" } else { "none" });
             println!("{:.1} MB", vectors.bytes() as f64 / 1e6);
         }
-        Command::Nearest { word } => {
-            let mut query = vec![0.0; vectors.dim()];
-            if !vectors.vector_of(word, &mut query).map_err(text)? {
-                return Err(format!("there is no vector of '{word}'"));
+        Command::Nearest { words } => {
+            let mut queries = vec![0.0; words.len() * vectors.dim()];
+            for (word, query) in words.iter().zip(queries.chunks_mut(vectors.dim())) {
+                if !vectors.vector_of(word, query).map_err(text)? {
+                    return Err(format!("there is no vector of '{word}'"));
+                }
             }
-            let without: Vec<usize> = vectors.find(word).into_iter().collect();
-            show(&vectors, &vectors.nearest(&query, options.count, &without, Some(&pool)).map_err(text)?);
+            let itself: Vec<Vec<usize>> = words.iter().map(|word| vectors.find(word).into_iter().collect()).collect();
+            let without: Vec<&[usize]> = itself.iter().map(Vec::as_slice).collect();
+            let found = vectors.nearest_batch(&queries, options.count, &without, Some(&pool)).map_err(text)?;
+            for (word, neighbours) in words.iter().zip(&found) {
+                if words.len() > 1 {
+                    println!("{word}:");
+                }
+                show(&vectors, neighbours);
+            }
         }
         Command::Analogy { words } => {
             let (mut plus, mut minus) = (Vec::new(), Vec::new());

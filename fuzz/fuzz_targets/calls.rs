@@ -1,8 +1,10 @@
-//! Sequences of C calls in any order with hostile numbers: a status, never a crash nor SRNN_ERROR_INTERNAL.
+//! Sequences of C calls in any order with hostile numbers, pointers and handles: a status and, for an error, its text; never
+//! a crash nor SRNN_ERROR_INTERNAL; and a call that fails writes nothing.
 #![no_main]
 
-use std::ffi::c_void;
+use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{null, null_mut};
+use std::sync::OnceLock;
 
 use arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
@@ -51,6 +53,176 @@ unsafe extern "C" {
         error: *mut c_void,
     ) -> i32;
     fn srnn_stream_reset_lane(stream: Handle, lane: usize, error: *mut c_void) -> i32;
+    fn srnn_grads_data(grads: Handle, data: *mut *mut f32, len: *mut usize, error: *mut c_void) -> i32;
+    fn srnn_gradient_flow_create(flow: *mut Handle, error: *mut c_void) -> i32;
+    fn srnn_gradient_flow_destroy(flow: Handle);
+    fn srnn_truncated_bptt_create(
+        rnn: Handle, batch_size: usize, k1: usize, k2: usize, bptt: *mut Handle, error: *mut c_void,
+    ) -> i32;
+    fn srnn_truncated_bptt_destroy(bptt: Handle);
+    fn srnn_truncated_bptt_forward(
+        bptt: Handle, rnn: Handle, session: Handle, steps: usize, seed: u64, x: *const f32, x_len: usize, y: *mut f32,
+        y_len: usize, error: *mut c_void,
+    ) -> i32;
+    fn srnn_truncated_bptt_backward(
+        bptt: Handle, rnn: Handle, session: Handle, dy: *const f32, dy_len: usize, dx: *mut f32, dx_len: usize,
+        grads: Handle, error: *mut c_void,
+    ) -> i32;
+    fn srnn_pool_create(threads: usize, pool: *mut Handle, error: *mut c_void) -> i32;
+    fn srnn_pool_destroy(pool: Handle);
+    fn srnn_dense_create(inputs: usize, outputs: usize, bias: i32, dense: *mut Handle, error: *mut c_void) -> i32;
+    fn srnn_dense_destroy(dense: Handle);
+    fn srnn_dense_init(dense: Handle, seed: u64, error: *mut c_void) -> i32;
+    fn srnn_dense_read_values(dense: Handle, values: *mut f32, len: usize, error: *mut c_void) -> i32;
+    fn srnn_dense_write_values(dense: Handle, values: *const f32, len: usize, error: *mut c_void) -> i32;
+    fn srnn_dense_forward(
+        dense: Handle, x: *const f32, x_len: usize, y: *mut f32, y_len: usize, error: *mut c_void,
+    ) -> i32;
+    fn srnn_dense_backward(
+        dense: Handle, session: Handle, x: *const f32, x_len: usize, dy: *const f32, dy_len: usize, dx: *mut f32,
+        dx_len: usize, grads: *mut f32, grads_len: usize, error: *mut c_void,
+    ) -> i32;
+    fn srnn_embedding_create(count: usize, dim: usize, padding: i64, embedding: *mut Handle, error: *mut c_void) -> i32;
+    fn srnn_embedding_destroy(embedding: Handle);
+    fn srnn_embedding_init_uniform(embedding: Handle, range: f32, seed: u64, error: *mut c_void) -> i32;
+    fn srnn_embedding_read_rows(
+        embedding: Handle, first: usize, values: *mut f32, len: usize, error: *mut c_void,
+    ) -> i32;
+    fn srnn_embedding_write_rows(
+        embedding: Handle, first: usize, values: *const f32, len: usize, error: *mut c_void,
+    ) -> i32;
+    fn srnn_embedding_set_frozen(embedding: Handle, frozen: i32, error: *mut c_void) -> i32;
+    fn srnn_embedding_forward(
+        embedding: Handle, indices: *const u32, len: usize, y: *mut f32, y_len: usize, error: *mut c_void,
+    ) -> i32;
+    fn srnn_embedding_grads_create(embedding: Handle, grads: *mut Handle, error: *mut c_void) -> i32;
+    fn srnn_embedding_grads_destroy(grads: Handle);
+    fn srnn_embedding_grads_zero(grads: Handle, error: *mut c_void) -> i32;
+    fn srnn_embedding_grads_add(
+        grads: Handle, indices: *const u32, len: usize, dy: *const f32, dy_len: usize, error: *mut c_void,
+    ) -> i32;
+    fn srnn_optimizer_config_init(config: *mut Struct, kind: i32);
+    fn srnn_optimizer_create(config: *const Struct, optimizer: *mut Handle, error: *mut c_void) -> i32;
+    fn srnn_optimizer_destroy(optimizer: Handle);
+    fn srnn_optimizer_set_lr(optimizer: Handle, lr: f64, error: *mut c_void) -> i32;
+    fn srnn_optimizer_set_pool(optimizer: Handle, pool: Handle, error: *mut c_void) -> i32;
+    fn srnn_optimizer_begin_step(optimizer: Handle, error: *mut c_void) -> i32;
+    fn srnn_optimizer_update_rnn(
+        optimizer: Handle, slot: usize, rnn: Handle, grads: Handle, error: *mut c_void,
+    ) -> i32;
+    fn srnn_optimizer_update_dense(
+        optimizer: Handle, slot: usize, dense: Handle, grads: *const f32, len: usize, error: *mut c_void,
+    ) -> i32;
+    fn srnn_optimizer_update_embedding(
+        optimizer: Handle, slot: usize, embedding: Handle, grads: Handle, error: *mut c_void,
+    ) -> i32;
+    fn srnn_optimizer_update(
+        optimizer: Handle, slot: usize, values: *mut f32, len: usize, grads: *const f32, grads_len: usize,
+        error: *mut c_void,
+    ) -> i32;
+    fn srnn_clip_grad_norm(
+        grads: *const *mut f32, lengths: *const usize, count: usize, most: f64, norm: *mut f64, error: *mut c_void,
+    ) -> i32;
+    fn srnn_clip_grad_value(
+        grads: *const *mut f32, lengths: *const usize, count: usize, most: f32, error: *mut c_void,
+    ) -> i32;
+    fn srnn_softmax(columns: usize, x: *const f32, x_len: usize, y: *mut f32, y_len: usize, error: *mut c_void) -> i32;
+    fn srnn_dropout(p: f64, seed: u64, offset: u64, x: *mut f32, len: usize, error: *mut c_void) -> i32;
+    fn srnn_loss_options_init(options: *mut Struct);
+    fn srnn_cross_entropy(
+        options: *const Struct, classes: usize, logits: *const f32, len: usize, targets: *const i64,
+        targets_len: usize, loss: *mut f64, dlogits: *mut f32, dlogits_len: usize, error: *mut c_void,
+    ) -> i32;
+    fn srnn_bce_with_logits(
+        options: *const Struct, classes: usize, logits: *const f32, len: usize, targets: *const f32,
+        targets_len: usize, loss: *mut f64, dlogits: *mut f32, dlogits_len: usize, error: *mut c_void,
+    ) -> i32;
+    fn srnn_vocab_create(words: *const *const c_char, count: usize, vocab: *mut Handle, error: *mut c_void) -> i32;
+    fn srnn_vocab_destroy(vocab: Handle);
+    fn srnn_vocab_word(
+        vocab: Handle, id: u32, text: *mut c_char, size: usize, len: *mut usize, error: *mut c_void,
+    ) -> i32;
+    fn srnn_vocab_encode(
+        vocab: Handle, lowercase: i32, text: *const c_char, ids: *mut u32, len: usize, count: *mut usize,
+        error: *mut c_void,
+    ) -> i32;
+    fn srnn_dataset_read_train(
+        path: *const c_char, mode: i32, lowercase: i32, fewest: u64, most: usize, dataset: *mut Handle,
+        vocab: *mut Handle, error: *mut c_void,
+    ) -> i32;
+    fn srnn_classifier_config_init(config: *mut Struct);
+    fn srnn_classifier_create(
+        config: *const Struct, vocab: Handle, dataset: Handle, seed: u64, classifier: *mut Handle, error: *mut c_void,
+    ) -> i32;
+    fn srnn_classifier_destroy(classifier: Handle);
+    fn srnn_classifier_session_create(pool: Handle, session: *mut Handle, error: *mut c_void) -> i32;
+    fn srnn_classifier_session_destroy(session: Handle);
+    fn srnn_classifier_classify(
+        classifier: Handle, session: Handle, text: *const c_char, probabilities: *mut f32, len: usize,
+        error: *mut c_void,
+    ) -> i32;
+    fn srnn_classifier_predict(
+        classifier: Handle, session: Handle, dataset: Handle, batch_size: usize, probabilities: *mut f32, len: usize,
+        error: *mut c_void,
+    ) -> i32;
+    fn srnn_trainer_create(
+        classifier: Handle, config: *const Struct, clip: f64, seed: u64, pool: Handle, trainer: *mut Handle,
+        error: *mut c_void,
+    ) -> i32;
+    fn srnn_trainer_destroy(trainer: Handle);
+    fn srnn_trainer_step(
+        trainer: Handle, classifier: Handle, dataset: Handle, examples: *const u32, len: usize, report: *mut Struct,
+        error: *mut c_void,
+    ) -> i32;
+    fn srnn_vectors_open(
+        path: *const c_char, options: *const Struct, vectors: *mut Handle, error: *mut c_void,
+    ) -> i32;
+    fn srnn_vectors_get(
+        vectors: Handle, word: *const c_char, values: *mut f32, len: usize, error: *mut c_void,
+    ) -> i32;
+    fn srnn_vectors_nearest(
+        vectors: Handle, pool: Handle, query: *const f32, len: usize, without: *const usize, without_len: usize,
+        indices: *mut usize, indices_len: usize, similarities: *mut f32, similarities_len: usize, count: *mut usize,
+        error: *mut c_void,
+    ) -> i32;
+    fn srnn_vectors_analogy(
+        vectors: Handle, pool: Handle, plus: *const usize, plus_len: usize, minus: *const usize, minus_len: usize,
+        indices: *mut usize, indices_len: usize, similarities: *mut f32, similarities_len: usize, count: *mut usize,
+        error: *mut c_void,
+    ) -> i32;
+}
+
+/// The C struct of that name.
+#[repr(C)]
+struct Error {
+    status: i32,
+    message: [c_char; 512],
+}
+
+/// What no call changes: made once, from files.
+struct Fixed {
+    vocab: usize,
+    dataset: usize,
+    vectors: usize,
+}
+
+fn fixed() -> &'static Fixed {
+    static FIXED: OnceLock<Fixed> = OnceLock::new();
+    FIXED.get_or_init(|| {
+        let path = format!("/dev/shm/simdrnn-fuzz-calls-{}\0", std::process::id());
+        let file = &path[..path.len() - 1];
+        let c_path = path.as_ptr().cast();
+        let (mut vocab, mut dataset, mut vectors) = (null_mut(), null_mut(), null_mut());
+        std::fs::write(file, "a\tone two three\nb\tfour five\na\tone\nb\tsix seven one two two two\n").unwrap();
+        // SAFETY: a path that ends with a NUL, and three places for handles.
+        unsafe {
+            assert_eq!(srnn_dataset_read_train(c_path, 0, 1, 1, 100, &mut dataset, &mut vocab, null_mut()), 0);
+            std::fs::write(file, "one 1 2 3\ntwo -1 0 2\nthree 0 0 0\nfour 4 4 1\n").unwrap();
+            assert_eq!(srnn_vectors_open(c_path, null(), &mut vectors, null_mut()), 0);
+        }
+        std::fs::remove_file(file).unwrap();
+        Fixed { vocab: vocab as usize, dataset: dataset as usize, vectors: vectors as usize }
+    })
 }
 
 const INTERNAL: i32 = 11;
@@ -68,6 +240,22 @@ fn len(u: &mut Unstructured, right: usize) -> Result<usize> {
     let wrong = [0, 1, right.wrapping_sub(1), right.wrapping_add(1), ROOM, usize::MAX];
     let len = if u.ratio(7, 8)? { right } else { *u.choose(&wrong)? };
     Ok(if len > ROOM && len < usize::MAX / 4 { ROOM } else { len })
+}
+
+/// Floats of any kind.
+fn number(u: &mut Unstructured) -> Result<f64> {
+    let hostile = [f64::NAN, f64::INFINITY, -1.0, 0.0, 1.0, 1e300, 1e-300, -0.0];
+    Ok(if u.ratio(1, 2)? { 0.1 } else { *u.choose(&hostile)? })
+}
+
+/// Mostly `right`; else NULL, a pointer that is not aligned, or one to an array that the call has for something else.
+fn pointer<T>(u: &mut Unstructured, right: *mut T, other: *mut T) -> Result<*mut T> {
+    Ok(match u.int_in_range(0..=31)? {
+        0 => null_mut(),
+        1 => right.wrapping_byte_add(1),
+        2 => other,
+        _ => right,
+    })
 }
 
 /// A handle's slots; empty ones are NULL.
@@ -90,30 +278,94 @@ impl Slots {
     }
 }
 
-#[derive(Default)]
-struct World {
-    rnns: Slots,
-    sessions: Slots,
-    tapes: Slots,
-    grads: Slots,
-    streams: Slots,
-    /// Input and hidden size of the models made last.
-    sizes: (usize, usize),
+/// Every kind of handle: its slots in the world, and what ends one.
+macro_rules! world {
+    ($($slots:ident: $destroy:ident),*) => {
+        #[derive(Default)]
+        struct World {
+            $($slots: Slots,)*
+            /// Input and hidden size of the models made last, features of the dense layers, and words and values of the
+            /// embeddings.
+            sizes: (usize, usize),
+            features: (usize, usize),
+            table: (usize, usize),
+        }
+
+        impl Drop for World {
+            fn drop(&mut self) {
+                // SAFETY: every handle is live or NULL, and destroyed once; none keeps a pointer to another.
+                unsafe { $(self.$slots.all().for_each(|h| $destroy(h));)* }
+            }
+        }
+    };
+}
+
+world!(
+    rnns: srnn_rnn_destroy, sessions: srnn_session_destroy, tapes: srnn_tape_destroy, grads: srnn_grads_destroy,
+    streams: srnn_stream_destroy, flows: srnn_gradient_flow_destroy, bptts: srnn_truncated_bptt_destroy,
+    pools: srnn_pool_destroy, denses: srnn_dense_destroy, embeddings: srnn_embedding_destroy,
+    embedding_grads: srnn_embedding_grads_destroy, optimizers: srnn_optimizer_destroy, vocabs: srnn_vocab_destroy,
+    classifiers: srnn_classifier_destroy, classifier_sessions: srnn_classifier_session_destroy,
+    trainers: srnn_trainer_destroy
+);
+
+/// Calls that make a handle: where it worked, the handle takes a slot, and what was there ends.
+macro_rules! make {
+    ($world:ident.$slots:ident, $u:ident, $destroy:ident, $create:expr) => {{
+        let mut made = null_mut();
+        let status = $create(&mut made);
+        if status == 0 {
+            $destroy($world.$slots.put($u, made)?);
+        }
+        status
+    }};
+}
+
+/// The caller's arrays.
+struct Arrays {
+    x: Vec<f32>,
+    y: Vec<f32>,
+    dx: Vec<f32>,
+    /// `y` and `dx` as the last call that succeeded left them.
+    before: [Vec<f32>; 2],
 }
 
 impl World {
-    fn call(&mut self, u: &mut Unstructured, x: &[f32], y: &mut [f32], dx: &mut [f32]) -> Result<()> {
-        let e = null_mut();
-        let (mut config, mut batch, mut made) = (Struct([0; 32]), Struct([0; 32]), null_mut());
+    fn call(&mut self, u: &mut Unstructured, arrays: &mut Arrays) -> Result<()> {
+        let mut error = Error { status: -1, message: [1; 512] };
+        let e = if u.ratio(1, 8)? { null_mut() } else { (&raw mut error).cast() };
+        let status = if u.ratio(1, 2)? { self.recurrent(u, arrays, e)? } else { self.others(u, arrays, e)? };
+        assert!((0..INTERNAL).contains(&status), "status {status}");
+        if !e.is_null() {
+            // SAFETY: the call closed the text with a NUL, or `from_ptr` is stopped by the sanitizer.
+            let message = unsafe { CStr::from_ptr(error.message.as_ptr()) }.to_str().expect("a text in UTF-8");
+            assert_eq!(error.status, status, "{message}");
+            assert_eq!(message.is_empty(), status == 0, "status {status}: '{message}'");
+        }
+        for (now, before) in [&arrays.y, &arrays.dx].into_iter().zip(&mut arrays.before) {
+            if status == 0 {
+                before.copy_from_slice(now);
+            }
+            let same = now.iter().zip(before.iter()).all(|(a, b)| a.to_bits() == b.to_bits());
+            assert!(same, "status {status}, but output");
+        }
+        Ok(())
+    }
+
+    fn recurrent(&mut self, u: &mut Unstructured, arrays: &mut Arrays, e: *mut c_void) -> Result<i32> {
+        let (mut config, mut batch) = (Struct([0; 32]), Struct([0; 32]));
         let (rnn, session, tape) = (self.rnns.pick(u)?, self.sessions.pick(u)?, self.tapes.pick(u)?);
         let (sequences, steps) = (size(u)?, size(u)?);
         let rows = sequences.wrapping_mul(steps);
         let (x_len, y_len) = (len(u, rows.wrapping_mul(self.sizes.0))?, len(u, rows.wrapping_mul(self.sizes.1))?);
-        // SAFETY: handles are live or NULL, structs and arrays as large as said, or said to be larger than memory.
-        unsafe {
+        let (x, y, dx) = (arrays.x.as_mut_ptr(), arrays.y.as_mut_ptr(), arrays.dx.as_mut_ptr());
+        let (yp, dxp) = (pointer(u, y, x)?, pointer(u, dx, y)?);
+        let xp = pointer(u, x, y)?.cast_const();
+        // SAFETY: handles are live or NULL, structs and arrays as large as said, or said to be larger than memory; other
+        // pointers are NULL or not aligned.
+        let status = unsafe {
             srnn_batch_init(&mut batch, sequences, steps);
-            let (xp, yp, dxp) = (x.as_ptr(), y.as_mut_ptr(), dx.as_mut_ptr());
-            let status = match u.int_in_range(0..=12)? {
+            match u.int_in_range(0..=17)? {
                 0 => {
                     self.sizes = (size(u)?, size(u)?);
                     srnn_rnn_config_init(&mut config, u.int_in_range(-1..=6)?, self.sizes.0, self.sizes.1);
@@ -126,70 +378,239 @@ impl World {
                             config.0[at] |= 1 << 62;
                         }
                     }
-                    let status = srnn_rnn_create(&config, &mut made, e);
-                    if status == 0 {
-                        srnn_rnn_destroy(self.rnns.put(u, made)?);
-                    }
-                    status
+                    make!(self.rnns, u, srnn_rnn_destroy, |made| srnn_rnn_create(&config, made, e))
                 }
                 1 => srnn_rnn_init(rnn, u.int_in_range(-1..=4)?, u.arbitrary()?, e),
                 2 => srnn_rnn_write_values(rnn, xp, len(u, ROOM / 2)?, e),
                 3 => {
-                    let status = srnn_session_create(null_mut(), &mut made, e);
-                    srnn_session_destroy(self.sessions.put(u, made)?);
-                    status
+                    let pool = self.pools.pick(u)?;
+                    make!(self.sessions, u, srnn_session_destroy, |made| srnn_session_create(pool, made, e))
                 }
-                4 => {
-                    let status = srnn_tape_create(&mut made, e);
-                    srnn_tape_destroy(self.tapes.put(u, made)?);
-                    status
-                }
-                5 => {
-                    let status = srnn_grads_create(rnn, &mut made, e);
-                    if status == 0 {
-                        srnn_grads_destroy(self.grads.put(u, made)?);
-                    }
-                    status
-                }
-                6 => {
-                    let status = srnn_stream_create(rnn, sequences, &mut made, e);
-                    if status == 0 {
-                        srnn_stream_destroy(self.streams.put(u, made)?);
-                    }
-                    status
-                }
+                4 => make!(self.tapes, u, srnn_tape_destroy, |made| srnn_tape_create(made, e)),
+                5 => make!(self.grads, u, srnn_grads_destroy, |made| srnn_grads_create(rnn, made, e)),
+                6 => make!(self.streams, u, srnn_stream_destroy, |made| srnn_stream_create(rnn, sequences, made, e)),
                 7 => srnn_rnn_forward(rnn, session, &batch, xp, x_len, null(), yp, y_len, null(), e),
                 8 => srnn_rnn_forward_train(rnn, session, tape, &batch, 1, xp, x_len, null(), yp, y_len, null(), e),
                 9 => {
-                    let grads = self.grads.pick(u)?;
-                    srnn_rnn_backward(rnn, session, tape, xp, y_len, null(), dxp, x_len, null(), grads, null_mut(), e)
+                    let (grads, flow) = (self.grads.pick(u)?, self.flows.pick(u)?);
+                    srnn_rnn_backward(rnn, session, tape, xp, y_len, null(), dxp, x_len, null(), grads, flow, e)
                 }
                 10 => srnn_stream_step(self.streams.pick(u)?, rnn, xp, x_len, yp, y_len, e),
                 11 => srnn_stream_process(self.streams.pick(u)?, rnn, steps, xp, x_len, yp, y_len, e),
-                _ => srnn_stream_reset_lane(self.streams.pick(u)?, sequences, e),
-            };
-            assert!((0..INTERNAL).contains(&status), "status {status}");
+                12 => srnn_stream_reset_lane(self.streams.pick(u)?, sequences, e),
+                13 => make!(self.flows, u, srnn_gradient_flow_destroy, |made| srnn_gradient_flow_create(made, e)),
+                14 => {
+                    let k2 = if u.ratio(1, 2)? { steps } else { size(u)? };
+                    // Each of k2 / k1 tapes costs memory.
+                    let k1 = if k2 > 1000 { steps.max(k2 / 4) } else { steps };
+                    make!(self.bptts, u, srnn_truncated_bptt_destroy, |made| srnn_truncated_bptt_create(
+                        rnn, sequences, k1, k2, made, e
+                    ))
+                }
+                15 => {
+                    let bptt = self.bptts.pick(u)?;
+                    srnn_truncated_bptt_forward(bptt, rnn, session, steps, 1, xp, x_len, yp, y_len, e)
+                }
+                16 => {
+                    let (bptt, grads) = (self.bptts.pick(u)?, self.grads.pick(u)?);
+                    srnn_truncated_bptt_backward(bptt, rnn, session, xp, y_len, dxp, x_len, grads, e)
+                }
+                _ => {
+                    let (mut data, mut len) = (null_mut(), 0);
+                    match srnn_grads_data(self.grads.pick(u)?, &mut data, &mut len, e) {
+                        0 => srnn_clip_grad_value(&data, &len, 1, number(u)? as f32, e),
+                        status => status,
+                    }
+                }
+            }
+        };
+        Ok(status)
+    }
+
+    fn others(&mut self, u: &mut Unstructured, arrays: &mut Arrays, e: *mut c_void) -> Result<i32> {
+        let mut config = Struct([0; 32]);
+        let (dense, embedding) = (self.denses.pick(u)?, self.embeddings.pick(u)?);
+        let (optimizer, session, pool) = (self.optimizers.pick(u)?, self.sessions.pick(u)?, self.pools.pick(u)?);
+        let (classifier, classifier_session) = (self.classifiers.pick(u)?, self.classifier_sessions.pick(u)?);
+        let fixed = fixed();
+        let (vocab, dataset, vectors) = (fixed.vocab as Handle, fixed.dataset as Handle, fixed.vectors as Handle);
+        let (rows, slot, seed) = (u.int_in_range(0..=20)?, u.int_in_range(0..=3)?, 5);
+        let (x_len, y_len) = (len(u, self.features.0.wrapping_mul(rows))?, len(u, self.features.1.wrapping_mul(rows))?);
+        let values = self.features.0.wrapping_add(1).wrapping_mul(self.features.1);
+        let value_len = len(u, values)?;
+        let row_len = len(u, self.table.1.wrapping_mul(rows))?;
+        let (x, y, dx) = (arrays.x.as_mut_ptr(), arrays.y.as_mut_ptr(), arrays.dx.as_mut_ptr());
+        let (yp, dxp) = (pointer(u, y, x)?, pointer(u, dx, y)?);
+        let xp = pointer(u, x, y)?.cast_const();
+        let mut indices = [0u32; 20];
+        let mut places = [0usize; 20];
+        for (index, place) in indices.iter_mut().zip(&mut places) {
+            *index = if u.ratio(1, 40)? { u.arbitrary()? } else { u.int_in_range(0..=4)? };
+            *place = *index as usize;
         }
-        Ok(())
+        let ip = pointer(u, indices.as_mut_ptr(), null_mut())?.cast_const();
+        let mut found = [0usize; 20];
+        let (mut count, mut norm) = (0, 0.0);
+        let text: &CStr = *u.choose(&[c"one two eight", c"", c"\xff\xfe", c"ONE, two! \xd0\x94", c"one"])?;
+        // SAFETY: as above.
+        let status = unsafe {
+            match u.int_in_range(0..=32)? {
+                // Threads take their time: few of them.
+                0 if u.ratio(1, 4)? => {
+                    let threads = *u.choose(&[1, 2, 3, 1025, usize::MAX, 1 << 62])?;
+                    make!(self.pools, u, srnn_pool_destroy, |made| srnn_pool_create(threads, made, e))
+                }
+                0 | 1 => {
+                    self.features = (size(u)?, size(u)?);
+                    let (inputs, outputs) = self.features;
+                    let bias = u.int_in_range(-1..=2)?;
+                    make!(self.denses, u, srnn_dense_destroy, |made| srnn_dense_create(inputs, outputs, bias, made, e))
+                }
+                2 => srnn_dense_init(dense, seed, e),
+                3 => srnn_dense_read_values(dense, yp, value_len, e),
+                4 => srnn_dense_write_values(dense, xp, value_len, e),
+                5 => srnn_dense_forward(dense, xp, x_len, yp, y_len, e),
+                6 => {
+                    let dy = arrays.x.as_ptr().wrapping_add(ROOM);
+                    srnn_dense_backward(dense, session, xp, x_len, dy, y_len, yp, x_len, dxp, value_len, e)
+                }
+                7 => {
+                    self.table = (size(u)?, size(u)?);
+                    let (words, dim) = self.table;
+                    let padding = *u.choose(&[-1, 0, 1, 20, i64::MIN, i64::MAX])?;
+                    make!(self.embeddings, u, srnn_embedding_destroy, |made| srnn_embedding_create(
+                        words, dim, padding, made, e
+                    ))
+                }
+                8 => srnn_embedding_init_uniform(embedding, number(u)? as f32, seed, e),
+                9 => srnn_embedding_read_rows(embedding, size(u)?, yp, row_len, e),
+                10 => srnn_embedding_write_rows(embedding, size(u)?, xp, row_len, e),
+                11 => srnn_embedding_set_frozen(embedding, u.int_in_range(-1..=2)?, e),
+                12 => srnn_embedding_forward(embedding, ip, rows, yp, row_len, e),
+                13 => make!(self.embedding_grads, u, srnn_embedding_grads_destroy, |made| {
+                    srnn_embedding_grads_create(embedding, made, e)
+                }),
+                14 => srnn_embedding_grads_zero(self.embedding_grads.pick(u)?, e),
+                15 => srnn_embedding_grads_add(self.embedding_grads.pick(u)?, ip, rows, xp, row_len, e),
+                16 => {
+                    srnn_optimizer_config_init(&mut config, u.int_in_range(-1..=4)?);
+                    if u.ratio(1, 2)? {
+                        config.0[u.int_in_range(1..=13)?] =
+                            if u.ratio(3, 4)? { number(u)?.to_bits() } else { u.arbitrary()? };
+                    }
+                    make!(self.optimizers, u, srnn_optimizer_destroy, |made| srnn_optimizer_create(&config, made, e))
+                }
+                17 => srnn_optimizer_set_lr(optimizer, number(u)?, e),
+                18 => srnn_optimizer_set_pool(optimizer, pool, e),
+                19 => srnn_optimizer_begin_step(optimizer, e),
+                20 => srnn_optimizer_update_rnn(optimizer, slot, self.rnns.pick(u)?, self.grads.pick(u)?, e),
+                21 => srnn_optimizer_update_dense(optimizer, slot, dense, xp, value_len, e),
+                22 => {
+                    let grads = self.embedding_grads.pick(u)?;
+                    srnn_optimizer_update_embedding(optimizer, slot, embedding, grads, e)
+                }
+                23 => srnn_optimizer_update(optimizer, slot, yp, value_len, xp, len(u, value_len)?, e),
+                24 => {
+                    let lengths = [len(u, ROOM / 2)?, len(u, ROOM)?];
+                    srnn_clip_grad_norm([yp, dxp].as_ptr(), lengths.as_ptr(), slot.min(2), number(u)?, &mut norm, e)
+                }
+                25 => match slot {
+                    0 => srnn_softmax(size(u)?, xp, x_len, yp, x_len, e),
+                    _ => srnn_dropout(number(u)?, seed, u.arbitrary()?, yp, y_len, e),
+                },
+                26 => {
+                    srnn_loss_options_init(&mut config);
+                    if u.ratio(1, 2)? {
+                        (config.0[2], config.0[3]) = (xp as u64, len(u, self.features.1)? as u64);
+                    }
+                    if u.ratio(1, 8)? {
+                        config.0[u.int_in_range(4..=6)?] = u.arbitrary()?;
+                    }
+                    let targets: Vec<i64> = indices.iter().map(|&i| i64::from(i as i32)).collect();
+                    let classes = if u.ratio(7, 8)? { self.features.1 } else { size(u)? };
+                    match slot {
+                        0 => srnn_bce_with_logits(&config, classes, xp, y_len, xp, y_len, &mut norm, yp, y_len, e),
+                        _ => {
+                            let targets = targets.as_ptr();
+                            srnn_cross_entropy(&config, classes, xp, y_len, targets, rows, &mut norm, yp, y_len, e)
+                        }
+                    }
+                }
+                27 => {
+                    srnn_classifier_config_init(&mut config);
+                    (config.0[1], config.0[2]) = (size(u)? as u64, size(u)? as u64);
+                    config.0[3] = *u.choose(&[0, 1, 1, 2, 1 << 62])?;
+                    if u.ratio(1, 4)? {
+                        config.0[u.int_in_range(4..=12)?] = if u.ratio(1, 2)? { u.int_in_range(0..=3)? } else { u.arbitrary()? };
+                    }
+                    make!(self.classifiers, u, srnn_classifier_destroy, |made| {
+                        srnn_classifier_create(&config, vocab, dataset, seed, made, e)
+                    })
+                }
+                28 => make!(self.classifier_sessions, u, srnn_classifier_session_destroy, |made| {
+                    srnn_classifier_session_create(pool, made, e)
+                }),
+                29 => match slot {
+                    0 => srnn_classifier_classify(classifier, classifier_session, text.as_ptr(), yp, len(u, 2)?, e),
+                    _ => {
+                        let (batch, len) = (size(u)?, len(u, 8)?);
+                        srnn_classifier_predict(classifier, classifier_session, dataset, batch, yp, len, e)
+                    }
+                },
+                30 => {
+                    srnn_optimizer_config_init(&mut config, u.int_in_range(0..=3)?);
+                    let clip = number(u)?;
+                    make!(self.trainers, u, srnn_trainer_destroy, |made| {
+                        srnn_trainer_create(classifier, &config, clip, seed, pool, made, e)
+                    })
+                }
+                31 => match slot {
+                    0 => {
+                        let words = [text.as_ptr(), c"two".as_ptr(), c"three".as_ptr()];
+                        make!(self.vocabs, u, srnn_vocab_destroy, |made| {
+                            srnn_vocab_create(words.as_ptr(), rows.min(3), made, e)
+                        })
+                    }
+                    1 => {
+                        let (vocab, ids) = (self.vocabs.pick(u)?, found.as_mut_ptr().cast());
+                        srnn_vocab_encode(vocab, u.int_in_range(-1..=2)?, text.as_ptr(), ids, rows, &mut count, e)
+                    }
+                    2 => {
+                        let (vocab, to) = (self.vocabs.pick(u)?, found.as_mut_ptr().cast());
+                        srnn_vocab_word(vocab, indices[0], to, rows, &mut count, e)
+                    }
+                    _ => {
+                        let mut report = Struct([0; 32]);
+                        let trainer = self.trainers.pick(u)?;
+                        srnn_trainer_step(trainer, classifier, dataset, ip, rows, &mut report, e)
+                    }
+                },
+                _ => {
+                    let (to, plus, minus) = (found.as_mut_ptr(), places.as_ptr(), rows.min(3));
+                    let (k, dim) = (len(u, 3)?.min(20), len(u, 3)?);
+                    match slot {
+                        0 => srnn_vectors_get(vectors, text.as_ptr(), yp, dim, e),
+                        1 => srnn_vectors_analogy(vectors, pool, plus, rows, plus, minus, to, k, yp, k, &mut count, e),
+                        _ => srnn_vectors_nearest(vectors, pool, xp, dim, plus, minus, to, k, yp, k, &mut count, e),
+                    }
+                }
+            }
+        };
+        Ok(status)
     }
 }
 
 fuzz_target!(|data: &[u8]| {
     let mut u = Unstructured::new(data);
     let mut world = World::default();
-    let x = vec![0.5; ROOM];
-    let (mut y, mut dx) = (vec![0.0; ROOM], vec![0.0; ROOM]);
+    let value = *u.choose(&[0.5, f32::NAN, f32::INFINITY, -1e38, 1e-40]).unwrap_or(&0.5);
+    // Twice the room: a call may read two arrays.
+    let zeros = || vec![0.0; ROOM];
+    let mut arrays = Arrays { x: vec![0.5; 2 * ROOM], y: zeros(), dx: zeros(), before: [zeros(), zeros()] };
+    arrays.x[3] = value;
     for _ in 0..60 {
-        if u.is_empty() || world.call(&mut u, &x, &mut y, &mut dx).is_err() {
+        if u.is_empty() || world.call(&mut u, &mut arrays).is_err() {
             break;
         }
-    }
-    // SAFETY: every handle is live or NULL, and destroyed once.
-    unsafe {
-        world.streams.all().for_each(|h| srnn_stream_destroy(h));
-        world.grads.all().for_each(|h| srnn_grads_destroy(h));
-        world.tapes.all().for_each(|h| srnn_tape_destroy(h));
-        world.sessions.all().for_each(|h| srnn_session_destroy(h));
-        world.rnns.all().for_each(|h| srnn_rnn_destroy(h));
     }
 });

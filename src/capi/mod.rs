@@ -21,6 +21,7 @@ mod error;
 mod flow;
 mod isa;
 mod loss;
+mod neighbours;
 mod optimizer;
 mod pool;
 mod pretrained;

@@ -1,18 +1,16 @@
 //! # Pretrained word vectors
 //!
 //! Word2Vec, GloVe, fastText and Navec files, recognized by content, gzip unpacked, as a table to look words up in.
-//! Words are NUL-terminated bytes; a word with a NUL inside
-//! cannot be asked for.
+//! Words are NUL-terminated bytes; a word with a NUL inside cannot be asked for.
 
 use super::args::{self, Arrays, copy_bytes, out};
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
-use super::pool::srnn_pool;
 use super::structs::{self, Growing};
-use crate::error::{Result, ensure, err};
+use crate::error::{Result, err};
 use crate::io::vectors::{Duplicates, Format, InvalidUtf8, ReadOptions};
-use crate::nn::vectors::{FillOptions, Neighbour, Unknown, WordVectors};
+use crate::nn::vectors::{FillOptions, Unknown, WordVectors};
 use std::ffi::c_char;
 
 /// A file format of word vectors.
@@ -26,7 +24,7 @@ pub enum srnn_vectors_format {
     SRNN_VECTORS_FORMAT_WORD2VEC_TEXT = 2,
     /// GloVe's text form: without a first line of counts.
     SRNN_VECTORS_FORMAT_GLOVE = 3,
-    /// A fastText model (.bin), with vectors of unknown words from their subwords.
+    /// A fastText model (.bin, quantized .ftz), with vectors of unknown words from their subwords.
     SRNN_VECTORS_FORMAT_FASTTEXT = 4,
     /// Navec's archive.
     SRNN_VECTORS_FORMAT_NAVEC = 5,
@@ -170,7 +168,7 @@ impl srnn_vectors_options {
 }
 
 /// Words and their vectors. Any number of threads may use them at once.
-pub struct srnn_vectors(WordVectors);
+pub struct srnn_vectors(pub(super) WordVectors);
 
 /// Fills in `options` with defaults. NULL is ignored.
 #[unsafe(no_mangle)]
@@ -183,8 +181,8 @@ pub unsafe extern "C" fn srnn_vectors_options_init(options: *mut srnn_vectors_op
 ///
 /// - options: NULL for the defaults
 ///
-/// Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA, with the byte or line, for a damaged file; SRNN_ERROR_UNSUPPORTED for a
-/// quantized fastText model; SRNN_ERROR_SHAPE_MISMATCH for vectors of other than options.dim values;
+/// Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA, with the byte or line, for a damaged file; SRNN_ERROR_UNSUPPORTED for
+/// contents that are not read; SRNN_ERROR_SHAPE_MISMATCH for vectors of other than options.dim values;
 /// SRNN_ERROR_INVALID_ARGUMENT for options; SRNN_ERROR_OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_vectors_open(
@@ -303,143 +301,6 @@ pub unsafe extern "C" fn srnn_vectors_get(
             (&handle::shared("vectors", vectors)?.0, args::bytes("word", word)?, values)
         };
         if vectors.vector_of(word, values)? { Ok(()) } else { Err(not_found(word)) }
-    })
-}
-
-/// Writes the cosine between the vectors of words number `a` and `b` to `similarity`; 0 where one of them is zero.
-///
-/// Errors: SRNN_ERROR_INVALID_ARGUMENT for a number without a word.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_vectors_similarity(
-    vectors: *const srnn_vectors,
-    a: usize,
-    b: usize,
-    similarity: *mut f32,
-    error: *mut srnn_error,
-) -> srnn_status {
-    call(error, || {
-        // SAFETY: the header's contract.
-        let (vectors, similarity) = unsafe { (&handle::shared("vectors", vectors)?.0, out("similarity", similarity)?) };
-        similarity.write(vectors.similarity(a, b)?);
-        Ok(())
-    })
-}
-
-/// Where neighbours go: as many as there are places.
-struct Places<'a> {
-    indices: &'a mut [usize],
-    similarities: &'a mut [f32],
-    count: &'a mut std::mem::MaybeUninit<usize>,
-}
-
-impl<'a> Places<'a> {
-    /// # Safety
-    /// The arrays and the count are as the header asks.
-    unsafe fn new(
-        a: &mut Arrays,
-        (indices, indices_len): (*mut usize, usize),
-        (similarities, similarities_len): (*mut f32, usize),
-        count: *mut usize,
-    ) -> Result<Self> {
-        // SAFETY: the caller's promise.
-        unsafe {
-            Ok(Self {
-                indices: a.write("indices", indices, indices_len)?,
-                similarities: a.write("similarities", similarities, similarities_len)?,
-                count: out("count", count)?,
-            })
-        }
-    }
-
-    fn len(&self) -> Result<usize> {
-        let (a, b) = (self.indices.len(), self.similarities.len());
-        ensure!(a == b, ShapeMismatch, "similarities has room for {b} values, expected {a} as indices");
-        Ok(a)
-    }
-
-    fn write(self, neighbours: &[Neighbour]) {
-        let places = self.indices.iter_mut().zip(self.similarities.iter_mut());
-        for ((index, similarity), neighbour) in places.zip(neighbours) {
-            (*index, *similarity) = (neighbour.index, neighbour.similarity);
-        }
-        self.count.write(neighbours.len());
-    }
-}
-
-/// Finds the words whose vectors have the greatest cosines with `query`, as many as `indices` has places, without those
-/// whose numbers are in `without`. Writes their numbers and cosines, the greatest first, equal ones in the file's order,
-/// and to `count` how many there are. Works on the caller's thread or, with a `pool`, on the pool's threads.
-///
-/// - query: (dim)
-/// - indices, similarities: of one length
-///
-/// Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for a query that is not finite;
-/// SRNN_ERROR_INVALID_STATE if there are no words; SRNN_ERROR_OUT_OF_MEMORY.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_vectors_nearest(
-    vectors: *const srnn_vectors,
-    pool: *const srnn_pool,
-    query: *const f32,
-    query_len: usize,
-    without: *const usize,
-    without_len: usize,
-    indices: *mut usize,
-    indices_len: usize,
-    similarities: *mut f32,
-    similarities_len: usize,
-    count: *mut usize,
-    error: *mut srnn_error,
-) -> srnn_status {
-    call(error, || {
-        let mut a = Arrays::new();
-        // SAFETY: the header's contract.
-        let (vectors, pool, query, without, places) = unsafe {
-            let vectors = &handle::shared("vectors", vectors)?.0;
-            let query = a.read("query", query, query_len)?;
-            let without = a.read("without", without, without_len)?;
-            let places = Places::new(&mut a, (indices, indices_len), (similarities, similarities_len), count)?;
-            (vectors, handle::shared_optional("pool", pool)?.map(|pool| &pool.0), query, without, places)
-        };
-        let found = vectors.nearest(query, places.len()?, without, pool)?;
-        places.write(&found);
-        Ok(())
-    })
-}
-
-/// Finds the words nearest to a sum of unit vectors: those of the words numbered in `plus` added, those in `minus` taken
-/// away; none of these words themselves. With king and woman in `plus` and man in `minus` it asks what is to woman as king
-/// is to man. Writes as srnn_vectors_nearest.
-///
-/// Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for a number without a word, or no number at
-/// all; SRNN_ERROR_OUT_OF_MEMORY.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_vectors_analogy(
-    vectors: *const srnn_vectors,
-    pool: *const srnn_pool,
-    plus: *const usize,
-    plus_len: usize,
-    minus: *const usize,
-    minus_len: usize,
-    indices: *mut usize,
-    indices_len: usize,
-    similarities: *mut f32,
-    similarities_len: usize,
-    count: *mut usize,
-    error: *mut srnn_error,
-) -> srnn_status {
-    call(error, || {
-        let mut a = Arrays::new();
-        // SAFETY: the header's contract.
-        let (vectors, pool, plus, minus, places) = unsafe {
-            let vectors = &handle::shared("vectors", vectors)?.0;
-            let plus = a.read("plus", plus, plus_len)?;
-            let minus = a.read("minus", minus, minus_len)?;
-            let places = Places::new(&mut a, (indices, indices_len), (similarities, similarities_len), count)?;
-            (vectors, handle::shared_optional("pool", pool)?.map(|pool| &pool.0), plus, minus, places)
-        };
-        let found = vectors.analogy(plus, minus, places.len()?, pool)?;
-        places.write(&found);
-        Ok(())
     })
 }
 

@@ -104,8 +104,9 @@ mod tests {
     use crate::nn::{AdamConfig, OptimizerConfig};
     use crate::rnn::{Cell, Direction, Init, RnnConfig};
 
+    /// That layers come back as they were saved is among `tests/properties.rs`.
     #[test]
-    fn layers_come_back_as_they_were_saved() {
+    fn layers_of_other_names_and_shapes_are_refused() {
         let dir = TempDir::new();
         let path = dir.join("model.safetensors");
         let mut config = RnnConfig::new(Cell::Lstm, 5, 7);
@@ -113,10 +114,6 @@ mod tests {
         let mut rnn = Rnn::new(&config).unwrap();
         rnn.init(Init::TorchUniform, 4).unwrap();
         rnn.save_safetensors(&path, "encoder.").unwrap();
-        let mut other = Rnn::new(&config).unwrap();
-        other.load_safetensors(&path, "encoder.").unwrap();
-        assert_eq!(other.values(), rnn.values());
-
         let before = rnn.values().to_vec();
         let e = rnn.load_safetensors(&path, "decoder.").unwrap_err();
         assert_eq!(e.kind(), ErrorKind::NotFound);

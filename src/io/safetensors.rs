@@ -232,60 +232,77 @@ fn parse(bytes: &[u8]) -> Result<(usize, Header)> {
     let Some((&length, rest)) = bytes.split_first_chunk::<8>() else {
         return Err(err!(InvalidData, "header length: expected 8 bytes, the file has {}", bytes.len()));
     };
+    let length = header_length(length)?;
+    let Some((text, data)) = rest.split_at_checked(length) else {
+        return Err(err!(InvalidData, "header: expected {length} bytes, the file has {} of them", rest.len()));
+    };
+    let header = Header::parse(text)?;
+    ensure!(
+        header.data == data.len(),
+        InvalidData,
+        "data: the header describes {} bytes, the file has {} of them",
+        header.data,
+        data.len()
+    );
+    Ok((8 + length, header))
+}
+
+/// The header's bytes, as the first eight of a file say.
+pub(crate) fn header_length(length: [u8; 8]) -> Result<usize> {
     let length = u64::from_le_bytes(length);
     ensure!(
         length <= MAX_HEADER as u64,
         InvalidData,
         "header length: {length} bytes, expected at most {MAX_HEADER}: not a safetensors file"
     );
-    let length = length as usize;
-    let Some((text, data)) = rest.split_at_checked(length) else {
-        return Err(err!(InvalidData, "header: expected {length} bytes, the file has {} of them", rest.len()));
-    };
-    let text = str::from_utf8(text)
-        .map_err(|e| err!(InvalidData, "header: expected UTF-8, byte {} is not", e.valid_up_to()))?;
-    let mut header: Header = serde_json::from_str(text).map_err(|e| err!(InvalidData, "header: {e}"))?;
-
-    header.tensors.sort_by_key(|(_, info)| info.data_offsets);
-    let mut end = 0;
-    for (name, info) in &header.tensors {
-        let name = Excerpt(name, SHOWN);
-        let (from, to) = info.data_offsets;
-        ensure!(
-            from == end && to >= from,
-            InvalidData,
-            "tensor '{name}': data_offsets: expected a start of {end}, found [{from}, {to}]"
-        );
-        let bits = info.shape.iter().chain([&info.dtype.bitsize()]).try_fold(1usize, |n, &d| n.checked_mul(d));
-        ensure!(
-            bits.is_some_and(|b| b % 8 == 0 && b / 8 == to - from),
-            InvalidData,
-            "tensor '{name}': data_offsets: {} bytes do not hold {} values of shape {:?}",
-            to - from,
-            info.dtype,
-            info.shape
-        );
-        end = to;
-    }
-    ensure!(
-        end == data.len(),
-        InvalidData,
-        "data: the header describes {end} bytes, the file has {} of them",
-        data.len()
-    );
-
-    header.tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
-    if let Some(pair) = header.tensors.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        return Err(err!(InvalidData, "tensor '{}': the name appears twice", Excerpt(&pair[0].0, SHOWN)));
-    }
-    Ok((8 + length, header))
+    Ok(length as usize)
 }
 
-/// The JSON header as it stands.
+/// The JSON header, consistent with itself.
 #[derive(Default)]
-struct Header {
-    metadata: BTreeMap<String, String>,
-    tensors: Vec<(String, TensorInfo)>,
+pub(crate) struct Header {
+    pub(crate) metadata: BTreeMap<String, String>,
+    /// Sorted by name.
+    pub(crate) tensors: Vec<(String, TensorInfo)>,
+    /// Bytes of all tensors.
+    pub(crate) data: usize,
+}
+
+impl Header {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self> {
+        let text = str::from_utf8(text)
+            .map_err(|e| err!(InvalidData, "header: expected UTF-8, byte {} is not", e.valid_up_to()))?;
+        let mut header: Header = serde_json::from_str(text).map_err(|e| err!(InvalidData, "header: {e}"))?;
+
+        header.tensors.sort_by_key(|(_, info)| info.data_offsets);
+        let mut end = 0;
+        for (name, info) in &header.tensors {
+            let name = Excerpt(name, SHOWN);
+            let (from, to) = info.data_offsets;
+            ensure!(
+                from == end && to >= from,
+                InvalidData,
+                "tensor '{name}': data_offsets: expected a start of {end}, found [{from}, {to}]"
+            );
+            let bits = info.shape.iter().chain([&info.dtype.bitsize()]).try_fold(1usize, |n, &d| n.checked_mul(d));
+            ensure!(
+                bits.is_some_and(|b| b % 8 == 0 && b / 8 == to - from),
+                InvalidData,
+                "tensor '{name}': data_offsets: {} bytes do not hold {} values of shape {:?}",
+                to - from,
+                info.dtype,
+                info.shape
+            );
+            end = to;
+        }
+        header.data = end;
+
+        header.tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+        if let Some(pair) = header.tensors.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(err!(InvalidData, "tensor '{}': the name appears twice", Excerpt(&pair[0].0, SHOWN)));
+        }
+        Ok(header)
+    }
 }
 
 impl<'de> Deserialize<'de> for Header {

@@ -322,7 +322,6 @@ impl<A: Left> Product<'_, A> {
     /// # Safety
     /// As [`Product::tile`]'s.
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "indices that run over registers, memory and offsets alike")]
     unsafe fn micro<S: Ops, const R: usize, const P: usize, const V: usize>(&self, s: S, t: Tile<'_>) {
         let panel_stride = self.b.k * S::PANEL_WIDTH;
         let offsets = &t.offsets[..P * V];

@@ -1,5 +1,7 @@
 //! Kernels: arithmetic on slices and packed panels, generic over the instruction set, ignorant of layers and sequences.
 
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) mod bounds_tests;
 pub(crate) mod columns;
 pub(crate) mod gates;
 pub(crate) mod gemm;

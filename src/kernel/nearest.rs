@@ -13,26 +13,38 @@ use std::collections::BinaryHeap;
 const CHAINS: usize = 16;
 /// Rows read side by side, so that their chains hide each other's latency.
 const ROWS: usize = 4;
+/// Queries beside them, where the registers hold the chains of all pairs.
+const QUERIES: usize = 4;
+/// Values of rows that stay in the first-level cache while queries pass.
+const BLOCK: usize = 1 << 12;
+/// Values that are asked for ahead of a single query.
+const AHEAD: usize = 1 << 10;
 
-/// The inner products of `query` with `R` rows.
+/// The inner products of `Q` queries with `R` rows.
 #[inline(always)]
-#[expect(clippy::needless_range_loop, reason = "one number picks a vector of the sums and of every row")]
-fn dots<S: Ops, const R: usize>(s: S, query: &[f32], rows: [&[f32]; R]) -> [f32; R] {
-    let len = query.len();
-    rows.iter().for_each(|row| assert_eq!(row.len(), len));
-    // `CHAINS / LANES` vectors a row; the array is as long as the narrowest instruction set needs.
-    let mut sums = [[s.splat(0.0); CHAINS]; R];
+#[expect(clippy::needless_range_loop, reason = "one number picks a vector of the sums, and of every row or query")]
+fn dots<S: Ops, const Q: usize, const R: usize>(s: S, queries: [&[f32]; Q], rows: [&[f32]; R]) -> [[f32; R]; Q] {
+    let len = queries[0].len();
+    queries.iter().chain(&rows).for_each(|values| assert_eq!(values.len(), len));
+    // `CHAINS / LANES` vectors a pair; the arrays are as long as the narrowest instruction set needs.
+    let mut sums = [[[s.splat(0.0); CHAINS]; R]; Q];
     let whole = len - len % CHAINS;
     let mut i = 0;
     while i < whole {
         for lane in 0..CHAINS / S::LANES {
             let at = i + lane * S::LANES;
             // SAFETY: `at + LANES <= whole <= len`, the length of all slices.
-            let q = unsafe { s.load(query.as_ptr().add(at)) };
-            for r in 0..R {
+            let row = rows.map(|row| unsafe { s.load(row.as_ptr().add(at)) });
+            for q in 0..Q {
                 // SAFETY: as above.
-                sums[r][lane] = s.fma(q, unsafe { s.load(rows[r].as_ptr().add(at)) }, sums[r][lane]);
+                let query = unsafe { s.load(queries[q].as_ptr().add(at)) };
+                for r in 0..R {
+                    sums[q][r][lane] = s.fma(query, row[r], sums[q][r][lane]);
+                }
             }
+        }
+        if Q == 1 {
+            rows.iter().for_each(|row| s.prefetch(row.as_ptr().wrapping_add(i + AHEAD)));
         }
         i += CHAINS;
     }
@@ -41,30 +53,34 @@ fn dots<S: Ops, const R: usize>(s: S, query: &[f32], rows: [&[f32]; R]) -> [f32;
             let at = (whole + lane * S::LANES).min(len);
             let n = (len - at).min(S::LANES);
             // SAFETY: `at + n <= len`, the length of all slices.
-            let q = unsafe { s.load_first(query.as_ptr().add(at), n) };
-            for r in 0..R {
+            let row = rows.map(|row| unsafe { s.load_first(row.as_ptr().add(at), n) });
+            for q in 0..Q {
                 // SAFETY: as above.
-                sums[r][lane] = s.fma(q, unsafe { s.load_first(rows[r].as_ptr().add(at), n) }, sums[r][lane]);
+                let query = unsafe { s.load_first(queries[q].as_ptr().add(at), n) };
+                for r in 0..R {
+                    sums[q][r][lane] = s.fma(query, row[r], sums[q][r][lane]);
+                }
             }
         }
     }
-    let mut out = [0.0; R];
-    for r in 0..R {
-        let mut chains = [0f32; CHAINS];
-        for lane in 0..CHAINS / S::LANES {
-            // SAFETY: `(lane + 1) * LANES <= CHAINS`.
-            unsafe { s.store(chains.as_mut_ptr().add(lane * S::LANES), sums[r][lane]) };
-        }
-        let mut half = CHAINS / 2;
-        while half > 0 {
-            for i in 0..half {
-                chains[i] += chains[i + half];
+    let mut chains = [[[0f32; CHAINS]; R]; Q];
+    for q in 0..Q {
+        for r in 0..R {
+            for lane in 0..CHAINS / S::LANES {
+                // SAFETY: `(lane + 1) * LANES <= CHAINS`.
+                unsafe { s.store(chains[q][r].as_mut_ptr().add(lane * S::LANES), sums[q][r][lane]) };
             }
-            half /= 2;
         }
-        out[r] = chains[0];
     }
-    out
+    chains.map(|row| row.map(tree))
+}
+
+/// The sum of all chains: `i` and `i + 8`, `i + 4`, `i + 2`, `i + 1`.
+#[inline(always)]
+fn tree(chains: [f32; CHAINS]) -> f32 {
+    let eight: [f32; 8] = std::array::from_fn(|i| chains[i] + chains[i + 8]);
+    let four: [f32; 4] = std::array::from_fn(|i| eight[i] + eight[i + 4]);
+    (four[0] + four[2]) + (four[1] + four[3])
 }
 
 /// The inner product of two vectors of the same length.
@@ -74,7 +90,7 @@ pub(crate) fn dot(isa: Isa, a: &[f32], b: &[f32]) -> f32 {
         type Output = f32;
         #[inline(always)]
         fn run<S: Ops>(self, s: S) -> f32 {
-            dots(s, self.0, [self.1])[0]
+            dots(s, [self.0], [self.1])[0][0]
         }
     }
     dispatch(isa, Dot(a, b))
@@ -100,11 +116,13 @@ impl Ord for Scored {
 pub(crate) struct Best {
     count: usize,
     worst_first: BinaryHeap<Reverse<Scored>>,
+    /// A score that is less changes nothing.
+    floor: f32,
 }
 
 impl Best {
     pub(crate) fn new(count: usize) -> Result<Self> {
-        Ok(Self { count, worst_first: try_with_capacity(count)?.into() })
+        Ok(Self { count, worst_first: try_with_capacity(count)?.into(), floor: f32::NEG_INFINITY })
     }
 
     #[inline]
@@ -119,14 +137,10 @@ impl Best {
         {
             *worst = Reverse(new);
         }
-    }
-
-    /// A score that is less than this changes nothing.
-    #[inline]
-    fn floor(&self) -> f32 {
-        match self.worst_first.peek() {
-            Some(worst) if self.worst_first.len() == self.count => worst.0.0,
-            _ => f32::NEG_INFINITY,
+        if let Some(worst) = self.worst_first.peek()
+            && self.worst_first.len() == self.count
+        {
+            self.floor = worst.0.0;
         }
     }
 
@@ -136,45 +150,89 @@ impl Best {
     }
 }
 
-/// Offers `best` every row's inner product with `query` times its factor. Rows are numbered from `first`; those in
-/// `without` are left out.
+/// Offers `best[q]` every row's inner product with query `q` times the row's factor. Rows are numbered from `first`; those
+/// in `without[q]` are left out. `queries` are one after another, of `dim` values each.
 pub(crate) fn scan(
     isa: Isa,
-    query: &[f32],
+    dim: usize,
+    queries: &[f32],
     rows: &[f32],
     factors: &[f32],
     first: usize,
-    without: &[usize],
-    best: &mut Best,
+    without: &[&[usize]],
+    best: &mut [Best],
 ) {
-    struct Scan<'a>(&'a [f32], &'a [f32], &'a [f32], usize, &'a [usize], &'a mut Best);
-    impl Kernel for Scan<'_> {
-        type Output = ();
-        #[inline(always)]
-        fn run<S: Ops>(self, s: S) {
-            let Self(query, rows, factors, first, without, best) = self;
-            let dim = query.len();
-            let mut floor = best.floor();
-            let mut offer = |i: usize, dot: f32| {
-                let score = dot * factors[i];
-                if score >= floor && !without.contains(&(first + i)) {
-                    best.offer(first + i, score);
-                    floor = best.floor();
-                }
-            };
-            let whole = factors.len() - factors.len() % ROWS;
-            for i in (0..whole).step_by(ROWS) {
-                let row = |r: usize| &rows[(i + r) * dim..][..dim];
-                let dots = dots(s, query, [row(0), row(1), row(2), row(3)]);
-                dots.into_iter().enumerate().for_each(|(r, dot)| offer(i + r, dot));
+    assert_eq!((rows.len(), queries.len()), (dim * factors.len(), dim * best.len()));
+    assert_eq!(without.len(), best.len());
+    dispatch(isa, Scan { dim, queries, rows, factors, first, without, best });
+}
+
+struct Scan<'a> {
+    dim: usize,
+    queries: &'a [f32],
+    rows: &'a [f32],
+    factors: &'a [f32],
+    first: usize,
+    without: &'a [&'a [usize]],
+    best: &'a mut [Best],
+}
+
+impl Kernel for Scan<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Ops>(mut self, s: S) {
+        let (count, queries) = (self.factors.len(), self.best.len());
+        let block = (BLOCK / self.dim.max(1) / ROWS * ROWS).max(ROWS);
+        for start in (0..count).step_by(block) {
+            let end = (start + block).min(count);
+            let mut q = 0;
+            // A vector of 16 lanes holds all chains of a pair, and there are 32 of them.
+            while S::LANES == CHAINS && queries - q >= QUERIES {
+                self.queries_by_rows::<S, QUERIES, ROWS>(s, q, start, end);
+                q += QUERIES;
             }
-            for i in whole..factors.len() {
-                offer(i, dots(s, query, [&rows[i * dim..][..dim]])[0]);
+            while S::LANES < CHAINS && queries - q >= 2 {
+                self.queries_by_rows::<S, 2, 2>(s, q, start, end);
+                q += 2;
+            }
+            while q < queries {
+                self.queries_by_rows::<S, 1, ROWS>(s, q, start, end);
+                q += 1;
             }
         }
     }
-    assert_eq!(rows.len(), query.len() * factors.len());
-    dispatch(isa, Scan(query, rows, factors, first, without, best));
+}
+
+impl Scan<'_> {
+    /// `Q` queries from `q` on with rows `start..end`, `R` at a time.
+    #[inline(always)]
+    fn queries_by_rows<S: Ops, const Q: usize, const R: usize>(&mut self, s: S, q: usize, start: usize, end: usize) {
+        let mut i = start;
+        while end - i >= R {
+            self.tile::<S, Q, R>(s, q, i);
+            i += R;
+        }
+        while i < end {
+            self.tile::<S, Q, 1>(s, q, i);
+            i += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Ops, const Q: usize, const R: usize>(&mut self, s: S, q: usize, i: usize) {
+        let queries: [&[f32]; Q] = std::array::from_fn(|k| &self.queries[(q + k) * self.dim..][..self.dim]);
+        let rows: [&[f32]; R] = std::array::from_fn(|k| &self.rows[(i + k) * self.dim..][..self.dim]);
+        let dots = dots(s, queries, rows);
+        for (q, dots) in (q..).zip(dots) {
+            let best = &mut self.best[q];
+            for (i, dot) in (i..).zip(dots) {
+                let (score, row) = (dot * self.factors[i], self.first + i);
+                if score >= best.floor && !self.without[q].contains(&row) {
+                    best.offer(row, score);
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -219,24 +277,31 @@ mod tests {
     #[test]
     fn the_best_rows_are_found() {
         for (count, dim) in [(1, 3), (5, 16), (103, 19), (64, 1)] {
-            let (query, mut rows) = (normal(3, dim), normal(4, count * dim));
+            // Every remainder of the queries' groups.
+            let (queries, mut rows) = (normal(3, 7 * dim), normal(4, count * dim));
             let factors: Vec<f32> = (0..count).map(|i| 1.0 + (i % 3) as f32).collect();
             // Equal rows have equal scores.
             rows.copy_within(0..dim, (count - 1) * dim);
-            let mut expected: Vec<(usize, f32)> = rows
-                .chunks(dim)
-                .zip(&factors)
-                .enumerate()
-                .map(|(i, (row, f))| (7 + i, plain(&query, row) * f))
-                .filter(|(i, _)| *i != 9)
+            let expected: Vec<Vec<(usize, f32)>> = (0..7)
+                .map(|q| {
+                    let query = &queries[q * dim..][..dim];
+                    let scored = rows.chunks(dim).zip(&factors).map(|(row, f)| plain(query, row) * f);
+                    let mut all: Vec<(usize, f32)> = (7..).zip(scored).filter(|(i, _)| *i != 9 + q).collect();
+                    all.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap().then(a.0.cmp(&b.0)));
+                    all
+                })
                 .collect();
-            expected.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap().then(a.0.cmp(&b.0)));
+            let without: Vec<[usize; 1]> = (0..7).map(|q| [9 + q]).collect();
+            let without: Vec<&[usize]> = without.iter().map(|w| &w[..]).collect();
             for isa in Isa::available() {
-                for k in [0, 1, 4, count, count + 5] {
-                    let mut best = Best::new(k).unwrap();
-                    scan(isa, &query, &rows, &factors, 7, &[9], &mut best);
-                    let found: Vec<(usize, f32)> = best.into_sorted().collect();
-                    assert_eq!(found, expected[..k.min(expected.len())], "{} {count} {k}", isa.name());
+                for (k, several) in [0, 1, 4, count, count + 5].into_iter().flat_map(|k| (0..8).map(move |n| (k, n))) {
+                    let mut best: Vec<Best> = (0..several).map(|_| Best::new(k).unwrap()).collect();
+                    let (queries, without) = (&queries[..several * dim], &without[..several]);
+                    scan(isa, dim, queries, &rows, &factors, 7, without, &mut best);
+                    for (best, expected) in best.into_iter().zip(&expected) {
+                        let found: Vec<(usize, f32)> = best.into_sorted().collect();
+                        assert_eq!(found, expected[..k.min(expected.len())], "{} {count} {k} {several}", isa.name());
+                    }
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use super::batch::Plan;
 use super::config::{Cell, RnnConfig};
-use super::pass::{History, Strides};
+use super::history::{History, Strides};
 use super::session::block_rows;
 use super::weights::{BackwardWeights, Layout, PassParams};
 use crate::buffer::AlignedBuf;

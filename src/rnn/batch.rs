@@ -28,13 +28,16 @@ impl Batch<'_> {
 
 /// The packed order of a batch's rows.
 pub(crate) struct Plan {
+    /// Sequences planned.
     pub(crate) batch: usize,
+    /// Sequences in the user's arrays: more, where a thread's plan has a part of them.
+    pub(crate) in_arrays: usize,
     pub(crate) seq_len: usize,
     /// Steps of the longest sequence.
     pub(crate) steps: usize,
     /// Rows of all steps: the sum of the lengths.
     pub(crate) rows: usize,
-    /// The sequence at each sorted place.
+    /// The sequence, of the user's arrays, at each sorted place.
     pub(crate) order: AlignedBuf<usize>,
     /// Lengths in sorted order.
     pub(crate) lengths: AlignedBuf<usize>,
@@ -53,6 +56,7 @@ impl Plan {
     pub(crate) const fn new() -> Self {
         Self {
             batch: 0,
+            in_arrays: 0,
             seq_len: 0,
             steps: 0,
             rows: 0,
@@ -83,7 +87,7 @@ impl Plan {
                 );
             }
         }
-        (self.batch, self.seq_len) = (batch_size, seq_len);
+        (self.batch, self.in_arrays, self.seq_len) = (batch_size, batch_size, seq_len);
         self.order.resize(batch_size)?;
         self.lengths.resize(batch_size)?;
         self.order.iter_mut().enumerate().for_each(|(i, o)| *o = i);
@@ -94,6 +98,27 @@ impl Plan {
         for (sorted, &i) in self.lengths.iter_mut().zip(self.order.iter()) {
             *sorted = lengths.map_or(seq_len, |l| l[i]);
         }
+        self.set_rows()
+    }
+
+    /// Plans every `apart`-th of the sorted sequences of `whole` from `first` on: parts have as many running sequences at
+    /// every step, give or take one. After an error the plan is not usable.
+    pub(crate) fn set_part(&mut self, whole: &Plan, first: usize, apart: usize) -> Result<()> {
+        let batch_size = whole.batch.saturating_sub(first).div_ceil(apart);
+        ensure!(batch_size > 0, InvalidArgument, "part {first} of {apart} of {} sequences is empty", whole.batch);
+        (self.batch, self.in_arrays, self.seq_len) = (batch_size, whole.in_arrays, whole.seq_len);
+        self.order.resize(batch_size)?;
+        self.lengths.resize(batch_size)?;
+        for i in 0..batch_size {
+            self.order[i] = whole.order[first + i * apart];
+            self.lengths[i] = whole.lengths[first + i * apart];
+        }
+        self.set_rows()
+    }
+
+    /// Numbers the rows of the sequences in `lengths`.
+    fn set_rows(&mut self) -> Result<()> {
+        let batch_size = self.batch;
         self.steps = self.lengths[0];
         self.rows = self.lengths.iter().sum();
         self.uniform = self.lengths[batch_size - 1] == self.steps;
@@ -130,14 +155,14 @@ impl Plan {
 
     /// Whether rows lie in memory as a time-major buffer has them.
     pub(crate) fn is_dense(&self) -> bool {
-        self.uniform
+        self.uniform && self.batch == self.in_arrays
     }
 
     /// Where row (t, sorted place j) starts in a user's buffer of `features` per step.
     #[inline]
     pub(crate) fn user_offset(&self, config: &RnnConfig, t: usize, j: usize, features: usize) -> usize {
         let b = self.order[j];
-        let row = if config.batch_first { b * self.seq_len + t } else { t * self.batch + b };
+        let row = if config.batch_first { b * self.seq_len + t } else { t * self.in_arrays + b };
         row * features
     }
 
@@ -189,6 +214,20 @@ mod tests {
             padding += 1;
         });
         assert_eq!(padding, 5 * 6 - 10);
+    }
+
+    #[test]
+    fn parts_take_turns_at_the_sorted_sequences() {
+        let lengths = [2, 0, 5, 2, 1];
+        let (mut plan, mut part) = (Plan::new(), Plan::new());
+        plan.set(&Batch { batch_size: 5, seq_len: 6, lengths: Some(&lengths) }).unwrap();
+        part.set_part(&plan, 1, 2).unwrap();
+        assert_eq!((&*part.order, &*part.lengths), (&[0, 4][..], &[2, 1][..]));
+        assert_eq!((part.batch, part.in_arrays, part.steps, part.rows), (2, 5, 2, 3));
+        assert!(!part.is_dense() && part.set_part(&plan, 5, 6).is_err());
+        // In time-major arrays of all five sequences.
+        let config = RnnConfig::new(super::super::config::Cell::Lstm, 3, 4);
+        assert_eq!(part.user_offset(&config, 1, 0, 3), 5 * 3);
     }
 
     #[test]

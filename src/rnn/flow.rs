@@ -1,8 +1,8 @@
 //! Gradient flow: the numbers behind vanishing and exploding gradients (Pascanu, Mikolov and Bengio 2013).
 
 use super::config::{Cell, RnnConfig};
+use super::history::Strides;
 use super::model::Rnn;
-use super::pass::Strides;
 use super::tape::Tape;
 use super::weights::Layout;
 use crate::buffer::{AlignedBuf, try_vec};

@@ -2,18 +2,18 @@
 
 use super::batch::Plan;
 use super::config::{Cell, RnnConfig};
+use super::history::{History, Strides};
 use super::row::{self, States, Walk};
-use super::session::block_rows;
-use super::weights::{ForwardWeights, Layout};
+use super::session::{Target, block_rows};
+use super::weights::ForwardWeights;
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, product};
 use crate::kernel::columns::gemm_columns;
 use crate::kernel::gates::elman::Elman;
 use crate::kernel::gates::gru::{self, ResetAfter, ResetBefore};
 use crate::kernel::gates::lstm::Lstm;
-use crate::kernel::gates::{self, Flush, Mat, Previous, STATE_PADDING, Span};
+use crate::kernel::gates::{self, Flush, Mat, Previous, Span};
 use crate::kernel::gemm::{Output, Start, gemm_gates};
-use crate::kernel::panel::padded_row;
 use crate::kernel::rows::{Left, Rows};
 use crate::parallel::{FEWEST_PRODUCTS, Load, MOST_SHARED, Split, Team};
 use crate::simd::Ops;
@@ -22,188 +22,6 @@ use std::ops::Range;
 /// Rows of the input product that are computed ahead of the recurrence: enough for full tiles, few enough that they
 /// are still in the cache when their step comes.
 pub(crate) const HOISTED_ROWS: usize = 96;
-
-/// What a pass records about a range of steps: the initial states of all sequences, in sorted order, then one row for
-/// each (step, sequence).
-pub(crate) struct History {
-    /// Pre-activations: rows only, in packed order.
-    pub(crate) pre: AlignedBuf<f32>,
-    pub(crate) h: AlignedBuf<f32>,
-    /// Cell states, for LSTM.
-    pub(crate) c: AlignedBuf<f32>,
-    /// The packed row that is kept first.
-    pub(crate) base: usize,
-    /// The steps that are kept.
-    pub(crate) steps: Range<usize>,
-}
-
-/// The strides of the rows that a pass works on.
-#[derive(Clone, Copy)]
-pub(crate) struct Strides {
-    pub(crate) pre: usize,
-    pub(crate) h: usize,
-    pub(crate) c: usize,
-}
-
-impl Strides {
-    /// That of rows of states of `size` values.
-    #[inline]
-    pub(crate) fn of_states(size: usize) -> usize {
-        size.next_multiple_of(STATE_PADDING)
-    }
-
-    pub(crate) fn of(config: &RnnConfig, lanes: usize) -> Self {
-        Self {
-            pre: padded_row(lanes, config.hidden_size, Layout::of(config.cell).slots),
-            h: Self::of_states(config.state_size()),
-            c: Self::of_states(config.hidden_size),
-        }
-    }
-}
-
-impl History {
-    pub(crate) const fn new() -> Self {
-        Self { pre: AlignedBuf::new(), h: AlignedBuf::new(), c: AlignedBuf::new(), base: 0, steps: 0..0 }
-    }
-
-    /// Makes room for `batch` initial states and `rows` rows.
-    pub(crate) fn reserve(&mut self, config: &RnnConfig, lanes: usize, batch: usize, rows: usize) -> Result<()> {
-        let strides = Strides::of(config, lanes);
-        self.pre.resize(product("pre-activations", &[rows, strides.pre])?)?;
-        self.h.resize(product("hidden states", &[batch + rows, strides.h])?)?;
-        if config.cell.has_cell_state() {
-            self.c.resize(product("cell states", &[batch + rows, strides.c])?)?;
-        }
-        Ok(())
-    }
-
-    /// Sets the initial states from arrays (passes, batch, features), or to zero.
-    pub(crate) fn set_initial(
-        &mut self,
-        config: &RnnConfig,
-        plan: &Plan,
-        pass: usize,
-        h0: Option<&[f32]>,
-        c0: Option<&[f32]>,
-    ) {
-        self.steps = 0..0;
-        let set = |target: &mut [f32], stride: usize, features: usize, source: Option<&[f32]>| {
-            for (row, &b) in target.chunks_exact_mut(stride).zip(plan.order.iter()) {
-                row.fill(0.0);
-                if let Some(source) = source {
-                    let start = (pass * plan.batch + b) * features;
-                    row[..features].copy_from_slice(&source[start..start + features]);
-                }
-            }
-        };
-        let strides = Strides::of(config, 1);
-        set(&mut self.h[..plan.batch * strides.h], strides.h, config.state_size(), h0);
-        if config.cell.has_cell_state() {
-            set(&mut self.c[..plan.batch * strides.c], strides.c, config.hidden_size, c0);
-        }
-    }
-
-    /// Zeroes the initial state of sorted place `j`.
-    pub(crate) fn zero_initial(&mut self, config: &RnnConfig, j: usize) {
-        let strides = Strides::of(config, 1);
-        self.h[j * strides.h..(j + 1) * strides.h].fill(0.0);
-        if config.cell.has_cell_state() {
-            self.c[j * strides.c..(j + 1) * strides.c].fill(0.0);
-        }
-    }
-
-    /// Index, among the rows of `h` or `c`, of packed row `row`.
-    #[inline]
-    pub(crate) fn index(&self, plan: &Plan, row: usize) -> usize {
-        plan.batch + row - self.base
-    }
-
-    /// Index of the state that precedes row (t, j) in a pass's order of time.
-    #[inline]
-    pub(crate) fn previous_index(&self, plan: &Plan, reverse: bool, t: usize, j: usize) -> usize {
-        let before = if reverse { t + 1 } else { t.wrapping_sub(1) };
-        if self.steps.contains(&before) && j < plan.count(before) {
-            self.index(plan, plan.start(before) + j)
-        } else {
-            j
-        }
-    }
-
-    /// Index of the state of sorted place `j` after its last kept step.
-    pub(crate) fn final_index(&self, plan: &Plan, reverse: bool, j: usize) -> usize {
-        let end = plan.lengths[j].min(self.steps.end);
-        if end <= self.steps.start {
-            return j;
-        }
-        let t = if reverse { self.steps.start } else { end - 1 };
-        self.index(plan, plan.start(t) + j)
-    }
-
-    /// Forgets the kept steps: their final states become the initial ones.
-    pub(crate) fn settle(&mut self, config: &RnnConfig, plan: &Plan, reverse: bool) {
-        self.carry(config, plan, reverse);
-        self.steps = 0..0;
-    }
-
-    /// Makes the final states the initial ones of `next`, which takes the next block of steps.
-    pub(crate) fn carry_to(&self, next: &mut History, config: &RnnConfig, plan: &Plan, reverse: bool) {
-        let strides = Strides::of(config, 1);
-        for j in 0..plan.batch {
-            let from = self.final_index(plan, reverse, j);
-            let copy = |to: &mut [f32], source: &[f32], stride: usize| {
-                to[j * stride..(j + 1) * stride].copy_from_slice(&source[from * stride..(from + 1) * stride]);
-            };
-            copy(&mut next.h, &self.h, strides.h);
-            if config.cell.has_cell_state() {
-                copy(&mut next.c, &self.c, strides.c);
-            }
-        }
-    }
-
-    /// Makes the final states the initial ones, before the next block of steps.
-    pub(crate) fn carry(&mut self, config: &RnnConfig, plan: &Plan, reverse: bool) {
-        let strides = Strides::of(config, 1);
-        for j in 0..plan.batch {
-            let from = self.final_index(plan, reverse, j);
-            if from != j {
-                self.h.copy_within(from * strides.h..(from + 1) * strides.h, j * strides.h);
-                if config.cell.has_cell_state() {
-                    self.c.copy_within(from * strides.c..(from + 1) * strides.c, j * strides.c);
-                }
-            }
-        }
-    }
-
-    /// Copies final states into arrays (passes, batch, features).
-    pub(crate) fn write_final(
-        &self,
-        config: &RnnConfig,
-        plan: &Plan,
-        pass: usize,
-        reverse: bool,
-        hn: Option<&mut [f32]>,
-        cn: Option<&mut [f32]>,
-    ) {
-        let strides = Strides::of(config, 1);
-        let write = |target: &mut [f32], source: &[f32], stride: usize, features: usize| {
-            for (j, &b) in plan.order.iter().enumerate() {
-                let from = self.final_index(plan, reverse, j) * stride;
-                let to = (pass * plan.batch + b) * features;
-                target[to..to + features].copy_from_slice(&source[from..from + features]);
-            }
-        };
-        if let Some(hn) = hn {
-            write(hn, &self.h, strides.h, config.state_size());
-        }
-        if let (Some(cn), true) = (cn, config.cell.has_cell_state()) {
-            write(cn, &self.c, strides.c, config.hidden_size);
-        }
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.pre.bytes() + self.h.bytes() + self.c.bytes()
-    }
-}
 
 /// Memory that a pass needs for one step.
 pub(crate) struct StepScratch {
@@ -275,22 +93,33 @@ struct Memory<'a> {
 // SAFETY: threads work on disjoint sequences or units, and meet where one reads what another wrote.
 unsafe impl Sync for Memory<'_> {}
 
-/// One thread's part of a pass: every `apart`-th sorted sequence from `first` on, so that all threads have as many that
-/// are still running; and of those, blocks of units.
+/// One thread's part of a pass: `sequences` sorted sequences from `first` on, `apart` from each other, and of those, blocks
+/// of units.
 struct Share<'a> {
     first: usize,
     apart: usize,
+    sequences: usize,
     blocks: Range<usize>,
     /// The threads that share these sequences, and this one's place among them.
     team: Team<'a>,
     place: usize,
     /// This thread's part of [`StepScratch::offsets`]: room for `sequences` of each kind.
     offsets: &'a mut [usize],
-    sequences: usize,
 }
 
+impl Share<'_> {
+    /// How many of the sequences are among the `running` first.
+    fn count(&self, running: usize) -> usize {
+        running.saturating_sub(self.first).div_ceil(self.apart).min(self.sequences)
+    }
+}
+
+/// Rows of a step from which on a product of them alone is as fast as one of several steps' rows.
+const ROWS_OF_A_STEP: usize = 16;
+
 impl Pass<'_> {
-    /// Runs the steps `block`, whose input rows in packed order are `input`, and records them in `history`.
+    /// Runs the steps `block`, whose input rows in packed order are `input`, and records them in `history`. Hidden states
+    /// also go to `target`, as the features of that direction, which nobody else writes meanwhile.
     pub(crate) fn run<S: Ops>(
         &self,
         s: S,
@@ -299,6 +128,7 @@ impl Pass<'_> {
         input: Rows<'_>,
         history: &mut History,
         scratch: &mut StepScratch,
+        target: Option<(&Target<'_>, usize)>,
     ) {
         let strides = Strides::of(self.config, S::LANES);
         let first = self.plan.start(block.start) - history.base;
@@ -325,8 +155,13 @@ impl Pass<'_> {
         };
         let load = load(self.config, S::PANEL_WIDTH, input.width(), self.plan, &block);
         let split = Split::choose(team.threads(), &load);
-        let units_first = split.sequences == 1 && split.units > 1;
-        if !units_first {
+        let most = sequences.div_ceil(split.sequences);
+        // Where all sequences go on to the end, threads take consecutive ones, so that nobody's rows lie between another's
+        // (and are fetched by it), and start their own rows. Else every so-manieth: all have as many that are running.
+        let even = block.clone().all(|t| self.plan.count(t) == sequences);
+        let consecutive = even && most * split.sequences == sequences && most >= ROWS_OF_A_STEP;
+        let own_rows = split.threads() > 1 && (consecutive || split.sequences == 1);
+        if !own_rows {
             let fewest = (FEWEST_PRODUCTS / (load.gates * load.units * load.input)).max(S::TILE_ROWS);
             team.split(0..rows, fewest, &|part: Range<usize>| {
                 // SAFETY: the rows lie within the history, as asserted, and parts are disjoint.
@@ -337,7 +172,6 @@ impl Pass<'_> {
             });
         }
         let blocks = self.all_blocks::<S>();
-        let most = sequences.div_ceil(split.sequences);
         assert!(3 * most * split.threads() <= scratch.offsets.len());
         let walk = |part: usize, team: Team<'_>, place: usize| {
             // Whole panels of every gate.
@@ -346,28 +180,40 @@ impl Pass<'_> {
             let memory = &memory;
             // SAFETY: the scratch has as many pieces, as asserted, and each thread takes another.
             let offsets = unsafe { std::slice::from_raw_parts_mut(memory.offsets.add(3 * most * index), 3 * most) };
+            let (first_sequence, apart) = if consecutive { (part * most, 1) } else { (part, split.sequences) };
             let mut share = Share {
-                first: part,
-                apart: split.sequences,
+                first: first_sequence,
+                apart,
+                sequences: most,
                 blocks: cut(place)..cut(place + 1),
                 team,
                 place,
                 offsets,
-                sequences: most,
             };
-            if units_first {
-                // SAFETY: the rows lie within the history, as asserted, and threads have disjoint units.
-                unsafe { self.start_rows(s, input, pre.starting_at(first), share.blocks.clone()) };
+            if own_rows {
+                let length = if split.sequences == 1 { rows } else { most };
+                for from in (share.first..rows).step_by(sequences.max(length)) {
+                    // SAFETY: the rows lie within the history, as asserted, and threads have disjoint sequences or units.
+                    unsafe {
+                        let own = pre.starting_at(first + from);
+                        self.start_rows(s, input.slice(from..from + length), own, share.blocks.clone());
+                    }
+                }
             }
             if sequences == 1 && row::serves(self.config) {
                 // SAFETY: the buffers reach to the block's last row, as asserted; threads have disjoint units.
-                return unsafe { self.run_single(s, &block, &share, memory) };
+                unsafe { self.run_single(s, &block, &share, memory) };
+            } else {
+                let mut step = |t: usize| {
+                    // SAFETY: the buffers reach to the block's last row, as asserted; threads share no row, or meet.
+                    unsafe { self.step(s, t, &mut share, memory) }
+                };
+                if self.reverse { block.clone().rev().for_each(&mut step) } else { block.clone().for_each(&mut step) }
             }
-            let mut step = |t: usize| {
-                // SAFETY: the buffers reach to the block's last row, as asserted; threads share no row, or meet.
-                unsafe { self.step(s, t, &mut share, memory) }
-            };
-            if self.reverse { block.clone().rev().for_each(&mut step) } else { block.clone().for_each(&mut step) }
+            if let Some((target, direction)) = target {
+                // SAFETY: those who share these sequences have met after the last step; each writes other rows.
+                unsafe { self.write(&block, &share, memory, target, direction) };
+            }
         };
         team.first(split.threads()).run(split.sequences, &|part, team| {
             team.run(split.units, &|place, _| walk(part, team, place));
@@ -397,6 +243,30 @@ impl Pass<'_> {
         }
     }
 
+    /// Copies the hidden states of one thread's part of the steps `block` to `target`: of the members who share sequences,
+    /// each takes every so-manieth of a step's.
+    ///
+    /// # Safety
+    /// The states of `block` are complete, and nobody else writes these rows of the target.
+    unsafe fn write(
+        &self,
+        block: &Range<usize>,
+        share: &Share<'_>,
+        memory: &Memory<'_>,
+        target: &Target<'_>,
+        direction: usize,
+    ) {
+        let (plan, size) = (self.plan, self.config.state_size());
+        for t in block.clone() {
+            for i in (share.place..share.count(plan.count(t))).step_by(share.team.threads()) {
+                let j = share.first + i * share.apart;
+                let row = memory.history.index(plan, plan.start(t) + j);
+                // SAFETY: the caller's contract; the target has this row, as long as all directions' features.
+                unsafe { std::ptr::copy_nonoverlapping(memory.h.row(row), target.row(t, j, direction), size) };
+            }
+        }
+    }
+
     /// All blocks of units.
     fn all_blocks<S: Ops>(&self) -> Range<usize> {
         0..self.config.hidden_size.div_ceil(S::LANES)
@@ -414,7 +284,8 @@ impl Pass<'_> {
         let panels = panels::<S>(&blocks, self.config.cell.gates());
         // SAFETY: the caller's contract.
         unsafe {
-            let out = Output::raw(pre.values, rows * pre.stride, pre.stride);
+            let len = (rows - 1) * pre.stride + self.weights.input.row_len();
+            let out = Output::raw(pre.values, len, pre.stride);
             gemm_gates(s, input, &self.weights.input, panels, Start::Row(bias), out);
             if self.config.cell == Cell::Gru {
                 let from = &bias[4 * S::LANES * blocks.start..4 * S::LANES * blocks.end];
@@ -437,7 +308,7 @@ impl Pass<'_> {
     unsafe fn step<S: Ops>(&self, s: S, t: usize, share: &mut Share<'_>, memory: &Memory<'_>) {
         let (config, plan, weights) = (self.config, self.plan, self.weights);
         let (history, strides, apart) = (memory.history, memory.strides, share.apart);
-        let count = plan.count(t).saturating_sub(share.first).div_ceil(apart);
+        let count = share.count(plan.count(t));
         if count == 0 {
             return;
         }
@@ -463,7 +334,7 @@ impl Pass<'_> {
         // writes these units of these sequences; the others' units are read after all have met; all rows lie within
         // their buffers by the caller's contract.
         unsafe {
-            let rows_of = |m: Mat, row| Mat { stride: m.stride * apart, ..m.starting_at(row) };
+            let rows_of = |m: Mat, row| m.starting_at(row).every(apart);
             let pre = rows_of(memory.pre, first - history.base);
             let h = rows_of(memory.h, state);
             let step_rows = rows_of(memory.rows, share.first);

@@ -2,16 +2,18 @@
 
 use super::batch::{Batch, Plan};
 use super::config::{Direction, RnnConfig};
-use super::input::ForwardArgs;
+use super::history::{History, Strides};
+use super::input::{ForwardArgs, Input};
 use super::model::Rnn;
-use super::output::{Target, zero_padding};
-use super::pass::{HOISTED_ROWS, History, Pass, StepScratch, Strides, load};
+use super::pass::{HOISTED_ROWS, Pass, StepScratch, load};
 use crate::buffer::{AlignedBuf, try_grow};
 use crate::error::{Result, product};
+use crate::kernel::gates::Mat;
 use crate::kernel::panel::Geometry;
 use crate::kernel::rows::Rows;
 use crate::parallel::{Pool, Split, Team, Wavefront, directions_at_once, enter, is_worth_waking};
 use crate::simd::{Kernel, Ops, dispatch};
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// One caller's scratch memory for forward and backward. It grows to what a call needs and is reused from then on:
@@ -32,6 +34,8 @@ pub(crate) struct Scratch {
     x_offsets: [AlignedBuf<usize>; 2],
     /// Outputs of a bidirectional layer for the next one, packed rows.
     between: [AlignedBuf<f32>; 2],
+    /// Of threads that have sequences of their own.
+    parts: Vec<Scratch>,
 }
 
 impl Session {
@@ -65,20 +69,27 @@ impl Rnn {
         args.check_tokens(config, &scratch.plan)?;
         let pool = self.pool_for(&scratch.plan, session.pool.as_ref());
         let threads = pool.map_or(1, Pool::threads);
-        let wavefront = self.wavefront(&scratch.plan, threads);
-        scratch.reserve(self, threads, wavefront)?;
+        let schedule = self.schedule(&scratch.plan, threads);
+        scratch.reserve(self, threads, schedule)?;
         enter(pool, |team| {
-            let wavefront = wavefront.filter(|w| w.stages <= team.threads());
-            dispatch(self.isa(), Forward { rnn: self, scratch, args, keep_states: false, team, wavefront });
+            dispatch(self.isa(), Forward { rnn: self, scratch, args, keep_states: false, team, schedule });
         });
         Ok(())
     }
 
-    /// The wavefront that a forward of `plan` runs as, if it does.
-    fn wavefront(&self, plan: &Plan, threads: usize) -> Option<Wavefront> {
+    /// How a forward of `plan` is shared by threads.
+    fn schedule(&self, plan: &Plan, threads: usize) -> Schedule {
         let (config, Geometry { lanes, panel_vectors }) = (self.config(), Geometry::of(self.isa()));
-        let load = load(config, lanes * panel_vectors, config.state_size(), plan, &(0..plan.steps));
-        Wavefront::choose(threads, config.num_layers, &load).filter(|_| config.direction != Direction::Bidirectional)
+        if config.direction == Direction::Bidirectional {
+            return Schedule::Together;
+        }
+        let load = |input: usize| load(config, lanes * panel_vectors, input, plan, &(0..plan.steps));
+        let split = Split::choose(threads, &load(config.input_size));
+        match Wavefront::choose(threads, config.num_layers, &load(config.state_size())) {
+            Some(wavefront) => Schedule::Wavefront(wavefront),
+            None if split.sequences > 1 => Schedule::Apart(split),
+            None => Schedule::Together,
+        }
     }
 
     /// The pool, unless a forward of `plan` is too little work to wake its threads.
@@ -96,9 +107,22 @@ impl Scratch {
             + self.plan.bytes()
             + self.step.iter().map(StepScratch::bytes).sum::<usize>()
             + self.x_offsets.iter().map(AlignedBuf::bytes).sum::<usize>()
+            + self.parts.iter().map(Scratch::bytes).sum::<usize>()
     }
 
-    fn reserve(&mut self, rnn: &Rnn, threads: usize, wavefront: Option<Wavefront>) -> Result<()> {
+    fn reserve(&mut self, rnn: &Rnn, threads: usize, schedule: Schedule) -> Result<()> {
+        if let Schedule::Apart(Split { sequences, units }) = schedule {
+            try_grow(&mut self.parts, sequences, Scratch::default)?;
+            for (i, part) in self.parts[..sequences].iter_mut().enumerate() {
+                part.plan.set_part(&self.plan, i, sequences)?;
+                part.reserve(rnn, units, Schedule::Together)?;
+            }
+            return Ok(());
+        }
+        let wavefront = match schedule {
+            Schedule::Wavefront(wavefront) => Some(wavefront),
+            _ => None,
+        };
         // A block stops growing once it has its rows; its last step may bring a whole batch.
         let rows = HOISTED_ROWS * threads + self.plan.batch;
         // Steps have no more rows than those before them, so no block has more than the first.
@@ -151,6 +175,43 @@ pub(crate) fn reserve_steps(
     steps[..count].iter_mut().try_for_each(|step| step.reserve(config, batch, threads))
 }
 
+/// How threads share a forward.
+#[derive(Clone, Copy)]
+pub(crate) enum Schedule {
+    /// Block of steps after block of steps, layer after layer; within a layer's direction as [`Split`] says.
+    Together,
+    /// Each part of the sequences by itself, from the first block of steps and layer to the last. For stacks in one direction.
+    Apart(Split),
+    /// Layers on threads of their own. For stacks in one direction.
+    Wavefront(Wavefront),
+}
+
+/// The arrays that a call writes; threads write the rows of different sequences. Their lengths have been checked.
+#[derive(Clone, Copy)]
+pub(crate) struct Outputs<'a> {
+    pub(crate) y: Option<Mat>,
+    pub(crate) hn: Option<Mat>,
+    pub(crate) cn: Option<Mat>,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> Outputs<'a> {
+    pub(crate) fn new(
+        config: &RnnConfig,
+        y: Option<&'a mut [f32]>,
+        hn: Option<&'a mut [f32]>,
+        cn: Option<&'a mut [f32]>,
+    ) -> Self {
+        let rows = |values: Option<&'a mut [f32]>, width| values.map(|values| Mat::new(values, width));
+        Self {
+            y: rows(y, config.output_size()),
+            hn: rows(hn, config.state_size()),
+            cn: rows(cn, config.hidden_size),
+            borrow: PhantomData,
+        }
+    }
+}
+
 pub(crate) struct Forward<'a> {
     pub(crate) rnn: &'a Rnn,
     pub(crate) scratch: &'a mut Scratch,
@@ -158,52 +219,83 @@ pub(crate) struct Forward<'a> {
     /// Whether the histories' states go on from where the last call left them; for stacks in one direction.
     pub(crate) keep_states: bool,
     pub(crate) team: Team<'a>,
-    /// For stacks in one direction; the team has a thread for each stage.
-    pub(crate) wavefront: Option<Wavefront>,
+    pub(crate) schedule: Schedule,
 }
 
 impl Kernel for Forward<'_> {
     type Output = ();
-    fn run<S: Ops>(mut self, s: S) {
-        if let Some(y) = &mut self.args.y {
-            zero_padding(self.rnn.config(), &self.scratch.plan, y);
-        }
-        match self.wavefront {
-            Some(wavefront) => self.as_wavefront(s, wavefront),
-            None if self.rnn.config().direction == Direction::Bidirectional => self.layer_by_layer(s),
-            None => self.block_by_block(s),
+    fn run<S: Ops>(self, s: S) {
+        let Self { rnn, scratch, args, keep_states, team, schedule } = self;
+        let x = args.input();
+        let ForwardArgs { h0, c0, y, hn, cn, .. } = args;
+        let outputs = Outputs::new(rnn.config(), y, hn, cn);
+        let walk = Walk { rnn, x, h0, c0, outputs, keep_states };
+        match schedule {
+            // In a forked child the team is smaller than the pool.
+            Schedule::Wavefront(wavefront) if wavefront.stages <= team.threads() => {
+                walk.as_wavefront(s, scratch, team, wavefront);
+            }
+            Schedule::Apart(split) => walk.apart(s, scratch, team, split),
+            _ if rnn.config().direction == Direction::Bidirectional => walk.layer_by_layer(s, scratch, team),
+            _ => walk.block_by_block(s, scratch, team),
         }
     }
 }
 
-impl Forward<'_> {
+/// What all threads of a forward read, and the arrays in which each writes its own rows.
+#[derive(Clone, Copy)]
+struct Walk<'a> {
+    rnn: &'a Rnn,
+    x: Input<'a>,
+    h0: Option<&'a [f32]>,
+    c0: Option<&'a [f32]>,
+    outputs: Outputs<'a>,
+    keep_states: bool,
+}
+
+impl Walk<'_> {
+    /// Each part of the sequences on threads of its own, with its own memory: they meet at the end.
+    fn apart<S: Ops>(&self, s: S, scratch: &mut Scratch, team: Team<'_>, split: Split) {
+        let parts = &mut scratch.parts[..split.sequences];
+        if team.threads() < split.threads() {
+            // In a forked child.
+            return parts.iter_mut().for_each(|part| self.block_by_block(s, part, Team::one()));
+        }
+        let parts = Parts(parts.as_mut_ptr());
+        let parts = &parts;
+        team.first(split.threads()).run(split.sequences, &|i, team| {
+            // SAFETY: there are as many parts, and each is one thread's.
+            let part = unsafe { &mut *parts.0.add(i) };
+            self.block_by_block(s, part, team);
+        });
+    }
+
     /// One direction: every block of steps goes through all layers before the next block starts.
-    fn block_by_block<S: Ops>(&mut self, s: S) {
+    fn block_by_block<S: Ops>(&self, s: S, scratch: &mut Scratch, team: Team<'_>) {
         let config = self.rnn.config();
-        let Scratch { plan, step, histories, x_offsets: [x_offsets, _], .. } = &mut *self.scratch;
-        let args = &mut self.args;
+        let Scratch { plan, step, histories, x_offsets: [x_offsets, _], .. } = scratch;
         let reverse = config.direction == Direction::Reverse;
         let strides = Strides::of(config, S::LANES);
         for (layer, history) in histories[..config.num_layers].iter_mut().enumerate() {
             if !self.keep_states {
-                history.set_initial(config, plan, layer, args.h0, args.c0);
+                history.set_initial(config, plan, layer, self.h0, self.c0);
             }
         }
-        for block in Blocks::new::<S>(config, plan, reverse, self.team) {
+        let target = self.outputs.y.map(|y| Target::user(y, config, plan));
+        for block in Blocks::new::<S>(config, plan, reverse, team) {
             let rows = block_rows(plan, &block);
             for layer in 0..config.num_layers {
                 let (below, own) = histories.split_at_mut(layer);
                 let input = match below.last() {
-                    None => args.input().rows(config, plan, &block, x_offsets),
+                    None => self.x.rows(config, plan, &block, x_offsets),
                     Some(b) => Rows::strided(&b.h[plan.batch * strides.h..], rows, strides.h, config.state_size()),
                 };
                 let history = &mut own[0];
                 (history.base, history.steps) = (plan.start(block.start), block.clone());
                 let weights = self.rnn.forward_weights(layer);
-                Pass { config, weights, plan, reverse }.run(s, self.team, block.clone(), input, history, &mut step[0]);
-            }
-            if let Some(y) = &mut args.y {
-                Target::user(y, config, plan).write(self.team, &block, &histories[config.num_layers - 1], 0);
+                let target = target.as_ref().filter(|_| layer + 1 == config.num_layers).map(|target| (target, 0));
+                let pass = Pass { config, weights, plan, reverse };
+                pass.run(s, team, block.clone(), input, history, &mut step[0], target);
             }
             for history in &mut histories[..config.num_layers] {
                 history.carry(config, plan, reverse);
@@ -211,30 +303,35 @@ impl Forward<'_> {
         }
         for (layer, history) in histories[..config.num_layers].iter_mut().enumerate() {
             history.steps = 0..0;
-            history.write_final(config, plan, layer, reverse, args.hn.as_deref_mut(), args.cn.as_deref_mut());
+            history.write_final(config, plan, layer, reverse, &self.outputs);
         }
     }
 
     /// One direction, layers on threads of their own. Each layer has two histories, which take blocks in turns: while one is
     /// written, the layer above reads the other. Between two waves all meet.
-    fn as_wavefront<S: Ops>(&mut self, s: S, Wavefront { stages, steps }: Wavefront) {
+    fn as_wavefront<S: Ops>(
+        &self,
+        s: S,
+        scratch: &mut Scratch,
+        team: Team<'_>,
+        Wavefront { stages, steps }: Wavefront,
+    ) {
         let config = self.rnn.config();
-        let Scratch { plan, step, histories, x_offsets: [x_offsets, _], .. } = &mut *self.scratch;
-        let (plan, args, layers) = (&*plan, &mut self.args, config.num_layers);
+        let Scratch { plan, step, histories, x_offsets: [x_offsets, _], .. } = scratch;
+        let (plan, layers) = (&*plan, config.num_layers);
         let reverse = config.direction == Direction::Reverse;
         let strides = Strides::of(config, S::LANES);
         for (layer, pair) in histories[..2 * layers].chunks_exact_mut(2).enumerate() {
-            pair[0].set_initial(config, plan, layer, args.h0, args.c0);
+            pair[0].set_initial(config, plan, layer, self.h0, self.c0);
         }
         let blocks = plan.steps.div_ceil(steps);
         let block = |k: usize| {
             let (start, end) = (k * steps, plan.steps.min((k + 1) * steps));
             if reverse { plan.steps - end..plan.steps - start } else { start..end }
         };
-        let x = args.input();
-        let target = args.y.as_deref_mut().map(|y| Target::user(y, config, plan));
+        let target = self.outputs.y.map(|y| Target::user(y, config, plan));
         let shared = Stages { histories: histories.as_mut_ptr(), steps: step.as_mut_ptr(), x_offsets };
-        let (rnn, shared) = (self.rnn, &shared);
+        let (x, rnn, shared) = (self.x, self.rnn, &shared);
         let work = |stage: usize, k: usize, team: Team<'_>| {
             let block = block(k);
             for layer in layers * stage / stages..layers * (stage + 1) / stages {
@@ -256,14 +353,12 @@ impl Forward<'_> {
                 }
                 (history.base, history.steps) = (plan.start(block.start), block.clone());
                 let weights = rnn.forward_weights(layer);
-                Pass { config, weights, plan, reverse }.run(s, team, block.clone(), input, history, step);
-                if let (Some(target), true) = (&target, layer + 1 == layers) {
-                    target.write(team, &block, history, 0);
-                }
+                let target = target.as_ref().filter(|_| layer + 1 == layers).map(|target| (target, 0));
+                Pass { config, weights, plan, reverse }.run(s, team, block.clone(), input, history, step, target);
             }
         };
         for wave in 0..blocks + stages - 1 {
-            self.team.run(stages, &|stage, team| {
+            team.run(stages, &|stage, team| {
                 if (stage..stage + blocks).contains(&wave) {
                     work(stage, wave - stage, team);
                 }
@@ -271,24 +366,23 @@ impl Forward<'_> {
         }
         for (layer, pair) in histories[..2 * layers].chunks_exact_mut(2).enumerate() {
             let last = &mut pair[(blocks - 1) % 2];
-            last.write_final(config, plan, layer, reverse, args.hn.as_deref_mut(), args.cn.as_deref_mut());
+            last.write_final(config, plan, layer, reverse, &self.outputs);
             last.steps = 0..0;
         }
     }
 
     /// Both directions: a layer runs over all steps before the next one starts.
-    fn layer_by_layer<S: Ops>(&mut self, s: S) {
+    fn layer_by_layer<S: Ops>(&self, s: S, scratch: &mut Scratch, whole_team: Team<'_>) {
         let config = self.rnn.config();
-        let Scratch { plan, step, histories, x_offsets, between } = &mut *self.scratch;
-        let (plan, args, features) = (&*plan, &mut self.args, config.output_size());
+        let Scratch { plan, step, histories, x_offsets, between, .. } = scratch;
+        let (plan, features) = (&*plan, config.output_size());
         for layer in 0..config.num_layers {
             let [even, odd] = &mut *between;
             let (source, target) = if layer % 2 == 0 { (odd, even) } else { (even, odd) };
-            let (x, h0, c0) = (args.input(), args.h0, args.c0);
             let target = if layer + 1 < config.num_layers {
                 Some(Target::packed(target, config, plan))
             } else {
-                args.y.as_deref_mut().map(|y| Target::user(y, config, plan))
+                self.outputs.y.map(|y| Target::user(y, config, plan))
             };
             let source = &**source;
             let walk = |direction: usize,
@@ -297,35 +391,32 @@ impl Forward<'_> {
                         step: &mut StepScratch,
                         offsets: &mut AlignedBuf<usize>| {
                 let (pass, reverse) = (2 * layer + direction, direction == 1);
-                history.set_initial(config, plan, pass, h0, c0);
+                history.set_initial(config, plan, pass, self.h0, self.c0);
                 for block in Blocks::new::<S>(config, plan, reverse, team) {
                     let first = plan.start(block.start);
                     let input = if layer == 0 {
-                        x.rows(config, plan, &block, offsets)
+                        self.x.rows(config, plan, &block, offsets)
                     } else {
                         Rows::strided(&source[first * features..], block_rows(plan, &block), features, features)
                     };
                     (history.base, history.steps) = (first, block.clone());
                     let weights = self.rnn.forward_weights(pass);
-                    Pass { config, weights, plan, reverse }.run(s, team, block.clone(), input, history, step);
-                    if let Some(target) = &target {
-                        target.write(team, &block, history, direction);
-                    }
+                    let target = target.as_ref().map(|target| (target, direction));
+                    Pass { config, weights, plan, reverse }.run(s, team, block.clone(), input, history, step, target);
                     history.carry(config, plan, reverse);
                 }
                 history.steps = 0..0;
             };
-            let mut finish = |direction: usize, history: &History| {
-                let (hn, cn) = (args.hn.as_deref_mut(), args.cn.as_deref_mut());
-                history.write_final(config, plan, 2 * layer + direction, direction == 1, hn, cn);
+            let finish = |direction: usize, history: &History| {
+                history.write_final(config, plan, 2 * layer + direction, direction == 1, &self.outputs);
             };
             let load = load(config, S::PANEL_WIDTH, config.layer_input_size(layer), plan, &(0..plan.steps));
             let [forth_offsets, back_offsets] = &mut *x_offsets;
-            if directions_at_once(self.team.threads(), &load) {
+            if directions_at_once(whole_team.threads(), &load) {
                 let ([first, second, ..], [forth, back, ..]) = (&mut histories[..], &mut step[..]) else {
                     unreachable!("memory for both directions")
                 };
-                self.team.join(
+                whole_team.join(
                     |team| walk(0, team, first, forth, forth_offsets),
                     |team| walk(1, team, second, back, back_offsets),
                 );
@@ -333,13 +424,19 @@ impl Forward<'_> {
                 finish(1, second);
             } else {
                 for direction in 0..2 {
-                    walk(direction, self.team, &mut histories[0], &mut step[0], forth_offsets);
+                    walk(direction, whole_team, &mut histories[0], &mut step[0], forth_offsets);
                     finish(direction, &histories[0]);
                 }
             }
         }
     }
 }
+
+/// The memory of parts as their threads share it.
+struct Parts(*mut Scratch);
+
+// SAFETY: each thread touches its own part.
+unsafe impl Sync for Parts {}
 
 /// The memory of a wavefront as its stages share it.
 struct Stages {
@@ -354,6 +451,42 @@ unsafe impl Sync for Stages {}
 /// Rows of a block of steps.
 pub(crate) fn block_rows(plan: &Plan, block: &Range<usize>) -> usize {
     plan.start(block.end) - plan.start(block.start)
+}
+
+/// Where hidden states go: rows in the user's order or in packed order, with the directions' features side by side, each
+/// written by its own thread.
+pub(crate) struct Target<'a> {
+    rows: Mat,
+    config: &'a RnnConfig,
+    plan: &'a Plan,
+    is_packed: bool,
+}
+
+impl<'a> Target<'a> {
+    /// The user's `y`, whose rows past the ends of the plan's sequences become zero.
+    pub(crate) fn user(y: Mat, config: &'a RnnConfig, plan: &'a Plan) -> Self {
+        plan.for_each_padding(|t, j| {
+            // SAFETY: the array has a row for each step and sequence, and only this plan has this sequence.
+            unsafe { y.row(plan.user_offset(config, t, j, 1)).write_bytes(0, config.output_size()) };
+        });
+        Self { rows: y, config, plan, is_packed: false }
+    }
+
+    /// The next layer's input.
+    pub(crate) fn packed(rows: &'a mut [f32], config: &'a RnnConfig, plan: &'a Plan) -> Self {
+        assert!(rows.len() >= plan.rows * config.output_size());
+        Self { rows: Mat::new(rows, config.output_size()), config, plan, is_packed: true }
+    }
+
+    /// Where the features of `direction` of row (t, sorted place j) go.
+    #[inline]
+    pub(crate) fn row(&self, t: usize, j: usize, direction: usize) -> *mut f32 {
+        let (config, plan) = (self.config, self.plan);
+        assert!(j < plan.count(t) && direction < config.direction.count());
+        let row = if self.is_packed { plan.start(t) + j } else { plan.user_offset(config, t, j, 1) };
+        // SAFETY: there are as many rows as asserted, as long as all directions' features.
+        unsafe { self.rows.row(row).add(direction * config.state_size()) }
+    }
 }
 
 /// The blocks of steps in a pass's order.

@@ -2,11 +2,12 @@
 
 use super::batch::Batch;
 use super::config::{Direction, RnnConfig};
+use super::history::Strides;
 use super::input::ForwardArgs;
 use super::model::Rnn;
-use super::pass::{HOISTED_ROWS, Pass, Strides};
+use super::pass::{HOISTED_ROWS, Pass};
 use super::row::{self, Rows, States, Walk};
-use super::session::{Forward, Scratch};
+use super::session::{Forward, Outputs, Schedule, Scratch};
 use crate::error::{Result, check_len, ensure, product};
 use crate::kernel::rows::Rows as Matrix;
 use crate::parallel::Team;
@@ -83,7 +84,14 @@ impl Stream {
         plan.set(&batch)?;
         dispatch(
             self.isa,
-            Forward { rnn, scratch: &mut self.scratch, args, keep_states: true, team: Team::one(), wavefront: None },
+            Forward {
+                rnn,
+                scratch: &mut self.scratch,
+                args,
+                keep_states: true,
+                team: Team::one(),
+                schedule: Schedule::Together,
+            },
         );
         Ok(())
     }
@@ -91,9 +99,9 @@ impl Stream {
     /// Copies the states out: `h` is (num_layers, lanes, S), `c`, for LSTM, (num_layers, lanes, hidden_size).
     pub fn state(&self, h: Option<&mut [f32]>, c: Option<&mut [f32]>) -> Result<()> {
         self.check_states(h.as_deref(), c.as_deref())?;
-        let (mut h, mut c) = (h, c);
+        let outputs = Outputs::new(&self.config, None, h, c);
         for (layer, history) in self.scratch.histories.iter().enumerate() {
-            history.write_final(&self.config, &self.scratch.plan, layer, false, h.as_deref_mut(), c.as_deref_mut());
+            history.write_final(&self.config, &self.scratch.plan, layer, false, &outputs);
         }
         Ok(())
     }
@@ -234,7 +242,8 @@ impl Step<'_> {
             let history = &mut own[0];
             (history.base, history.steps) = (0, 0..1);
             let weights = self.rnn.forward_weights(layer);
-            Pass { config, weights, plan, reverse: false }.run(s, Team::one(), 0..1, input, history, &mut step[0]);
+            let pass = Pass { config, weights, plan, reverse: false };
+            pass.run(s, Team::one(), 0..1, input, history, &mut step[0], None);
         }
         for history in &mut histories[..config.num_layers] {
             history.steps = 0..0;

@@ -3,11 +3,11 @@
 use super::batch::{Batch, Plan};
 use super::config::RnnConfig;
 use super::dropout::{DropoutPosition, Mask};
+use super::history::History;
 use super::input::ForwardArgs;
 use super::model::Rnn;
-use super::output::{Target, zero_padding};
-use super::pass::{History, Pass, StepScratch, load};
-use super::session::{Blocks, Session, block_rows, reserve_steps};
+use super::pass::{Pass, StepScratch, load};
+use super::session::{Blocks, Outputs, Session, Target, block_rows, reserve_steps};
 use crate::buffer::{AlignedBuf, try_grow};
 use crate::error::{Result, product};
 use crate::kernel::gates::Mat;
@@ -113,14 +113,13 @@ impl Kernel for ForwardTrain<'_> {
     fn run<S: Ops>(self, s: S) {
         let config = self.rnn.config();
         let Tape { plan, inputs, histories, x_offsets, .. } = self.tape;
-        let mut args = self.args;
-        if let Some(y) = &mut args.y {
-            zero_padding(config, plan, y);
-        }
+        let x = self.args.input();
+        let ForwardArgs { h0, c0, y, hn, cn, .. } = self.args;
+        let outputs = Outputs::new(config, y, hn, cn);
         let team = self.team;
         if plan.rows > 0 {
             let features = config.input_size;
-            let x = args.input().rows(config, plan, &(0..plan.steps), x_offsets);
+            let x = x.rows(config, plan, &(0..plan.steps), x_offsets);
             split_rows(team, &mut inputs[0], features, &|range, rows| {
                 for (i, row) in range.zip(rows.chunks_exact_mut(features)) {
                     row.copy_from_slice(x.row(i));
@@ -133,9 +132,9 @@ impl Kernel for ForwardTrain<'_> {
             let (directions, features) = (config.direction.count(), config.layer_input_size(layer));
             let target = match above.first_mut() {
                 Some(next) => Some(Target::packed(next, config, plan)),
-                None => args.y.as_deref_mut().map(|y| Target::user(y, config, plan)),
+                None => outputs.y.map(|y| Target::user(y, config, plan)),
             };
-            let (h0, c0, input) = (args.h0, args.c0, &**input);
+            let input = &**input;
             let walk = |direction: usize, team: Team<'_>, history: &mut History, step: &mut StepScratch| {
                 let (pass, reverse) = (layer * directions + direction, config.is_reverse(direction));
                 history.set_initial(config, plan, pass, h0, c0);
@@ -144,10 +143,8 @@ impl Kernel for ForwardTrain<'_> {
                 for block in Blocks::new::<S>(config, plan, reverse, team) {
                     let first = plan.start(block.start);
                     let rows = Rows::strided(&input[first * features..], block_rows(plan, &block), features, features);
-                    Pass { config, weights, plan, reverse }.run(s, team, block, rows, history, step);
-                }
-                if let Some(target) = &target {
-                    target.write(team, &(0..plan.steps), history, direction);
+                    let target = target.as_ref().map(|target| (target, direction));
+                    Pass { config, weights, plan, reverse }.run(s, team, block, rows, history, step, target);
                 }
             };
             let own = &mut histories[layer * directions..(layer + 1) * directions];
@@ -160,9 +157,8 @@ impl Kernel for ForwardTrain<'_> {
                 _ => own.iter_mut().enumerate().for_each(|(d, history)| walk(d, team, history, first_step)),
             }
             for (direction, history) in own.iter().enumerate() {
-                let (hn, cn) = (args.hn.as_deref_mut(), args.cn.as_deref_mut());
                 let (pass, reverse) = (layer * directions + direction, config.is_reverse(direction));
-                history.write_final(config, plan, pass, reverse, hn, cn);
+                history.write_final(config, plan, pass, reverse, &outputs);
             }
             if let (Some(next), Some(mask)) = (above.first_mut(), &mask) {
                 mask_rows(team, mask, plan, layer, next, config.output_size());

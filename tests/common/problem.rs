@@ -231,6 +231,37 @@ impl Problem {
         chosen
     }
 
+    /// Steps `start..end` as a problem of their own, with the same states.
+    pub fn steps(&self, start: usize, end: usize) -> Problem {
+        let mut cut = self.clone();
+        cut.seq_len = end - start;
+        cut.lengths = self.lengths.as_ref().map(|l| l.iter().map(|&n| n.clamp(start, end) - start).collect());
+        cut.x = self.rows(&self.x, self.config.input_size, start, end);
+        cut.dy = self.rows(&self.dy, self.config.output_size(), start, end);
+        cut
+    }
+
+    /// The rows of steps `start..end` of `values`.
+    pub fn rows(&self, values: &[f32], features: usize, start: usize, end: usize) -> Vec<f32> {
+        let time = |t: usize| (0..self.batch).map(move |b| (t, b));
+        let sequence = |b: usize| (start..end).map(move |t| (t, b));
+        let rows: Vec<_> = match self.config.batch_first {
+            true => (0..self.batch).flat_map(sequence).collect(),
+            false => (start..end).flat_map(time).collect(),
+        };
+        rows.into_iter().flat_map(|(t, b)| values[self.row(t, b, features)].to_vec()).collect()
+    }
+
+    /// Copies rows of `features` that hold the steps from `start` on to their place in `values`.
+    pub fn put_rows(&self, values: &mut [f32], features: usize, start: usize, rows: &[f32]) {
+        let cut = Problem { seq_len: rows.len() / (self.batch * features).max(1), ..self.clone() };
+        for t in 0..cut.seq_len {
+            for b in 0..self.batch {
+                values[self.row(start + t, b, features)].copy_from_slice(&rows[cut.row(t, b, features)]);
+            }
+        }
+    }
+
     /// What one sequence gave: its steps of `y` in time order and its final states.
     pub fn outputs_of(&self, out: &Outputs, b: usize) -> Outputs {
         let features = self.config.output_size();

@@ -68,6 +68,14 @@ def word2vec(sentences):
     expect_keyed("c_tool.txt", KeyedVectors.load_word2vec_format(HERE / "c_tool.txt"))
 
 
+def expect_model(file, model, unknown=True):
+    model.save_model(str(HERE / file))
+    words = model.get_words()
+    expect(file, words, [model.get_word_vector(w) for w in words])
+    if unknown:
+        expect(file + ":unknown", UNKNOWN, [model.get_word_vector(w) for w in UNKNOWN])
+
+
 def fasttext_models(sentences):
     text = HERE / "corpus.tmp"
     text.write_text("\n".join(sentences))
@@ -81,12 +89,7 @@ def fasttext_models(sentences):
         "supervised_words_only": fasttext.train_supervised(str(labelled), **common),
     }
     for name, model in models.items():
-        file = f"fasttext_{name}.bin"
-        model.save_model(str(HERE / file))
-        words = model.get_words()
-        expect(file, words, [model.get_word_vector(w) for w in words])
-        if not name.endswith("words_only"):
-            expect(file + ":unknown", UNKNOWN, [model.get_word_vector(w) for w in UNKNOWN])
+        expect_model(f"fasttext_{name}.bin", model, unknown=not name.endswith("words_only"))
     # As fastText's own print of vectors: five digits and a space at the end.
     skipgram = models["skipgram"]
     with open(HERE / "fasttext.vec", "w") as vec:
@@ -97,7 +100,12 @@ def fasttext_models(sentences):
     # Quantization needs 256 rows.
     quantized = fasttext.train_supervised(str(labelled), minn=3, maxn=6, bucket=300, **common)
     quantized.quantize(input=str(labelled), retrain=False)
-    quantized.save_model(str(HERE / "fasttext.ftz"))
+    expect_model("fasttext.ftz", quantized)
+    # All that fastText can do: norms apart, few buckets left, a last part that is narrower, a quantized output.
+    labelled.write_text("\n".join(f"__label__{i} {s}" for i, s in enumerate(sentences)))
+    pruned = fasttext.train_supervised(str(labelled), minn=2, maxn=4, bucket=400, **(common | {"dim": 7}))
+    pruned.quantize(input=str(labelled), qnorm=True, qout=True, cutoff=300, dsub=2)
+    expect_model("fasttext_pruned.ftz", pruned)
     text.unlink()
     labelled.unlink()
 

@@ -155,8 +155,12 @@ impl<'a> Collector<'a> {
     /// Room for one more vector.
     pub(super) fn push_row(&mut self) -> Result<&mut [f32]> {
         let start = self.values.len();
+        let before = self.values.capacity();
         let reserved = self.values.try_reserve(self.dim).is_ok();
         ensure!(reserved, OutOfMemory, "could not grow a table of {} vectors", start / self.dim);
+        if self.values.capacity() != before {
+            crate::buffer::advise_huge(self.values.as_mut_ptr().cast(), 4 * self.values.capacity());
+        }
         self.values.resize(start + self.dim, 0.0);
         Ok(&mut self.values[start..])
     }

@@ -1,10 +1,11 @@
-//! fastText's `.bin` models: dictionary, input matrix of words and n-gram buckets, output matrix (skipped).
+//! fastText's models (`.bin`, quantized `.ftz`): dictionary, input matrix of words and n-gram buckets, output matrix
+//! (skipped).
 //!
 //! A restricted reading keeps the rows of the wanted words and of the buckets that they fall into, nothing else.
 
 use super::collect::Collector;
 use super::input::Input;
-use super::{Format, MAX_WORD};
+use super::{Format, MAX_WORD, quantized};
 use crate::buffer::push;
 use crate::error::{Result, ensure, err};
 use crate::nn::vectors::{NGrams, Subwords};
@@ -16,22 +17,44 @@ const MAX_N: i32 = 32;
 /// must not keep the machine busy for hours.
 const MAX_WORK: usize = 1 << 26;
 
-struct Model {
-    dim: usize,
-    words: usize,
-    ngrams: NGrams,
+pub(super) struct Model {
+    pub(super) dim: usize,
+    pub(super) words: usize,
+    pub(super) ngrams: NGrams,
+    /// Buckets that pruning has left, ascending, and their rows after the words'; none: all.
+    pub(super) pruned: Option<Vec<(u32, u32)>>,
 }
 
-fn int(input: &mut Input<'_>, what: &str) -> Result<i32> {
+impl Model {
+    /// Checks the shape of the input matrix at byte `at`.
+    pub(super) fn check_shape(&self, height: usize, width: usize, at: u64) -> Result<()> {
+        let expected = match &self.pruned {
+            Some(left) => self.words.checked_add(left.len()),
+            None if self.ngrams.maxn > 0 => self.words.checked_add(self.ngrams.bucket as usize),
+            None => None,
+        };
+        ensure!(
+            width == self.dim && height >= self.words && expected.is_none_or(|n| n == height),
+            InvalidData,
+            "byte {at}: an input matrix of {height} x {width} values for {} words and {} buckets of {} values",
+            self.words,
+            self.pruned.as_ref().map_or(self.ngrams.bucket as usize, Vec::len),
+            self.dim
+        );
+        Ok(())
+    }
+}
+
+pub(super) fn int(input: &mut Input<'_>, what: &str) -> Result<i32> {
     input.array(what).map(i32::from_le_bytes)
 }
 
-fn long(input: &mut Input<'_>, what: &str) -> Result<i64> {
+pub(super) fn long(input: &mut Input<'_>, what: &str) -> Result<i64> {
     input.array(what).map(i64::from_le_bytes)
 }
 
 /// A count that must not be negative.
-fn size<T: TryInto<usize> + Copy + std::fmt::Display>(value: T, what: &str, at: u64) -> Result<usize> {
+pub(super) fn size<T: TryInto<usize> + Copy + std::fmt::Display>(value: T, what: &str, at: u64) -> Result<usize> {
     value.try_into().map_err(|_| err!(InvalidData, "byte {at}: {what} is {value}"))
 }
 
@@ -56,20 +79,26 @@ pub(super) fn read(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<Op
     rows.start(Format::FastText, dim, None, 4, None)?;
     let (words, kept, pruned) = dictionary(input, rows, maxn)?;
     let at = input.position();
-    let quantized = input.array::<1>("a flag")? != [0];
-    ensure!(!quantized, Unsupported, "byte {at}: a quantized fastText model (.ftz), expected one in f32 (.bin)");
-    ensure!(pruned <= 0, Unsupported, "byte {at}: a pruned fastText model, expected a whole one");
-    let has_subwords = maxn > 0 && pruned != 0;
+    let is_quantized = input.array::<1>("a flag")? != [0];
+    ensure!(is_quantized || pruned.is_none(), Unsupported, "byte {at}: a pruned fastText model that is not quantized");
+    let has_subwords = maxn > 0 && pruned.as_ref().is_none_or(|left| !left.is_empty());
     let ngrams = NGrams { minn, maxn: if has_subwords { maxn } else { 0 }, bucket: bucket.max(1) as u32 };
-    let model = Model { dim, words, ngrams };
-    let subwords = input_matrix(input, &model, &kept, rows)?;
-    output_matrix(input)?;
+    let model = Model { dim, words, ngrams, pruned };
+    let subwords = if is_quantized {
+        quantized::input_matrix(input, &model, &kept, rows)?
+    } else {
+        input_matrix(input, &model, &kept, rows)?
+    };
+    output_matrix(input, is_quantized)?;
     compose(rows, &subwords)?;
     Ok((has_subwords && (rows.options().subwords || rows.wanted.is_some())).then_some(subwords))
 }
 
-/// Reads all entries: the number of words, the places of those kept, and the size of the pruning table (-1: none).
-fn dictionary(input: &mut Input<'_>, rows: &mut Collector<'_>, maxn: i32) -> Result<(usize, Vec<u32>, i64)> {
+/// Words, the places of those kept, and what pruning has left.
+type Dictionary = (usize, Vec<u32>, Option<Vec<(u32, u32)>>);
+
+/// Reads all entries.
+fn dictionary(input: &mut Input<'_>, rows: &mut Collector<'_>, maxn: i32) -> Result<Dictionary> {
     let at = input.position();
     let entries = size(int(input, "the dictionary")?, "the dictionary's size", at)?;
     let words = size(int(input, "the dictionary")?, "the number of words", at)?;
@@ -106,9 +135,29 @@ fn dictionary(input: &mut Input<'_>, rows: &mut Collector<'_>, maxn: i32) -> Res
         let expected = u8::from(entry >= words);
         ensure!(kind == expected, InvalidData, "byte {at}: entry {entry} has type {kind}, expected {expected}");
     }
-    let bytes = u64::try_from(pruned).unwrap_or(0).saturating_mul(8);
-    input.skip(bytes, "the pruning table")?;
+    let pruned = if pruned < 0 { None } else { Some(pruning(input, pruned)?) };
     Ok((words, kept, pruned))
+}
+
+/// Reads the table of buckets that pruning has left: number and row of each; by number.
+fn pruning(input: &mut Input<'_>, count: i64) -> Result<Vec<(u32, u32)>> {
+    let (what, at) = ("the pruning table", input.position());
+    let (mut table, mut rows) = (Vec::new(), Vec::new());
+    for _ in 0..count {
+        let (id, row) = (int(input, what)?, int(input, what)?);
+        let (id, row) = (u32::try_from(id), u32::try_from(row));
+        let (Ok(id), Ok(row)) = (id, row) else {
+            return Err(err!(InvalidData, "{what} at byte {at}: a number below 0"));
+        };
+        push(&mut table, (id, row))?;
+        push(&mut rows, row)?;
+    }
+    table.sort_unstable();
+    rows.sort_unstable();
+    let once =
+        table.windows(2).all(|pair| pair[0].0 != pair[1].0) && (0..).zip(&rows).all(|(i, &row): (u32, _)| i == row);
+    ensure!(once, InvalidData, "{what} at byte {at}: expected each bucket once, and rows from 0 on, each once");
+    Ok(table)
 }
 
 /// Reads a matrix' shape and checks that its values can be there.
@@ -131,15 +180,7 @@ fn input_matrix(input: &mut Input<'_>, model: &Model, kept: &[u32], rows: &mut C
     let (height, width, _) = shape(input, what)?;
     let row_bytes = 4 * model.dim as u64;
     let uses = model.ngrams.maxn > 0;
-    let expected = if uses { model.words.checked_add(model.ngrams.bucket as usize) } else { None };
-    ensure!(
-        width == model.dim && height >= model.words && expected.is_none_or(|n| n == height),
-        InvalidData,
-        "byte {at}: an input matrix of {height} x {width} values for {} words and {} buckets of {} values",
-        model.words,
-        model.ngrams.bucket,
-        model.dim
-    );
+    model.check_shape(height, width, at)?;
     if input.remaining().is_some() {
         rows.reserve(kept.len())?;
     }
@@ -180,7 +221,7 @@ fn input_matrix(input: &mut Input<'_>, model: &Model, kept: &[u32], rows: &mut C
 }
 
 /// The buckets of all words kept and of the wanted words that are not in the dictionary, ascending.
-fn needed(model: &Model, rows: &Collector<'_>) -> Result<Vec<u32>> {
+pub(super) fn needed(model: &Model, rows: &Collector<'_>) -> Result<Vec<u32>> {
     let mut ids = Ids::default();
     let mut failed = Ok(());
     let mut add = |word: &[u8]| {
@@ -229,10 +270,13 @@ impl Ids {
 }
 
 /// Checks that the output matrix is there, and nothing after it.
-fn output_matrix(input: &mut Input<'_>) -> Result<()> {
+fn output_matrix(input: &mut Input<'_>, is_quantized: bool) -> Result<()> {
     let what = "the output matrix";
-    let at = input.position();
-    ensure!(input.array::<1>("a flag")? == [0], Unsupported, "byte {at}: a quantized output matrix");
+    // fastText looks at the flag in quantized models only.
+    if input.array::<1>("a flag")? != [0] && is_quantized {
+        quantized::skip(input, what)?;
+        return input.expect_end(what);
+    }
     let (_, _, bytes) = shape(input, what)?;
     match input.remaining() {
         Some(left) => ensure!(left == bytes, InvalidData, "{left} bytes at the end, expected {bytes} of {what}"),

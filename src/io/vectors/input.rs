@@ -1,7 +1,7 @@
 //! Bytes from a file or a decompressor: buffered, counted, with bounds on everything.
 
 use super::MAX_WORD;
-use crate::buffer::{try_vec, try_with_capacity};
+use crate::buffer::{try_grow, try_vec};
 use crate::error::{Error, Result, ensure, err};
 use crate::io::Excerpt;
 use std::io::{self, Read};
@@ -154,20 +154,20 @@ impl<'a> Input<'a> {
         Ok(out)
     }
 
-    /// Takes all that is left.
-    pub(super) fn rest(&mut self) -> Result<Vec<u8>> {
-        let known = usize::try_from(self.remaining().unwrap_or(0));
-        let mut out = try_with_capacity(known.map_err(|_| err!(OutOfMemory, "the file is too large"))?)?;
-        loop {
+    /// Takes `n` bytes, which need not be there: memory grows as they come.
+    pub(super) fn take(&mut self, n: usize, what: &str) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        while out.len() < n {
             self.fill(1)?;
-            let some = &self.buffer[self.start..self.end];
-            if some.is_empty() {
-                return Ok(out);
+            let some = (self.end - self.start).min(n - out.len());
+            if some == 0 {
+                return Err(self.truncated(what));
             }
-            out.try_reserve(some.len()).map_err(|_| err!(OutOfMemory, "no memory after {} bytes", out.len()))?;
-            out.extend_from_slice(some);
-            self.advance(self.end - self.start);
+            out.try_reserve(some).map_err(|_| err!(OutOfMemory, "no memory after {} bytes", out.len()))?;
+            out.extend_from_slice(&self.buffer[self.start..self.start + some]);
+            self.advance(some);
         }
+        Ok(out)
     }
 
     /// Takes `n` bytes and forgets them.
@@ -187,20 +187,41 @@ impl<'a> Input<'a> {
 
     /// Takes little-endian f32 values; all must be finite.
     pub(super) fn floats(&mut self, out: &mut [f32], what: &str) -> Result<()> {
-        for part in out.chunks_mut(BLOCK / 4) {
+        self.values(out, what, f32::from_le_bytes)
+    }
+
+    /// Takes values of `N` bytes each, which `convert` makes f32; all must be finite then.
+    pub(super) fn values<const N: usize>(
+        &mut self,
+        out: &mut [f32],
+        what: &str,
+        convert: impl Fn([u8; N]) -> f32,
+    ) -> Result<()> {
+        for part in out.chunks_mut(BLOCK / N) {
             let at = self.position;
-            let bytes = self.bytes(4 * part.len(), what)?.as_chunks::<4>().0;
+            let bytes = self.bytes(N * part.len(), what)?.as_chunks::<N>().0;
             let mut finite = true;
             for (value, bytes) in part.iter_mut().zip(bytes) {
-                *value = f32::from_le_bytes(*bytes);
+                *value = convert(*bytes);
                 finite &= value.is_finite();
             }
             if !finite && let Some(i) = part.iter().position(|v| !v.is_finite()) {
-                let at = at + 4 * i as u64;
+                let at = at + (N * i) as u64;
                 return Err(err!(InvalidData, "byte {at}, in {what}: {}, expected a finite number", part[i]));
             }
         }
         Ok(())
+    }
+
+    /// Takes `n` values as [`Input::floats`], which need not be there: memory grows as they come.
+    pub(super) fn many_floats(&mut self, n: usize, what: &str) -> Result<Vec<f32>> {
+        let mut out = Vec::new();
+        while out.len() < n {
+            let done = out.len();
+            try_grow(&mut out, (2 * done).max(BLOCK / 4).min(n), || 0f32)?;
+            self.floats(&mut out[done..], what)?;
+        }
+        Ok(out)
     }
 
     /// Takes the bytes before the next `delimiter`, and the delimiter.

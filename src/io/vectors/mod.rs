@@ -1,7 +1,6 @@
 //! Pretrained word vectors: Word2Vec, GloVe, fastText and Navec files into [`WordVectors`], and back.
 //!
-//! Files are read front to back through a small buffer: memory goes to the words that are kept, not to the file
-//! (only the project's own safetensors form is held whole). The format is recognized by content, never by name, and gzip
+//! Files are read front to back through a small buffer: memory goes to the words that are kept, not to the file. The format is recognized by content, never by name, and gzip
 //! is unpacked on the way. Files are hostile: a count is believed only if the file can hold it, words, lines and
 //! decompressed bytes have limits, numbers must be finite, and errors say at which byte or line. On an error there is no
 //! table at all.
@@ -12,6 +11,7 @@ mod fasttext;
 mod input;
 mod navec;
 mod own;
+mod quantized;
 mod tar;
 #[cfg(test)]
 mod tests;
@@ -42,7 +42,7 @@ pub enum Format {
     Word2VecText = 2,
     /// GloVe's text form: a word and its numbers a line, no counts.
     Glove = 3,
-    /// A fastText model (`.bin`), with vectors of unknown words from their subwords.
+    /// A fastText model (`.bin`, quantized `.ftz`), with vectors of unknown words from their subwords.
     FastText = 4,
     /// Navec's archive of product-quantized vectors.
     Navec = 5,
@@ -148,8 +148,8 @@ impl WordVectors {
     /// Reads all vectors of a file.
     ///
     /// # Errors
-    /// `Io`; `InvalidData`, with the byte or line, for a damaged file; `Unsupported` for a quantized fastText model and
-    /// other contents of these formats that are not read; `ShapeMismatch` where `options.dim` is another; `OutOfMemory`.
+    /// `Io`; `InvalidData`, with the byte or line, for a damaged file; `Unsupported` for
+    /// contents of these formats that are not read; `ShapeMismatch` where `options.dim` is another; `OutOfMemory`.
     pub fn open(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self> {
         open(path.as_ref(), None, options)
     }

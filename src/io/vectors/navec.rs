@@ -4,14 +4,12 @@
 use super::collect::Collector;
 use super::input::Input;
 use super::{Format, MAX_DIM, MAX_WORD, tar};
-use crate::buffer::{push, try_grow};
+use crate::buffer::push;
 use crate::error::{Result, ensure, err};
 use std::io::{self, Read};
 
 /// The longest `meta.json`.
 const MAX_META: u64 = 1 << 16;
-/// Values that need no evidence.
-const SOME: usize = 1 << 15;
 
 /// The contents of one member.
 struct Contents<'i, 'a> {
@@ -140,12 +138,7 @@ fn vectors(input: &mut Input<'_>, size: u64, words: u32, kept: &[u32], rows: &mu
         next = place + 1;
     }
     input.skip(u64::from(count - next) * parts as u64, "pq.bin")?;
-    let mut codes = Vec::new();
-    while codes.len() < centroids * dim {
-        let done = codes.len();
-        try_grow(&mut codes, (2 * done).max(SOME).min(centroids * dim), || 0f32)?;
-        input.floats(&mut codes[done..], "pq.bin")?;
-    }
+    let codes = input.many_floats(centroids * dim, "pq.bin")?;
     let width = dim / parts;
     rows.reserve(kept.len())?;
     for index in indexes.chunks_exact(parts) {

@@ -4,7 +4,9 @@ use super::Format;
 use super::collect::Collector;
 use super::input::Input;
 use crate::error::{Result, ensure, err};
-use crate::io::safetensors::{Finite, TensorFile};
+use crate::io::convert::{bf16_to_f32, f16_to_f32};
+use crate::io::safetensors::{Header, header_length};
+use safetensors::tensor::Dtype;
 
 /// What a file says it is.
 pub(super) const FORMAT: &str = "simdrnn word vectors";
@@ -15,39 +17,50 @@ pub(super) fn starts(head: &[u8]) -> bool {
 }
 
 pub(super) fn read(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<()> {
-    let name = input.name().to_owned();
-    let bytes = input.rest()?;
-    let size = bytes.len() as u64;
-    let file = TensorFile::from_bytes(bytes, &name)?;
-    ensure!(
-        file.metadata("format") == Some(FORMAT),
-        InvalidData,
-        "a safetensors file, but the metadata do not say '{FORMAT}'"
-    );
-    let words = file.metadata("words").ok_or_else(|| err!(InvalidData, "the metadata have no entry 'words'"))?;
-    let shape = file.shape("vectors")?.to_vec();
+    let length = header_length(input.array("the header's length")?)?;
+    let header = Header::parse(&input.take(length, "the header")?)?;
+    if let Some(left) = input.remaining() {
+        let data = header.data;
+        ensure!(
+            left == data as u64,
+            InvalidData,
+            "data: the header describes {data} bytes, the file has {left} of them"
+        );
+    }
+    let text = |key| header.metadata.get(key).map(String::as_str);
+    ensure!(text("format") == Some(FORMAT), InvalidData, "a safetensors file, but the metadata do not say '{FORMAT}'");
+    let words = text("words").ok_or_else(|| err!(InvalidData, "the metadata have no entry 'words'"))?;
+    let tensor = header.tensors.iter().find(|(name, _)| name == "vectors");
+    let (_, tensor) = tensor.ok_or_else(|| err!(NotFound, "no tensor 'vectors'"))?;
     let lines = words.lines().count();
-    ensure!(
-        shape.len() == 2 && shape[0] == lines,
-        InvalidData,
-        "tensor 'vectors' has shape {shape:?}, expected [{lines}, values]"
-    );
-    let dim = shape[1];
-    // At least a byte a value, whatever the tensor's type.
-    rows.start(Format::Safetensors, dim, Some(lines as u64), 1, Some(size))?;
-    let mut all = crate::buffer::try_vec(shape[0] * dim, 0.0)?;
-    file.read_f32("vectors", &shape, Finite::Required, &mut all)?;
+    let &[height, dim] = &tensor.shape[..] else {
+        return Err(err!(InvalidData, "tensor 'vectors' has shape {:?}, expected [{lines}, values]", tensor.shape));
+    };
+    ensure!(height == lines, InvalidData, "tensor 'vectors' has {height} rows, expected {lines} as words");
+    let bytes = tensor.dtype.bitsize() as u64 / 8;
+    rows.start(Format::Safetensors, dim, Some(lines as u64), bytes, input.remaining())?;
+    let what = "tensor 'vectors'";
+    input.skip(tensor.data_offsets.0 as u64, what)?;
     let mut word = Vec::new();
-    for (i, (line, values)) in words.lines().zip(all.chunks_exact(dim)).enumerate() {
+    for (i, line) in words.lines().enumerate() {
         if rows.is_full() {
-            break;
+            return Ok(());
         }
         unescape(line, &mut word).map_err(|e| e.context(format_args!("word {i}")))?;
-        if let Some(out) = rows.offer(&word).map_err(|e| e.context(format_args!("word {i}")))? {
-            out.copy_from_slice(values);
+        let Some(out) = rows.offer(&word).map_err(|e| e.context(format_args!("word {i}")))? else {
+            input.skip(bytes * dim as u64, what)?;
+            continue;
+        };
+        match tensor.dtype {
+            Dtype::F32 => input.floats(out, what)?,
+            Dtype::F64 => input.values(out, what, |bytes| f64::from_le_bytes(bytes) as f32)?,
+            Dtype::F16 => input.values(out, what, |bytes| f16_to_f32(u16::from_le_bytes(bytes)))?,
+            Dtype::BF16 => input.values(out, what, |bytes| bf16_to_f32(u16::from_le_bytes(bytes)))?,
+            other => return Err(err!(InvalidData, "{what}: type {other}, expected F32, F64, F16 or BF16")),
         }
     }
-    Ok(())
+    input.skip((header.data - tensor.data_offsets.1) as u64, what)?;
+    input.expect_end("the last tensor")
 }
 
 /// Appends a word as a line of text: `\`, line ends and bytes that are not UTF-8 as `\xHH`.

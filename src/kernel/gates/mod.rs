@@ -179,6 +179,11 @@ impl Mat {
         // SAFETY: the caller's contract.
         Self { values: unsafe { self.at(r, 0) }, ..self }
     }
+
+    /// Every `apart`-th row.
+    pub(crate) fn every(self, apart: usize) -> Self {
+        Self { stride: self.stride * apart, ..self }
+    }
 }
 
 /// Previous states: row `i` starts at `offsets[i]`.

@@ -323,3 +323,40 @@ fn threads_change_nothing() {
         assert!(run(Some(&pool)) == run(None), "{config:?}");
     }
 }
+
+/// Every rule on arrays, state included, that end at or begin behind a page that may not be touched: any remainder of the
+/// lanes, by bits what plain arrays give on the scalar path.
+#[cfg(target_os = "linux")]
+#[test]
+fn updates_stay_within_their_arrays() {
+    use crate::kernel::bounds_tests::{Compared, assert_same, guarded::Guarded, places, sizes};
+    let mut compared = Compared::default();
+    for config in all() {
+        let mut optimizer = Optimizer::new(&config).unwrap();
+        optimizer.begin_step();
+        let rule = optimizer.rule(2, [0.7, 0.8]);
+        for n in sizes() {
+            let (p, g) = (normal(n as u64, n), normal(n as u64 + 100, n));
+            let state = [0, 1, 2].map(|i| normal(n as u64 + 200 + i, n).into_iter().map(f32::abs).collect::<Vec<_>>());
+            let used = rule.names().len();
+            let run = |isa: Isa, p: &mut [f32], g: &[f32], [s0, s1, s2]: [&mut [f32]; 3]| {
+                let part = |i: usize, s| if i < used { s } else { &mut [][..] };
+                let state = [part(0, s0), part(1, s1), part(2, s2)];
+                let runs = Runs::new(Gradients::Dense(g), None, 0..n);
+                dispatch(isa, Update { rule, first: 0, values: p, runs, state });
+            };
+            let (mut want, mut want_state) = (p.clone(), state.clone());
+            run(Isa::Scalar, &mut want, &g, want_state.each_mut().map(|s| &mut s[..]));
+            assert_ne!(want, p);
+            for (isa, side) in places() {
+                let (mut found, gradients) = (Guarded::new(&p, side), Guarded::new(&g, side));
+                let mut found_state = state.each_ref().map(|s| Guarded::new(s, side));
+                run(isa, &mut found, &gradients, found_state.each_mut().map(|s| &mut s[..]));
+                let what = format!("{config:?}, {n} values on {}, {side:?}", isa.name());
+                assert_same(&found, &want, &what);
+                found_state.iter().zip(&want_state).for_each(|(f, w)| assert_same(f, w, &what));
+                compared.add("optimizer", isa);
+            }
+        }
+    }
+}

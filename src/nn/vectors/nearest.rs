@@ -21,6 +21,17 @@ pub struct Neighbour {
 /// Values worth a thread's while.
 const FEWEST_VALUES: usize = 1 << 17;
 
+/// Values of queries that one pass over the table compares: they stay in the second-level cache.
+const MOST_QUERY_VALUES: usize = 1 << 17;
+
+fn bests(several: usize, count: usize) -> Result<Vec<Best>> {
+    let mut bests = try_with_capacity(several)?;
+    for _ in 0..several {
+        bests.push(Best::new(count)?);
+    }
+    Ok(bests)
+}
+
 /// One over the norm; 0 for a vector too short to have one.
 fn inverse_norm(values: &[f32]) -> f32 {
     let inverse = (1.0 / sum_of_squares(values).sqrt()) as f32;
@@ -53,33 +64,84 @@ impl WordVectors {
         without: &[usize],
         pool: Option<&Pool>,
     ) -> Result<Vec<Neighbour>> {
-        self.check_not_empty()?;
         check_len("query", query.len(), self.dim)?;
-        ensure!(query.iter().all(|v| v.is_finite()), InvalidArgument, "the query has a value that is not finite");
+        let mut found = self.nearest_batch(query, count, &[without], pool)?;
+        Ok(found.pop().unwrap_or_default())
+    }
+
+    /// [`nearest`](Self::nearest) for several queries, one after another in `queries`, in fewer passes over the table: the
+    /// same bits in less time. `without` is empty, or has the words that each query leaves out.
+    ///
+    /// # Errors
+    /// As [`nearest`](Self::nearest); `ShapeMismatch` also if `without` has neither no list nor one for each query.
+    pub fn nearest_batch(
+        &self,
+        queries: &[f32],
+        count: usize,
+        without: &[&[usize]],
+        pool: Option<&Pool>,
+    ) -> Result<Vec<Vec<Neighbour>>> {
+        self.check_not_empty()?;
+        ensure!(
+            queries.len().is_multiple_of(self.dim),
+            ShapeMismatch,
+            "queries has {} values, expected a multiple of {}",
+            queries.len(),
+            self.dim
+        );
+        ensure!(queries.iter().all(|v| v.is_finite()), InvalidArgument, "the query has a value that is not finite");
+        let several = queries.len() / self.dim;
+        let nothing = try_vec(if without.is_empty() { several } else { 0 }, &[][..])?;
+        let without = if without.is_empty() { &nothing } else { without };
+        check_len("without", without.len(), several)?;
+        let mut out = try_with_capacity(several)?;
+        let at_once = (MOST_QUERY_VALUES / self.dim).max(1);
+        for (queries, without) in queries.chunks(at_once * self.dim).zip(without.chunks(at_once)) {
+            self.nearest_at_once(queries, count, without, pool, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// One pass over the table.
+    fn nearest_at_once(
+        &self,
+        queries: &[f32],
+        count: usize,
+        without: &[&[usize]],
+        pool: Option<&Pool>,
+        out: &mut Vec<Vec<Neighbour>>,
+    ) -> Result<()> {
         let (norms, isa) = (self.inverse_norms()?, Isa::choose()?);
-        let scale = inverse_norm(query);
         let count = count.min(self.len());
-        let all = Mutex::new(Ok(Best::new(count)?));
+        let all = Mutex::new(Ok(bests(without.len(), count)?));
         let scan = |range: std::ops::Range<usize>| {
-            let part = Best::new(count.min(range.len())).map(|mut part| {
+            let parts = bests(without.len(), count.min(range.len())).map(|mut parts| {
                 let values = &self.values[range.start * self.dim..range.end * self.dim];
-                nearest::scan(isa, query, values, &norms[range.clone()], range.start, without, &mut part);
-                part
+                let norms = &norms[range.clone()];
+                nearest::scan(isa, self.dim, queries, values, norms, range.start, without, &mut parts);
+                parts
             });
             let mut all = all.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            match (&mut *all, part) {
-                (Ok(all), Ok(part)) => part.into_sorted().for_each(|(index, score)| all.offer(index, score)),
+            match (&mut *all, parts) {
+                (Ok(all), Ok(parts)) => all.iter_mut().zip(parts).for_each(|(all, part)| {
+                    part.into_sorted().for_each(|(index, score)| all.offer(index, score));
+                }),
                 (all, Err(e)) => *all = Err(e),
                 (Err(_), Ok(_)) => {}
             }
         };
         // Waking the pool is not free.
-        let pool = pool.filter(|_| self.values.len() >= 2 * FEWEST_VALUES);
-        enter(pool, |team| team.split(0..self.len(), FEWEST_VALUES.div_ceil(self.dim), &scan));
-        let best = all.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)?;
-        let mut out = try_with_capacity(count)?;
-        out.extend(best.into_sorted().map(|(index, score)| Neighbour { index, similarity: score * scale }));
-        Ok(out)
+        let pool = pool.filter(|_| self.values.len().saturating_mul(without.len()) >= 2 * FEWEST_VALUES);
+        let fewest = FEWEST_VALUES.div_ceil(queries.len().max(1));
+        enter(pool, |team| team.split(0..self.len(), fewest, &scan));
+        let all = all.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)?;
+        for (best, query) in all.into_iter().zip(queries.chunks_exact(self.dim)) {
+            let (mut neighbours, scale) = (try_with_capacity(count)?, inverse_norm(query));
+            let sorted = best.into_sorted();
+            neighbours.extend(sorted.map(|(index, score)| Neighbour { index, similarity: score * scale }));
+            out.push(neighbours);
+        }
+        Ok(())
     }
 
     /// The cosine between the vectors of two words, by number; 0 where one of them is zero or too short for one

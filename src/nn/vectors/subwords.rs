@@ -56,13 +56,15 @@ pub(crate) struct Subwords {
     /// The buckets that are here, ascending; none: all.
     pub(crate) ids: Option<Vec<u32>>,
     pub(crate) values: AlignedBuf<f32>,
+    /// Whether the model has no other buckets than those here.
+    pub(crate) pruned: bool,
 }
 
 impl Subwords {
     /// Room for `count` buckets, those of `ids` or all.
     pub(crate) fn new(ngrams: NGrams, dim: usize, ids: Option<Vec<u32>>, count: usize) -> Result<Self> {
         let values = AlignedBuf::zeroed(product("buckets", &[count, dim])?)?;
-        Ok(Self { ngrams, dim, ids, values })
+        Ok(Self { ngrams, dim, ids, values, pruned: false })
     }
 
     fn row(&self, id: u32) -> Option<&[f32]> {
@@ -73,25 +75,29 @@ impl Subwords {
         self.values.get(place * self.dim..)?.get(..self.dim)
     }
 
-    /// Adds the vectors of the word's n-grams to `out`, in order; how many there are, or none where one is not here.
+    /// Adds the vectors of the word's n-grams to `out`, in order; how many there are, or none where one is not here that the
+    /// model has.
     pub(crate) fn add(&self, word: &[u8], out: &mut [f32]) -> Option<usize> {
         let mut count = Some(0);
-        self.ngrams.for_each(word, |id| {
-            count = count.zip(self.row(id)).map(|(count, row)| {
+        self.ngrams.for_each(word, |id| match self.row(id) {
+            Some(row) => {
                 out.iter_mut().zip(row).for_each(|(o, v)| *o += v);
-                count + 1
-            });
+                count = count.map(|n| n + 1);
+            }
+            None if self.pruned => {}
+            None => count = None,
         });
         count
     }
 
     /// The vector of a word that the dictionary does not have; `false`, with `out` as it was, where it has no n-grams or
-    /// one of them is not here.
+    /// one of them is not here that the model has.
     pub(crate) fn vector(&self, word: &[u8], out: &mut [f32]) -> bool {
         let (mut count, mut here) = (0usize, true);
         self.ngrams.for_each(word, |id| {
-            count += 1;
-            here &= self.row(id).is_some();
+            let found = self.row(id).is_some();
+            count += usize::from(found);
+            here &= found || self.pruned;
         });
         if count == 0 || !here || word == NGrams::END_OF_SENTENCE {
             return false;

@@ -1,0 +1,194 @@
+//! What a pass records: pre-activations and states, one row for each (step, sequence), and how rows are found.
+
+use super::batch::Plan;
+use super::config::RnnConfig;
+use super::session::Outputs;
+use super::weights::Layout;
+use crate::buffer::AlignedBuf;
+use crate::error::{Result, product};
+use crate::kernel::gates::{Mat, STATE_PADDING};
+use crate::kernel::panel::padded_row;
+use std::ops::Range;
+
+/// What a pass records about a range of steps: the initial states of all sequences, in sorted order, then one row for
+/// each (step, sequence).
+pub(crate) struct History {
+    /// Pre-activations: rows only, in packed order.
+    pub(crate) pre: AlignedBuf<f32>,
+    pub(crate) h: AlignedBuf<f32>,
+    /// Cell states, for LSTM.
+    pub(crate) c: AlignedBuf<f32>,
+    /// The packed row that is kept first.
+    pub(crate) base: usize,
+    /// The steps that are kept.
+    pub(crate) steps: Range<usize>,
+}
+
+/// The strides of the rows that a pass works on.
+#[derive(Clone, Copy)]
+pub(crate) struct Strides {
+    pub(crate) pre: usize,
+    pub(crate) h: usize,
+    pub(crate) c: usize,
+}
+
+impl Strides {
+    /// That of rows of states of `size` values.
+    #[inline]
+    pub(crate) fn of_states(size: usize) -> usize {
+        size.next_multiple_of(STATE_PADDING)
+    }
+
+    pub(crate) fn of(config: &RnnConfig, lanes: usize) -> Self {
+        Self {
+            pre: padded_row(lanes, config.hidden_size, Layout::of(config.cell).slots),
+            h: Self::of_states(config.state_size()),
+            c: Self::of_states(config.hidden_size),
+        }
+    }
+}
+
+impl History {
+    pub(crate) const fn new() -> Self {
+        Self { pre: AlignedBuf::new(), h: AlignedBuf::new(), c: AlignedBuf::new(), base: 0, steps: 0..0 }
+    }
+
+    /// Makes room for `batch` initial states and `rows` rows.
+    pub(crate) fn reserve(&mut self, config: &RnnConfig, lanes: usize, batch: usize, rows: usize) -> Result<()> {
+        let strides = Strides::of(config, lanes);
+        self.pre.resize(product("pre-activations", &[rows, strides.pre])?)?;
+        self.h.resize(product("hidden states", &[batch + rows, strides.h])?)?;
+        if config.cell.has_cell_state() {
+            self.c.resize(product("cell states", &[batch + rows, strides.c])?)?;
+        }
+        Ok(())
+    }
+
+    /// Sets the initial states from arrays (passes, batch, features), or to zero.
+    pub(crate) fn set_initial(
+        &mut self,
+        config: &RnnConfig,
+        plan: &Plan,
+        pass: usize,
+        h0: Option<&[f32]>,
+        c0: Option<&[f32]>,
+    ) {
+        self.steps = 0..0;
+        let set = |target: &mut [f32], stride: usize, features: usize, source: Option<&[f32]>| {
+            for (row, &b) in target.chunks_exact_mut(stride).zip(plan.order.iter()) {
+                row.fill(0.0);
+                if let Some(source) = source {
+                    let start = (pass * plan.in_arrays + b) * features;
+                    row[..features].copy_from_slice(&source[start..start + features]);
+                }
+            }
+        };
+        let strides = Strides::of(config, 1);
+        set(&mut self.h[..plan.batch * strides.h], strides.h, config.state_size(), h0);
+        if config.cell.has_cell_state() {
+            set(&mut self.c[..plan.batch * strides.c], strides.c, config.hidden_size, c0);
+        }
+    }
+
+    /// Zeroes the initial state of sorted place `j`.
+    pub(crate) fn zero_initial(&mut self, config: &RnnConfig, j: usize) {
+        let strides = Strides::of(config, 1);
+        self.h[j * strides.h..(j + 1) * strides.h].fill(0.0);
+        if config.cell.has_cell_state() {
+            self.c[j * strides.c..(j + 1) * strides.c].fill(0.0);
+        }
+    }
+
+    /// Index, among the rows of `h` or `c`, of packed row `row`.
+    #[inline]
+    pub(crate) fn index(&self, plan: &Plan, row: usize) -> usize {
+        plan.batch + row - self.base
+    }
+
+    /// Index of the state that precedes row (t, j) in a pass's order of time.
+    #[inline]
+    pub(crate) fn previous_index(&self, plan: &Plan, reverse: bool, t: usize, j: usize) -> usize {
+        let before = if reverse { t + 1 } else { t.wrapping_sub(1) };
+        if self.steps.contains(&before) && j < plan.count(before) {
+            self.index(plan, plan.start(before) + j)
+        } else {
+            j
+        }
+    }
+
+    /// Index of the state of sorted place `j` after its last kept step.
+    pub(crate) fn final_index(&self, plan: &Plan, reverse: bool, j: usize) -> usize {
+        let end = plan.lengths[j].min(self.steps.end);
+        if end <= self.steps.start {
+            return j;
+        }
+        let t = if reverse { self.steps.start } else { end - 1 };
+        self.index(plan, plan.start(t) + j)
+    }
+
+    /// Forgets the kept steps: their final states become the initial ones.
+    pub(crate) fn settle(&mut self, config: &RnnConfig, plan: &Plan, reverse: bool) {
+        self.carry(config, plan, reverse);
+        self.steps = 0..0;
+    }
+
+    /// Makes the final states the initial ones of `next`, which takes the next block of steps.
+    pub(crate) fn carry_to(&self, next: &mut History, config: &RnnConfig, plan: &Plan, reverse: bool) {
+        let strides = Strides::of(config, 1);
+        for j in 0..plan.batch {
+            let from = self.final_index(plan, reverse, j);
+            let copy = |to: &mut [f32], source: &[f32], stride: usize| {
+                to[j * stride..(j + 1) * stride].copy_from_slice(&source[from * stride..(from + 1) * stride]);
+            };
+            copy(&mut next.h, &self.h, strides.h);
+            if config.cell.has_cell_state() {
+                copy(&mut next.c, &self.c, strides.c);
+            }
+        }
+    }
+
+    /// Makes the final states the initial ones, before the next block of steps.
+    pub(crate) fn carry(&mut self, config: &RnnConfig, plan: &Plan, reverse: bool) {
+        let strides = Strides::of(config, 1);
+        for j in 0..plan.batch {
+            let from = self.final_index(plan, reverse, j);
+            if from != j {
+                self.h.copy_within(from * strides.h..(from + 1) * strides.h, j * strides.h);
+                if config.cell.has_cell_state() {
+                    self.c.copy_within(from * strides.c..(from + 1) * strides.c, j * strides.c);
+                }
+            }
+        }
+    }
+
+    /// Copies final states into arrays (passes, batch, features).
+    pub(crate) fn write_final(
+        &self,
+        config: &RnnConfig,
+        plan: &Plan,
+        pass: usize,
+        reverse: bool,
+        arrays: &Outputs<'_>,
+    ) {
+        let strides = Strides::of(config, 1);
+        let write = |target: Option<Mat>, source: &[f32], stride: usize, features: usize| {
+            let Some(target) = target else { return };
+            for (j, &b) in plan.order.iter().enumerate() {
+                let from = &source[self.final_index(plan, reverse, j) * stride..][..features];
+                // SAFETY: the array has a row for each pass and sequence, and only this plan has this sequence.
+                unsafe {
+                    let to = target.row(pass * plan.in_arrays + b);
+                    std::ptr::copy_nonoverlapping(from.as_ptr(), to, features);
+                }
+            }
+        };
+        write(arrays.hn, &self.h, strides.h, config.state_size());
+        if config.cell.has_cell_state() {
+            write(arrays.cn, &self.c, strides.c, config.hidden_size);
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.pre.bytes() + self.h.bytes() + self.c.bytes()
+    }
+}
