@@ -6,13 +6,13 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::{Command, Stdio};
 
 use common::c::{
-    WARNINGS, abi, cargo_target, compiler, declared, not_emulated, read, root, run, run_program, static_libs, symbols,
-    workplace,
+    WARNINGS, abi, cargo_target, compiler, declared, not_emulated, prototypes, read, root, run, run_program,
+    static_libs, symbols, workplace,
 };
 
 /// Compilers for `language`: the usual one, and clang where it is installed.
@@ -125,4 +125,19 @@ fn a_static_link_needs_what_is_said() {
     let text = String::from_utf8_lossy(&output.stderr);
     let asked = text.lines().find_map(|l| l.split_once("native-static-libs: ")).unwrap_or_else(|| panic!("{text}")).1;
     assert_eq!(asked.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>(), said);
+}
+
+/// The fuzzer declares what it calls by itself; another signature would look like a crash of the library.
+#[test]
+fn the_fuzzers_declarations_are_the_headers() {
+    let target = read(&root().join("fuzz/fuzz_targets/calls.rs"));
+    let header: BTreeMap<String, Vec<String>> = prototypes().into_iter().collect();
+    let block = target.split_once("extern \"C\" {").unwrap().1.split_once("\n}").unwrap().0;
+    let declarations: Vec<&str> = block.split("\n    fn ").skip(1).collect();
+    assert!(declarations.len() > 50);
+    for declaration in declarations {
+        let (name, rest) = declaration.split_once('(').unwrap();
+        let parameters = rest.split_once(')').unwrap().0.split(',').filter_map(|p| Some(p.split_once(':')?.0.trim()));
+        assert_eq!(parameters.collect::<Vec<_>>(), header[name], "{name}");
+    }
 }

@@ -21,9 +21,9 @@ struct Struct([u64; 32]);
 unsafe extern "C" {
     fn srnn_rnn_config_init(config: *mut Struct, cell: i32, input_size: usize, hidden_size: usize);
     fn srnn_rnn_create(config: *const Struct, rnn: *mut Handle, error: *mut c_void) -> i32;
-    fn srnn_rnn_init(rnn: Handle, init: i32, seed: u64, error: *mut c_void) -> i32;
+    fn srnn_rnn_init(rnn: Handle, scheme: i32, seed: u64, error: *mut c_void) -> i32;
     fn srnn_rnn_destroy(rnn: Handle);
-    fn srnn_rnn_write_values(rnn: Handle, values: *const f32, len: usize, error: *mut c_void) -> i32;
+    fn srnn_rnn_write_values(rnn: Handle, values: *const f32, values_len: usize, error: *mut c_void) -> i32;
     fn srnn_session_create(pool: Handle, session: *mut Handle, error: *mut c_void) -> i32;
     fn srnn_session_destroy(session: Handle);
     fn srnn_batch_init(batch: *mut Struct, batch_size: usize, seq_len: usize);
@@ -31,17 +31,27 @@ unsafe extern "C" {
         rnn: Handle, session: Handle, batch: *const Struct, x: *const f32, x_len: usize, initial: *const Struct,
         y: *mut f32, y_len: usize, last: *const Struct, error: *mut c_void,
     ) -> i32;
+    fn srnn_rnn_forward_tokens(
+        rnn: Handle, session: Handle, batch: *const Struct, embedding: Handle, indices: *const u32,
+        indices_len: usize, initial: *const Struct, y: *mut f32, y_len: usize, last: *const Struct,
+        error: *mut c_void,
+    ) -> i32;
+    fn srnn_rnn_forward_train_tokens(
+        rnn: Handle, session: Handle, tape: Handle, batch: *const Struct, dropout_seed: u64, embedding: Handle,
+        indices: *const u32, indices_len: usize, initial: *const Struct, y: *mut f32, y_len: usize,
+        last: *const Struct, error: *mut c_void,
+    ) -> i32;
     fn srnn_tape_create(tape: *mut Handle, error: *mut c_void) -> i32;
     fn srnn_tape_destroy(tape: Handle);
     fn srnn_rnn_forward_train(
-        rnn: Handle, session: Handle, tape: Handle, batch: *const Struct, seed: u64, x: *const f32, x_len: usize,
-        initial: *const Struct, y: *mut f32, y_len: usize, last: *const Struct, error: *mut c_void,
+        rnn: Handle, session: Handle, tape: Handle, batch: *const Struct, dropout_seed: u64, x: *const f32,
+        x_len: usize, initial: *const Struct, y: *mut f32, y_len: usize, last: *const Struct, error: *mut c_void,
     ) -> i32;
     fn srnn_grads_create(rnn: Handle, grads: *mut Handle, error: *mut c_void) -> i32;
     fn srnn_grads_destroy(grads: Handle);
     fn srnn_rnn_backward(
-        rnn: Handle, session: Handle, tape: Handle, dy: *const f32, dy_len: usize, dlast: *const Struct, dx: *mut f32,
-        dx_len: usize, dinitial: *const Struct, grads: Handle, flow: Handle, error: *mut c_void,
+        rnn: Handle, session: Handle, tape: Handle, dy: *const f32, dy_len: usize, dlast: *const Struct,
+        dx: *mut f32, dx_len: usize, dinitial: *const Struct, grads: Handle, flow: Handle, error: *mut c_void,
     ) -> i32;
     fn srnn_stream_create(rnn: Handle, lanes: usize, stream: *mut Handle, error: *mut c_void) -> i32;
     fn srnn_stream_destroy(stream: Handle);
@@ -53,7 +63,7 @@ unsafe extern "C" {
         error: *mut c_void,
     ) -> i32;
     fn srnn_stream_reset_lane(stream: Handle, lane: usize, error: *mut c_void) -> i32;
-    fn srnn_grads_data(grads: Handle, data: *mut *mut f32, len: *mut usize, error: *mut c_void) -> i32;
+    fn srnn_grads_data(grads: Handle, data: *mut *mut f32, data_len: *mut usize, error: *mut c_void) -> i32;
     fn srnn_gradient_flow_create(flow: *mut Handle, error: *mut c_void) -> i32;
     fn srnn_gradient_flow_destroy(flow: Handle);
     fn srnn_truncated_bptt_create(
@@ -61,8 +71,8 @@ unsafe extern "C" {
     ) -> i32;
     fn srnn_truncated_bptt_destroy(bptt: Handle);
     fn srnn_truncated_bptt_forward(
-        bptt: Handle, rnn: Handle, session: Handle, steps: usize, seed: u64, x: *const f32, x_len: usize, y: *mut f32,
-        y_len: usize, error: *mut c_void,
+        bptt: Handle, rnn: Handle, session: Handle, steps: usize, dropout_seed: u64, x: *const f32, x_len: usize,
+        y: *mut f32, y_len: usize, error: *mut c_void,
     ) -> i32;
     fn srnn_truncated_bptt_backward(
         bptt: Handle, rnn: Handle, session: Handle, dy: *const f32, dy_len: usize, dx: *mut f32, dx_len: usize,
@@ -70,36 +80,40 @@ unsafe extern "C" {
     ) -> i32;
     fn srnn_pool_create(threads: usize, pool: *mut Handle, error: *mut c_void) -> i32;
     fn srnn_pool_destroy(pool: Handle);
-    fn srnn_dense_create(inputs: usize, outputs: usize, bias: i32, dense: *mut Handle, error: *mut c_void) -> i32;
+    fn srnn_dense_create(
+        in_features: usize, out_features: usize, bias: i32, dense: *mut Handle, error: *mut c_void,
+    ) -> i32;
     fn srnn_dense_destroy(dense: Handle);
     fn srnn_dense_init(dense: Handle, seed: u64, error: *mut c_void) -> i32;
-    fn srnn_dense_read_values(dense: Handle, values: *mut f32, len: usize, error: *mut c_void) -> i32;
-    fn srnn_dense_write_values(dense: Handle, values: *const f32, len: usize, error: *mut c_void) -> i32;
+    fn srnn_dense_read_values(dense: Handle, values: *mut f32, values_len: usize, error: *mut c_void) -> i32;
+    fn srnn_dense_write_values(dense: Handle, values: *const f32, values_len: usize, error: *mut c_void) -> i32;
     fn srnn_dense_forward(
-        dense: Handle, x: *const f32, x_len: usize, y: *mut f32, y_len: usize, error: *mut c_void,
+        dense: Handle, session: Handle, x: *const f32, x_len: usize, y: *mut f32, y_len: usize, error: *mut c_void,
     ) -> i32;
     fn srnn_dense_backward(
         dense: Handle, session: Handle, x: *const f32, x_len: usize, dy: *const f32, dy_len: usize, dx: *mut f32,
         dx_len: usize, grads: *mut f32, grads_len: usize, error: *mut c_void,
     ) -> i32;
-    fn srnn_embedding_create(count: usize, dim: usize, padding: i64, embedding: *mut Handle, error: *mut c_void) -> i32;
+    fn srnn_embedding_create(
+        num_embeddings: usize, embedding_dim: usize, padding_idx: i64, embedding: *mut Handle, error: *mut c_void,
+    ) -> i32;
     fn srnn_embedding_destroy(embedding: Handle);
     fn srnn_embedding_init_uniform(embedding: Handle, range: f32, seed: u64, error: *mut c_void) -> i32;
     fn srnn_embedding_read_rows(
-        embedding: Handle, first: usize, values: *mut f32, len: usize, error: *mut c_void,
+        embedding: Handle, first_row: usize, values: *mut f32, values_len: usize, error: *mut c_void,
     ) -> i32;
     fn srnn_embedding_write_rows(
-        embedding: Handle, first: usize, values: *const f32, len: usize, error: *mut c_void,
+        embedding: Handle, first_row: usize, values: *const f32, values_len: usize, error: *mut c_void,
     ) -> i32;
     fn srnn_embedding_set_frozen(embedding: Handle, frozen: i32, error: *mut c_void) -> i32;
     fn srnn_embedding_forward(
-        embedding: Handle, indices: *const u32, len: usize, y: *mut f32, y_len: usize, error: *mut c_void,
+        embedding: Handle, indices: *const u32, indices_len: usize, y: *mut f32, y_len: usize, error: *mut c_void,
     ) -> i32;
     fn srnn_embedding_grads_create(embedding: Handle, grads: *mut Handle, error: *mut c_void) -> i32;
     fn srnn_embedding_grads_destroy(grads: Handle);
     fn srnn_embedding_grads_zero(grads: Handle, error: *mut c_void) -> i32;
     fn srnn_embedding_grads_add(
-        grads: Handle, indices: *const u32, len: usize, dy: *const f32, dy_len: usize, error: *mut c_void,
+        grads: Handle, indices: *const u32, indices_len: usize, dy: *const f32, dy_len: usize, error: *mut c_void,
     ) -> i32;
     fn srnn_optimizer_config_init(config: *mut Struct, kind: i32);
     fn srnn_optimizer_create(config: *const Struct, optimizer: *mut Handle, error: *mut c_void) -> i32;
@@ -107,88 +121,86 @@ unsafe extern "C" {
     fn srnn_optimizer_set_lr(optimizer: Handle, lr: f64, error: *mut c_void) -> i32;
     fn srnn_optimizer_set_pool(optimizer: Handle, pool: Handle, error: *mut c_void) -> i32;
     fn srnn_optimizer_begin_step(optimizer: Handle, error: *mut c_void) -> i32;
-    fn srnn_optimizer_update_rnn(
-        optimizer: Handle, slot: usize, rnn: Handle, grads: Handle, error: *mut c_void,
-    ) -> i32;
+    fn srnn_optimizer_update_rnn(optimizer: Handle, slot: usize, rnn: Handle, grads: Handle, error: *mut c_void) -> i32;
     fn srnn_optimizer_update_dense(
-        optimizer: Handle, slot: usize, dense: Handle, grads: *const f32, len: usize, error: *mut c_void,
+        optimizer: Handle, slot: usize, dense: Handle, grads: *const f32, grads_len: usize, error: *mut c_void,
     ) -> i32;
     fn srnn_optimizer_update_embedding(
         optimizer: Handle, slot: usize, embedding: Handle, grads: Handle, error: *mut c_void,
     ) -> i32;
     fn srnn_optimizer_update(
-        optimizer: Handle, slot: usize, values: *mut f32, len: usize, grads: *const f32, grads_len: usize,
+        optimizer: Handle, slot: usize, values: *mut f32, values_len: usize, grads: *const f32, grads_len: usize,
         error: *mut c_void,
     ) -> i32;
     fn srnn_clip_grad_norm(
-        grads: *const *mut f32, lengths: *const usize, count: usize, most: f64, norm: *mut f64, error: *mut c_void,
+        grads: *const *mut f32, lengths: *const usize, count: usize, max_norm: f64, norm: *mut f64,
+        error: *mut c_void,
     ) -> i32;
     fn srnn_clip_grad_value(
-        grads: *const *mut f32, lengths: *const usize, count: usize, most: f32, error: *mut c_void,
+        grads: *const *mut f32, lengths: *const usize, count: usize, clip_value: f32, error: *mut c_void,
     ) -> i32;
-    fn srnn_softmax(columns: usize, x: *const f32, x_len: usize, y: *mut f32, y_len: usize, error: *mut c_void) -> i32;
-    fn srnn_dropout(p: f64, seed: u64, offset: u64, x: *mut f32, len: usize, error: *mut c_void) -> i32;
+    fn srnn_softmax(cols: usize, x: *const f32, x_len: usize, y: *mut f32, y_len: usize, error: *mut c_void) -> i32;
+    fn srnn_dropout(p: f64, seed: u64, offset: u64, x: *mut f32, x_len: usize, error: *mut c_void) -> i32;
     fn srnn_loss_options_init(options: *mut Struct);
     fn srnn_cross_entropy(
-        options: *const Struct, classes: usize, logits: *const f32, len: usize, targets: *const i64,
+        options: *const Struct, classes: usize, logits: *const f32, logits_len: usize, targets: *const i64,
         targets_len: usize, loss: *mut f64, dlogits: *mut f32, dlogits_len: usize, error: *mut c_void,
     ) -> i32;
     fn srnn_bce_with_logits(
-        options: *const Struct, classes: usize, logits: *const f32, len: usize, targets: *const f32,
+        options: *const Struct, classes: usize, logits: *const f32, logits_len: usize, targets: *const f32,
         targets_len: usize, loss: *mut f64, dlogits: *mut f32, dlogits_len: usize, error: *mut c_void,
     ) -> i32;
     fn srnn_vocab_create(words: *const *const c_char, count: usize, vocab: *mut Handle, error: *mut c_void) -> i32;
     fn srnn_vocab_destroy(vocab: Handle);
     fn srnn_vocab_word(
-        vocab: Handle, id: u32, text: *mut c_char, size: usize, len: *mut usize, error: *mut c_void,
+        vocab: Handle, id: u32, text: *mut c_char, text_size: usize, text_len: *mut usize, error: *mut c_void,
     ) -> i32;
     fn srnn_vocab_encode(
-        vocab: Handle, lowercase: i32, text: *const c_char, ids: *mut u32, len: usize, count: *mut usize,
+        vocab: Handle, lowercase: i32, text: *const c_char, ids: *mut u32, ids_len: usize, count: *mut usize,
         error: *mut c_void,
     ) -> i32;
     fn srnn_dataset_read_train(
-        path: *const c_char, mode: i32, lowercase: i32, fewest: u64, most: usize, dataset: *mut Handle,
+        path: *const c_char, mode: i32, lowercase: i32, min_count: u64, max_size: usize, dataset: *mut Handle,
         vocab: *mut Handle, error: *mut c_void,
     ) -> i32;
     fn srnn_classifier_config_init(config: *mut Struct);
     fn srnn_classifier_create(
-        config: *const Struct, vocab: Handle, dataset: Handle, seed: u64, classifier: *mut Handle, error: *mut c_void,
+        config: *const Struct, vocab: Handle, dataset: Handle, seed: u64, classifier: *mut Handle,
+        error: *mut c_void,
     ) -> i32;
     fn srnn_classifier_destroy(classifier: Handle);
     fn srnn_classifier_session_create(pool: Handle, session: *mut Handle, error: *mut c_void) -> i32;
     fn srnn_classifier_session_destroy(session: Handle);
     fn srnn_classifier_classify(
-        classifier: Handle, session: Handle, text: *const c_char, probabilities: *mut f32, len: usize,
-        error: *mut c_void,
+        classifier: Handle, session: Handle, text: *const c_char, probabilities: *mut f32,
+        probabilities_len: usize, error: *mut c_void,
     ) -> i32;
     fn srnn_classifier_predict(
-        classifier: Handle, session: Handle, dataset: Handle, batch_size: usize, probabilities: *mut f32, len: usize,
-        error: *mut c_void,
+        classifier: Handle, session: Handle, dataset: Handle, batch_size: usize, probabilities: *mut f32,
+        probabilities_len: usize, error: *mut c_void,
     ) -> i32;
     fn srnn_trainer_create(
-        classifier: Handle, config: *const Struct, clip: f64, seed: u64, pool: Handle, trainer: *mut Handle,
-        error: *mut c_void,
+        classifier: Handle, optimizer: *const Struct, clip_norm: f64, seed: u64, pool: Handle,
+        trainer: *mut Handle, error: *mut c_void,
     ) -> i32;
     fn srnn_trainer_destroy(trainer: Handle);
     fn srnn_trainer_step(
-        trainer: Handle, classifier: Handle, dataset: Handle, examples: *const u32, len: usize, report: *mut Struct,
-        error: *mut c_void,
+        trainer: Handle, classifier: Handle, dataset: Handle, examples: *const u32, examples_len: usize,
+        report: *mut Struct, error: *mut c_void,
     ) -> i32;
-    fn srnn_vectors_open(
-        path: *const c_char, options: *const Struct, vectors: *mut Handle, error: *mut c_void,
-    ) -> i32;
+    fn srnn_vectors_open(path: *const c_char, options: *const Struct, vectors: *mut Handle, error: *mut c_void) -> i32;
     fn srnn_vectors_get(
-        vectors: Handle, word: *const c_char, values: *mut f32, len: usize, error: *mut c_void,
+        vectors: Handle, word: *const c_char, values: *mut f32, values_len: usize, error: *mut c_void,
     ) -> i32;
     fn srnn_vectors_nearest(
-        vectors: Handle, pool: Handle, query: *const f32, len: usize, without: *const usize, without_len: usize,
-        indices: *mut usize, indices_len: usize, similarities: *mut f32, similarities_len: usize, count: *mut usize,
-        error: *mut c_void,
+        vectors: Handle, pool: Handle, query: *const f32, query_len: usize, without: *const usize,
+        without_len: usize, indices: *mut usize, indices_len: usize, similarities: *mut f32,
+        similarities_len: usize, count: *mut usize, error: *mut c_void,
     ) -> i32;
     fn srnn_vectors_analogy(
         vectors: Handle, pool: Handle, plus: *const usize, plus_len: usize, minus: *const usize, minus_len: usize,
-        indices: *mut usize, indices_len: usize, similarities: *mut f32, similarities_len: usize, count: *mut usize,
-        error: *mut c_void,
+        indices: *mut usize, indices_len: usize, similarities: *mut f32, similarities_len: usize,
+        count: *mut usize, error: *mut c_void,
     ) -> i32;
 }
 
@@ -365,7 +377,7 @@ impl World {
         // pointers are NULL or not aligned.
         let status = unsafe {
             srnn_batch_init(&mut batch, sequences, steps);
-            match u.int_in_range(0..=17)? {
+            match u.int_in_range(0..=19)? {
                 0 => {
                     self.sizes = (size(u)?, size(u)?);
                     srnn_rnn_config_init(&mut config, u.int_in_range(-1..=6)?, self.sizes.0, self.sizes.1);
@@ -394,6 +406,21 @@ impl World {
                 9 => {
                     let (grads, flow) = (self.grads.pick(u)?, self.flows.pick(u)?);
                     srnn_rnn_backward(rnn, session, tape, xp, y_len, null(), dxp, x_len, null(), grads, flow, e)
+                }
+                18 | 19 => {
+                    let (embedding, indices_len) = (self.embeddings.pick(u)?, len(u, rows)?);
+                    let mut indices = [1u32; ROOM];
+                    indices[u.int_in_range(0..=ROOM - 1)?] = u.int_in_range(0..=20)?;
+                    let ip = pointer(u, indices.as_mut_ptr(), null_mut())?.cast_const();
+                    if u.ratio(1, 2)? {
+                        srnn_rnn_forward_tokens(
+                            rnn, session, &batch, embedding, ip, indices_len, null(), yp, y_len, null(), e,
+                        )
+                    } else {
+                        srnn_rnn_forward_train_tokens(
+                            rnn, session, tape, &batch, 1, embedding, ip, indices_len, null(), yp, y_len, null(), e,
+                        )
+                    }
                 }
                 10 => srnn_stream_step(self.streams.pick(u)?, rnn, xp, x_len, yp, y_len, e),
                 11 => srnn_stream_process(self.streams.pick(u)?, rnn, steps, xp, x_len, yp, y_len, e),
@@ -469,7 +496,7 @@ impl World {
                 2 => srnn_dense_init(dense, seed, e),
                 3 => srnn_dense_read_values(dense, yp, value_len, e),
                 4 => srnn_dense_write_values(dense, xp, value_len, e),
-                5 => srnn_dense_forward(dense, xp, x_len, yp, y_len, e),
+                5 => srnn_dense_forward(dense, session, xp, x_len, yp, y_len, e),
                 6 => {
                     let dy = arrays.x.as_ptr().wrapping_add(ROOM);
                     srnn_dense_backward(dense, session, xp, x_len, dy, y_len, yp, x_len, dxp, value_len, e)

@@ -225,7 +225,7 @@ fn examine(function: Function, first: u32, isas: &[Isa]) -> Found {
         if error > found.worst {
             (found.worst, found.at) = (error, x[i]);
         }
-        found.beyond_one += u64::from(function != Exp && y[i].abs() > 1.0);
+        found.beyond_one += u64::from(!matches!(function, Exp | TanhSlope) && y[i].abs() > 1.0);
         let falls = if x[i].is_sign_positive() { y[i] > y[i + 1] } else { y[i] < y[i + 1] };
         found.falls += u64::from(rises && falls && !x[i + 1].is_nan() && x[i].signum() == x[i + 1].signum());
     }

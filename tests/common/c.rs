@@ -174,10 +174,19 @@ pub fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync)
 
 /// The functions that the header declares, and whether each takes an srnn_error.
 pub fn declared() -> Vec<(String, bool)> {
+    prototypes().into_iter().map(|(name, parameters)| (name, parameters.last().is_some_and(|p| p == "error"))).collect()
+}
+
+/// The header's functions with the names of their parameters.
+pub fn prototypes() -> Vec<(String, Vec<String>)> {
     let header = read(&root().join("include/simdrnn.h"));
-    let prototypes = header.split("\nSRNN_API ").skip(1).map(|p| p.split(';').next().unwrap());
-    let name = |p: &str| p.split('(').next().unwrap().rsplit([' ', '*']).next().unwrap().to_owned();
-    prototypes.map(|p| (name(p), p.contains("srnn_error *"))).collect()
+    let last_word = |text: &str| text.rsplit([' ', '*', '\n']).next().unwrap().to_owned();
+    let parse = |prototype: &str| {
+        let (name, parameters) = prototype.split_once(')').unwrap().0.split_once('(').unwrap();
+        let parameters = parameters.split(',').map(last_word).filter(|p| p != "void");
+        (last_word(name), parameters.collect())
+    };
+    header.split("\nSRNN_API ").skip(1).map(parse).collect()
 }
 
 /// Symbols that `nm` with `args` lists for `file`.
