@@ -3,13 +3,14 @@
 use super::args::{Arrays, out};
 use super::batch::{read_state, srnn_batch, srnn_state, srnn_state_out, write_state};
 use super::call;
+use super::embedding::srnn_embedding;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
 use super::pool::srnn_pool;
 use super::rnn::srnn_rnn;
 use super::structs;
 use crate::error::Result;
-use crate::rnn::{ForwardArgs, Session};
+use crate::rnn::{ForwardArgs, Session, Tokens};
 
 /// One caller's scratch memory. It grows to what a call needs and is kept: a call of a shape that fitted before
 /// allocates nothing. A session serves any number of models, one call at a time; give each thread its own.
@@ -86,11 +87,43 @@ pub unsafe extern "C" fn srnn_rnn_forward(
         unsafe {
             let (rnn, session) = (handle::shared("rnn", rnn)?, handle::exclusive("session", session)?);
             let batch = structs::read(batch)?.to_rust(&mut a)?;
-            let x = a.read("x", x, x_len)?;
-            let [h0, c0] = read_state(&mut a, ["initial.h", "initial.c"], initial)?;
-            let y = a.write_optional("y", y, y_len)?;
-            let [hn, cn] = write_state(&mut a, ["last.h", "last.c"], last)?;
-            rnn.0.forward(&mut session.0, &batch, ForwardArgs { x, tokens: None, h0, c0, y, hn, cn })
+            let args = read_forward(&mut a, Source::Array(x, x_len), initial, (y, y_len), last)?;
+            rnn.0.forward(&mut session.0, &batch, args)
         }
     })
+}
+
+/// What the caller gives a forward call to read, in place of each other.
+pub(super) enum Source {
+    /// x and its length.
+    Array(*const f32, usize),
+    /// A table, the numbers of its rows and how many.
+    Words(*const srnn_embedding, *const u32, usize),
+}
+
+/// The arrays that all forward calls take.
+///
+/// # Safety
+/// The header's contract for each of them.
+pub(super) unsafe fn read_forward<'a>(
+    a: &mut Arrays,
+    source: Source,
+    initial: *const srnn_state,
+    (y, y_len): (*mut f32, usize),
+    last: *const srnn_state_out,
+) -> Result<ForwardArgs<'a>> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let (x, tokens) = match source {
+            Source::Array(x, len) => (a.read("x", x, len)?, None),
+            Source::Words(embedding, indices, len) => {
+                let embedding = &handle::shared("embedding", embedding)?.0;
+                (&[][..], Some(Tokens { embedding, indices: a.read("indices", indices, len)? }))
+            }
+        };
+        let [h0, c0] = read_state(a, ["initial.h", "initial.c"], initial)?;
+        let y = a.write_optional("y", y, y_len)?;
+        let [hn, cn] = write_state(a, ["last.h", "last.c"], last)?;
+        Ok(ForwardArgs { x, tokens, h0, c0, y, hn, cn })
+    }
 }

@@ -3,16 +3,16 @@
 //! Forward over the rows of an embedding's table, read where they lie: in place of srnn_embedding_forward and an array x.
 
 use super::args::Arrays;
-use super::batch::{read_state, srnn_batch, srnn_state, srnn_state_out, write_state};
+use super::batch::{srnn_batch, srnn_state, srnn_state_out};
 use super::call;
 use super::embedding::srnn_embedding;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
 use super::rnn::srnn_rnn;
-use super::session::srnn_session;
+use super::session::{Source, read_forward, srnn_session};
 use super::structs;
 use super::train::srnn_tape;
-use crate::rnn::{DropoutPosition, ForwardArgs, Tokens};
+use crate::rnn::DropoutPosition;
 
 /// srnn_rnn_forward over words: in place of x, the rows of an embedding's table, which are read where they lie. The results
 /// are those of srnn_embedding_forward into x and srnn_rnn_forward, bit for bit.
@@ -42,13 +42,9 @@ pub unsafe extern "C" fn srnn_rnn_forward_tokens(
         // SAFETY: the header's contract.
         unsafe {
             let (rnn, session) = (handle::shared("rnn", rnn)?, handle::exclusive("session", session)?);
-            let embedding = &handle::shared("embedding", embedding)?.0;
             let batch = structs::read(batch)?.to_rust(&mut a)?;
-            let tokens = Some(Tokens { embedding, indices: a.read("indices", indices, indices_len)? });
-            let [h0, c0] = read_state(&mut a, ["initial.h", "initial.c"], initial)?;
-            let y = a.write_optional("y", y, y_len)?;
-            let [hn, cn] = write_state(&mut a, ["last.h", "last.c"], last)?;
-            rnn.0.forward(&mut session.0, &batch, ForwardArgs { x: &[], tokens, h0, c0, y, hn, cn })
+            let words = Source::Words(embedding, indices, indices_len);
+            rnn.0.forward(&mut session.0, &batch, read_forward(&mut a, words, initial, (y, y_len), last)?)
         }
     })
 }
@@ -79,15 +75,11 @@ pub unsafe extern "C" fn srnn_rnn_forward_train_tokens(
         unsafe {
             let (rnn, session) = (handle::shared("rnn", rnn)?, handle::exclusive("session", session)?);
             let (tape, batch) = (handle::exclusive("tape", tape)?, structs::read(batch)?);
-            let embedding = &handle::shared("embedding", embedding)?.0;
             let srnn_batch { first_step, first_sequence, .. } = batch;
             let position = DropoutPosition { seed: dropout_seed, first_step, first_sequence };
             let batch = batch.to_rust(&mut a)?;
-            let tokens = Some(Tokens { embedding, indices: a.read("indices", indices, indices_len)? });
-            let [h0, c0] = read_state(&mut a, ["initial.h", "initial.c"], initial)?;
-            let y = a.write_optional("y", y, y_len)?;
-            let [hn, cn] = write_state(&mut a, ["last.h", "last.c"], last)?;
-            let args = ForwardArgs { x: &[], tokens, h0, c0, y, hn, cn };
+            let words = Source::Words(embedding, indices, indices_len);
+            let args = read_forward(&mut a, words, initial, (y, y_len), last)?;
             rnn.0.forward_train(&mut session.0, &mut tape.0, &batch, args, position)
         }
     })

@@ -11,9 +11,9 @@ use super::error::{srnn_error, srnn_status};
 use super::flow::srnn_gradient_flow;
 use super::handle;
 use super::rnn::{copy, srnn_rnn};
-use super::session::srnn_session;
+use super::session::{Source, read_forward, srnn_session};
 use super::structs;
-use crate::rnn::{BackwardArgs, DropoutPosition, ForwardArgs, Grads, Tape};
+use crate::rnn::{BackwardArgs, DropoutPosition, Grads, Tape};
 
 /// What a training forward recorded, for backward. Its memory is reused by the next forward.
 pub struct srnn_tape(pub(super) Tape);
@@ -76,11 +76,7 @@ pub unsafe extern "C" fn srnn_rnn_forward_train(
             let srnn_batch { first_step, first_sequence, .. } = batch;
             let position = DropoutPosition { seed: dropout_seed, first_step, first_sequence };
             let batch = batch.to_rust(&mut a)?;
-            let x = a.read("x", x, x_len)?;
-            let [h0, c0] = read_state(&mut a, ["initial.h", "initial.c"], initial)?;
-            let y = a.write_optional("y", y, y_len)?;
-            let [hn, cn] = write_state(&mut a, ["last.h", "last.c"], last)?;
-            let args = ForwardArgs { x, tokens: None, h0, c0, y, hn, cn };
+            let args = read_forward(&mut a, Source::Array(x, x_len), initial, (y, y_len), last)?;
             rnn.0.forward_train(&mut session.0, &mut tape.0, &batch, args, position)
         }
     })

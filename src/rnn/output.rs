@@ -5,7 +5,7 @@ use super::config::RnnConfig;
 use crate::kernel::gates::Mat;
 use std::marker::PhantomData;
 
-/// The arrays that a call writes; threads write the rows of different sequences. Their lengths have been checked.
+/// The arrays that a call writes; threads write the rows of different sequences.
 #[derive(Clone, Copy)]
 pub(crate) struct Outputs<'a> {
     pub(crate) y: Option<Mat>,
@@ -15,17 +15,24 @@ pub(crate) struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
+    /// Panics unless they have a row for every step and sequence, or pass and sequence, of the plan's arrays.
     pub(crate) fn new(
         config: &RnnConfig,
+        plan: &Plan,
         y: Option<&'a mut [f32]>,
         hn: Option<&'a mut [f32]>,
         cn: Option<&'a mut [f32]>,
     ) -> Self {
-        let rows = |values: Option<&'a mut [f32]>, width| values.map(|values| Mat::new(values, width));
+        let rows = |values: Option<&'a mut [f32]>, rows: usize, width: usize| {
+            values.map(|values| {
+                assert!(values.len() >= rows * plan.in_arrays * width, "the array has all rows");
+                Mat::new(values, width)
+            })
+        };
         Self {
-            y: rows(y, config.output_size()),
-            hn: rows(hn, config.state_size()),
-            cn: rows(cn, config.hidden_size),
+            y: rows(y, plan.seq_len, config.output_size()),
+            hn: rows(hn, config.passes(), config.state_size()),
+            cn: rows(cn, config.passes(), config.hidden_size),
             borrow: PhantomData,
         }
     }

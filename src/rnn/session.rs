@@ -201,7 +201,7 @@ impl Kernel for Forward<'_> {
         let Self { rnn, scratch, args, keep_states, team, schedule } = self;
         let input = args.input();
         let ForwardArgs { h0, c0, y, hn, cn, .. } = args;
-        let outputs = Outputs::new(rnn.config(), y, hn, cn);
+        let outputs = Outputs::new(rnn.config(), &scratch.plan, y, hn, cn);
         let walk = Walk { rnn, input, h0, c0, outputs, keep_states };
         match schedule {
             // In a forked child the team is smaller than the pool.

@@ -100,7 +100,7 @@ impl Stream {
     /// Copies the states out: `h` is (num_layers, lanes, S), `c`, for LSTM, (num_layers, lanes, hidden_size).
     pub fn state(&self, h: Option<&mut [f32]>, c: Option<&mut [f32]>) -> Result<()> {
         self.check_states(h.as_deref(), c.as_deref())?;
-        let outputs = Outputs::new(&self.config, None, h, c);
+        let outputs = Outputs::new(&self.config, &self.scratch.plan, None, h, c);
         for (layer, history) in self.scratch.histories.iter().enumerate() {
             history.write_final(&self.config, &self.scratch.plan, layer, false, &outputs);
         }

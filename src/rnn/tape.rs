@@ -116,7 +116,7 @@ impl Kernel for ForwardTrain<'_> {
         let Tape { plan, inputs, histories, x_offsets, .. } = self.tape;
         let input = self.args.input();
         let ForwardArgs { h0, c0, y, hn, cn, .. } = self.args;
-        let outputs = Outputs::new(config, y, hn, cn);
+        let outputs = Outputs::new(config, plan, y, hn, cn);
         let team = self.team;
         if plan.rows > 0 {
             let features = config.input_size;
