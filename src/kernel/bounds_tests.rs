@@ -9,7 +9,7 @@ use super::gates::lstm::{self, Lstm};
 use super::gates::{self, Cell, Flush, Mat, Previous, STATE_PADDING, Span};
 use super::gemm::{Output, Start, gemm_gates, gemm_view};
 use super::nearest::{Best, dot, scan};
-use super::outer::OuterScratch;
+use super::outer::{OuterScratch, Right, Target};
 use super::panel::{GateColumns, Geometry, PanelView, Panels, padded_row};
 use super::reduce::{Stripes, sum_of_squares};
 use super::rows::Rows;
@@ -224,10 +224,9 @@ impl Kernel for Outer<'_> {
         let Self { left, right, first, sums, c } = self;
         let (rows, m, n) = (left.count(), left.width(), right.width());
         let mut scratch = OuterScratch::default();
-        scratch.reserve(rows, m, n).unwrap();
-        scratch.pack_left(s, Team::one(), left, sums);
-        scratch.pack_right(s, Team::one(), right);
-        scratch.accumulate(s, Team::one(), rows, first, m - first, n, c);
+        scratch.reserve(rows, m, n, 1).unwrap();
+        let targets = [Target::new(first..m, c)];
+        scratch.add(s, Team::one(), left, sums, &[Right { rows: right, targets: &targets }]);
     }
 }
 

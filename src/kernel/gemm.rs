@@ -201,7 +201,9 @@ impl<A: Left> Product<'_, A> {
                     let block = self.b.data.as_ptr().wrapping_add((panel * k + k0) * S::PANEL_WIDTH);
                     let mut row = row0;
                     let mut tiles = (row1 - row0).div_ceil(S::TILE_ROWS);
-                    let following = if panels == 1 { kc * S::PANEL_WIDTH } else { 0 };
+                    // What follows the last one may be another thread's.
+                    let is_last = panel + panels == self.b.panels && k0 + kc == k;
+                    let following = if panels == 1 && !is_last { kc * S::PANEL_WIDTH } else { 0 };
                     let turns = tiles * kc.div_ceil(UNROLLED);
                     let ahead_lines = following.div_ceil(LINE).div_ceil(turns).min(MOST_AHEAD);
                     let mut ahead = block.wrapping_add(following);
@@ -394,7 +396,7 @@ impl<A: Left> Product<'_, A> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::outer::OuterScratch;
+    use crate::kernel::outer::{OuterScratch, Right, Target};
     use crate::kernel::panel::{GateColumns, Geometry, padded_row};
     use crate::kernel::rows::Rows;
     use crate::parallel::Team;
@@ -518,15 +520,15 @@ mod tests {
         fn run<S: Ops>(self, s: S) {
             let Outer(a, b, rows, m, n, cut, c) = self;
             let mut scratch = OuterScratch::default();
-            scratch.reserve(rows, m, n).unwrap();
+            scratch.reserve(rows, m, n, 1).unwrap();
             // In two blocks of rows: the chains continue.
             for (start, end) in [(0, cut), (cut, rows)] {
                 if start < end {
                     let count = end - start;
-                    scratch.pack_left(s, Team::one(), Rows::strided(&a[start * m..], count, m, m), []);
-                    scratch.pack_right(s, Team::one(), Rows::strided(&b[start * n..], count, n, n));
-                    let first = m / 3;
-                    scratch.accumulate(s, Team::one(), count, first, m - first, n, &mut c[first * n..]);
+                    let left = Rows::strided(&a[start * m..], count, m, m);
+                    let rows = Rows::strided(&b[start * n..], count, n, n);
+                    let targets = [Target::new(m / 3..m, &mut c[m / 3 * n..])];
+                    scratch.add(s, Team::one(), left, [], &[Right { rows, targets: &targets }]);
                 }
             }
         }

@@ -7,98 +7,177 @@ use super::panel::{PanelView, pack_as_panels};
 use super::rows::{Left, Rows};
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, product};
-use crate::parallel::{FEWEST_COPIES, FEWEST_PRODUCTS, Team};
+use crate::parallel::{FEWEST_PRODUCTS, Team};
 use crate::simd::Ops;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Memory for the packed operands, reused from block to block.
 #[derive(Default)]
 pub(crate) struct OuterScratch {
+    /// Tiles, each packed by the thread that multiplies with them.
     left: AlignedBuf<f32>,
+    /// For each thread, the right operand: to pack it again takes less than to fetch it from another core.
     right: AlignedBuf<f32>,
+    /// Values of a thread's part of it.
+    share: usize,
+}
+
+/// A matrix that products are added to, row-major: each row a column of the left operand.
+pub(crate) struct Target<'a> {
+    columns: Range<usize>,
+    values: Mat,
+    len: usize,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> Target<'a> {
+    /// Products of the left operand's `columns` with a right operand as wide as the matrix.
+    pub(crate) fn new(columns: Range<usize>, values: &'a mut [f32]) -> Self {
+        let width = if columns.is_empty() { 0 } else { values.len() / columns.len() };
+        Self { columns, len: values.len(), values: Mat::new(values, width), borrow: PhantomData }
+    }
+}
+
+/// A right operand and what its products with the left one are added to.
+pub(crate) struct Right<'a> {
+    pub(crate) rows: Rows<'a>,
+    pub(crate) targets: &'a [Target<'a>],
 }
 
 /// The tallest tile and the widest panel of any instruction set: the most that padding adds to an operand.
 const TALLEST: usize = 8;
 const WIDEST: usize = 32;
+/// Multiply-adds that packing a value of the left operand costs as much as.
+const PACKING: usize = 24;
+/// Columns of the left operand that are worth a thread's packing of all right operands.
+const FEWEST_COLUMNS: usize = 32;
 
 impl OuterScratch {
     /// Makes room for blocks of `rows` rows with at most `left` columns on the left and `right` on the right.
-    pub(crate) fn reserve(&mut self, rows: usize, left: usize, right: usize) -> Result<()> {
+    pub(crate) fn reserve(&mut self, rows: usize, left: usize, right: usize, threads: usize) -> Result<()> {
         self.left.resize(product("the packed operands", &[rows, left + TALLEST])?)?;
-        self.right.resize(product("the packed operands", &[rows, right + WIDEST])?)
+        self.right.resize(product("the packed operands", &[threads, rows, right.next_multiple_of(WIDEST)])?)?;
+        self.share = self.right.len() / threads;
+        Ok(())
     }
 
     pub(crate) fn bytes(&self) -> usize {
         self.left.bytes() + self.right.bytes()
     }
 
-    /// Packs the left operand, of which `accumulate` uses ranges of columns, and adds its rows, one after another, to each
-    /// of `sums`.
-    pub(crate) fn pack_left<S: Ops, const N: usize>(
+    /// Adds the products of `left` with all of `rights` to their targets, and the rows of `left`, one after another, to each
+    /// of `sums`. The columns of `left` are shared by threads.
+    pub(crate) fn add<S: Ops, const N: usize>(
         &mut self,
         s: S,
         team: Team<'_>,
-        a: Rows<'_>,
+        left: Rows<'_>,
         sums: [&mut [f32]; N],
+        rights: &[Right<'_>],
     ) {
-        let (rows, tiles) = (a.count(), a.width().div_ceil(S::TILE_ROWS));
+        let (rows, width) = (left.count(), left.width());
+        let tiles = width.div_ceil(S::TILE_ROWS);
         assert!(tiles * rows * S::TILE_ROWS <= self.left.len());
+        for Right { rows: right, targets } in rights {
+            assert!(right.count() == rows && rows * right.width().next_multiple_of(S::PANEL_WIDTH) <= self.share);
+            for target in *targets {
+                assert!(target.columns.end <= width && target.columns.len() * right.width() == target.len);
+            }
+        }
         let packing = Packing {
-            a,
+            a: left,
             left: Mat::new(&mut self.left, rows * S::TILE_ROWS),
             sums: sums.map(|sums| {
-                assert!(a.width() <= sums.len());
+                assert!(width <= sums.len());
                 Mat::new(sums, S::TILE_ROWS)
             }),
         };
-        team.split(0..tiles, (FEWEST_COPIES / (rows * S::TILE_ROWS)).max(1), &|part: Range<usize>| {
-            s.enter(
-                #[inline(always)]
-                // SAFETY: the tiles lie within both buffers, as asserted, and parts are disjoint.
-                || unsafe {
-                    match S::TILE_ROWS {
-                        2 => packing.tiles::<2>(part.clone()),
-                        6 => packing.tiles::<6>(part.clone()),
-                        8 => packing.tiles::<8>(part.clone()),
+        let (packed_rights, share) = (Mat::new(&mut self.right, self.share), self.share);
+        // Columns differ in how many products they take part in.
+        let columns_before = |tile: usize| 0..width.min(tile * S::TILE_ROWS);
+        let work = |columns: Range<usize>| -> usize {
+            let of = |right: &Right<'_>| -> usize {
+                right.targets.iter().map(|t| overlap(&t.columns, &columns).len() * right.rows.width()).sum()
+            };
+            rights.iter().map(of).sum::<usize>() + columns.len() * PACKING
+        };
+        let all = work(0..width);
+        let parts = (rows * all / FEWEST_PRODUCTS).min(width / FEWEST_COLUMNS).clamp(1, team.threads());
+        let cut = |part: usize| {
+            let mut tile = tiles * part / parts;
+            while tile < tiles && work(columns_before(tile)) * parts < all * part {
+                tile += 1;
+            }
+            while tile > 0 && work(columns_before(tile - 1)) * parts >= all * part {
+                tile -= 1;
+            }
+            if part == parts { tiles } else { tile }
+        };
+        team.run(parts, &|part, _| {
+            let tiles = cut(part)..cut(part + 1);
+            if tiles.is_empty() {
+                return;
+            }
+            // SAFETY: the tiles lie within both buffers, as asserted, parts have different tiles, and of the right
+            // operands' memory each has its own share.
+            let right_values = unsafe {
+                s.enter(
+                    #[inline(always)]
+                    || match S::TILE_ROWS {
+                        2 => packing.tiles::<2>(tiles.clone()),
+                        6 => packing.tiles::<6>(tiles.clone()),
+                        8 => packing.tiles::<8>(tiles.clone()),
                         other => unreachable!("no tile of {other} rows"),
+                    },
+                );
+                std::slice::from_raw_parts_mut(packed_rights.row(part), share)
+            };
+            let own = tiles.start * S::TILE_ROWS..width.min(tiles.end * S::TILE_ROWS);
+            for right in rights {
+                let mut packed = false;
+                for target in right.targets {
+                    let columns = overlap(&target.columns, &own);
+                    if columns.is_empty() {
+                        continue;
                     }
-                },
-            );
-        });
-    }
-
-    /// Packs the right operand.
-    pub(crate) fn pack_right<S: Ops>(&mut self, s: S, team: Team<'_>, b: Rows<'_>) {
-        pack_as_panels(s, team, b, &mut self.right);
-    }
-
-    /// `c[m, n] += sum over rows of a[row, first + m] * b[row, n]` for `count` columns of the packed left operand.
-    pub(crate) fn accumulate<S: Ops>(
-        &self,
-        s: S,
-        team: Team<'_>,
-        rows: usize,
-        first: usize,
-        count: usize,
-        n: usize,
-        c: &mut [f32],
-    ) {
-        assert!(count * n <= c.len());
-        let target = Mat::new(c, n);
-        let fewest = (FEWEST_PRODUCTS / (rows * n).max(1)).max(S::TILE_ROWS);
-        team.split(0..count, fewest, &|part: Range<usize>| {
-            let b = PanelView { k: rows, panels: n.div_ceil(S::PANEL_WIDTH), data: &self.right, offsets: None };
-            // SAFETY: the rows lie within `c`, as asserted, and parts are disjoint.
-            let out = unsafe { Output::raw(target.row(part.start), part.len() * n, n) };
-            let (data, first, count) = (&self.left, first + part.start, part.len());
-            match S::TILE_ROWS {
-                2 => gemm_view(s, PackedLeft::<2> { data, rows, first, count }, b, n, Start::Output, out),
-                6 => gemm_view(s, PackedLeft::<6> { data, rows, first, count }, b, n, Start::Output, out),
-                8 => gemm_view(s, PackedLeft::<8> { data, rows, first, count }, b, n, Start::Output, out),
-                other => unreachable!("no tile of {other} rows"),
+                    if !packed {
+                        pack_as_panels(s, Team::one(), right.rows, right_values);
+                        packed = true;
+                    }
+                    // SAFETY: these rows lie within the target, as asserted, and are no other part's; the tiles were packed
+                    // by this thread.
+                    unsafe {
+                        let n = right.rows.width();
+                        let out = target.values.row(columns.start - target.columns.start);
+                        let out = Output::raw(out, columns.len() * n, n);
+                        multiply(s, packing.left, rows, columns, right_values, n, out);
+                    }
+                }
             }
         });
+    }
+}
+
+fn overlap(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
+    let start = a.start.max(b.start);
+    start..a.end.min(b.end).max(start)
+}
+
+/// Adds the products of columns of a packed left operand with a packed right one of `n` columns to rows of `out`.
+///
+/// # Safety
+/// `tiles` has those of these columns, of `rows` rows, which nobody writes meanwhile.
+unsafe fn multiply<S: Ops>(s: S, tiles: Mat, rows: usize, columns: Range<usize>, right: &[f32], n: usize, out: Output) {
+    let b = PanelView { k: rows, panels: n.div_ceil(S::PANEL_WIDTH), data: right, offsets: None };
+    // SAFETY: the caller's contract.
+    unsafe {
+        match S::TILE_ROWS {
+            2 => gemm_view(s, PackedLeft::<2>::new(tiles, rows, columns), b, n, Start::Output, out),
+            6 => gemm_view(s, PackedLeft::<6>::new(tiles, rows, columns), b, n, Start::Output, out),
+            8 => gemm_view(s, PackedLeft::<8>::new(tiles, rows, columns), b, n, Start::Output, out),
+            other => unreachable!("no tile of {other} rows"),
+        }
     }
 }
 
@@ -191,10 +270,19 @@ const TOGETHER: usize = 4;
 /// Columns of a matrix as the rows of a product, packed in tiles with the inner index outermost.
 #[derive(Clone, Copy)]
 struct PackedLeft<'a, const R: usize> {
-    data: &'a [f32],
+    values: *const f32,
     rows: usize,
     first: usize,
     count: usize,
+    borrow: PhantomData<&'a [f32]>,
+}
+
+impl<const R: usize> PackedLeft<'_, R> {
+    /// # Safety
+    /// A row of `tiles` for each tile of these columns, of `rows` times `R` values, which nobody writes meanwhile.
+    unsafe fn new(tiles: Mat, rows: usize, columns: Range<usize>) -> Self {
+        Self { values: tiles.values, rows, first: columns.start, count: columns.len(), borrow: PhantomData }
+    }
 }
 
 impl<const R: usize> Left for PackedLeft<'_, R> {
@@ -212,9 +300,7 @@ impl<const R: usize> Left for PackedLeft<'_, R> {
     fn pointer(&self, i: usize) -> *const f32 {
         assert!(i < self.count);
         let column = self.first + i;
-        let start = column / R * self.rows * R + column % R;
-        assert!(start + (self.rows - 1) * R < self.data.len());
-        // SAFETY: the row's first and last values lie within `data`, as asserted.
-        unsafe { self.data.as_ptr().add(start) }
+        // SAFETY: who made this vouches for the tiles of all columns.
+        unsafe { self.values.add(column / R * self.rows * R + column % R) }
     }
 }

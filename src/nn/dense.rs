@@ -5,11 +5,11 @@ use crate::error::{Result, check_len, ensure, product};
 use crate::kernel::columns::gemm_columns;
 use crate::kernel::gates::Mat;
 use crate::kernel::gemm::{Output, Start, gemm};
-use crate::kernel::outer::OuterScratch;
+use crate::kernel::outer::{OuterScratch, Right, Target};
 use crate::kernel::panel::Panels;
 use crate::kernel::rows::Rows;
 use crate::nn::Optimizer;
-use crate::parallel::{FEWEST_PRODUCTS, Team, enter, is_worth_waking, product_cost};
+use crate::parallel::{FEWEST_PRODUCTS, Pool, Team, enter, is_worth_waking, product_cost};
 use crate::random::Random;
 use crate::rnn::Session;
 use crate::simd::{Isa, Kernel, Ops, dispatch};
@@ -145,10 +145,11 @@ impl Dense {
             }
         };
         let outer = session.backward.outer();
-        if grads.is_some() {
-            outer.reserve(rows.min(BLOCK_ROWS), self.out_features, self.in_features)?;
-        }
         let pool = session.pool.as_ref().filter(|_| is_worth_waking(2 * rows * self.in_features * self.out_features));
+        if grads.is_some() {
+            let threads = pool.map_or(1, Pool::threads);
+            outer.reserve(rows.min(BLOCK_ROWS), self.out_features, self.in_features, threads)?;
+        }
         enter(pool, |team| {
             dispatch(self.isa, Backward { dense: self, weights, outer, rows, x, dy, dx, grads, team });
         });
@@ -235,13 +236,13 @@ impl Kernel for Backward<'_> {
             let count = BLOCK_ROWS.min(self.rows - start);
             let dy = Rows::strided(&self.dy[start * out_features..], count, out_features, out_features);
             let x = Rows::strided(&self.x[start * in_features..], count, in_features, in_features);
+            let targets = [Target::new(0..out_features, &mut *weight)];
+            let rights = [Right { rows: x, targets: &targets }];
             if has_bias {
-                self.outer.pack_left(s, self.team, dy, [&mut *bias]);
+                self.outer.add(s, self.team, dy, [&mut *bias], &rights);
             } else {
-                self.outer.pack_left(s, self.team, dy, []);
+                self.outer.add(s, self.team, dy, [], &rights);
             }
-            self.outer.pack_right(s, self.team, x);
-            self.outer.accumulate(s, self.team, count, 0, out_features, in_features, weight);
         }
     }
 }

@@ -3,15 +3,16 @@
 use super::sync::{AtomicUsize, Condvar, Mutex, Ordering, spin_loop, yield_now};
 
 /// How a receiver waits before it sleeps: by looking again and again, then by giving way to other threads in between.
-/// One that has looked in vain looks less often the next time: perhaps whoever it waits for has no processor.
+/// One that has looked in vain looks less often the next few times: perhaps whoever it waits for has no processor.
 #[derive(Clone, Copy)]
 pub(crate) struct Patience {
     pub(crate) spins: usize,
     pub(crate) yields: usize,
 }
 
-/// How much less often.
+/// How much less often, and how many times. Not for ever: who sleeps keeps others waiting in turn.
 const LESS: usize = 32;
+const TIMES: usize = 8;
 /// Set in [`Signal::sent`] while the receiver sleeps or is about to.
 const SLEEPS: usize = 1;
 /// One signal in [`Signal::sent`].
@@ -27,7 +28,7 @@ pub(crate) struct Signal {
     sent: AtomicUsize,
     /// Only the receiver touches these two.
     received: AtomicUsize,
-    looked_in_vain: AtomicUsize,
+    look_less: AtomicUsize,
     lock: Mutex<()>,
     wake: Condvar,
 }
@@ -37,7 +38,7 @@ impl Signal {
         Self {
             sent: AtomicUsize::new(0),
             received: AtomicUsize::new(0),
-            looked_in_vain: AtomicUsize::new(0),
+            look_less: AtomicUsize::new(0),
             lock: Mutex::new(()),
             wake: Condvar::new(),
         }
@@ -68,15 +69,15 @@ impl Signal {
 
     #[cold]
     fn wait(&self, received: usize, patience: Patience) {
-        let less = if self.looked_in_vain.load(Ordering::Relaxed) == 0 { 1 } else { LESS };
-        for _ in 0..patience.spins / less {
+        let times = self.look_less.load(Ordering::Relaxed);
+        for _ in 0..patience.spins / if times == 0 { 1 } else { LESS } {
             spin_loop();
             if self.is_there(received) {
-                self.looked_in_vain.store(0, Ordering::Relaxed);
+                self.look_less.store(0, Ordering::Relaxed);
                 return;
             }
         }
-        self.looked_in_vain.store(1, Ordering::Relaxed);
+        self.look_less.store(times.checked_sub(1).unwrap_or(TIMES), Ordering::Relaxed);
         for _ in 0..patience.yields {
             yield_now();
             if self.is_there(received) {

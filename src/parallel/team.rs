@@ -40,7 +40,7 @@ unsafe impl Sync for Members {}
 unsafe impl Send for Members {}
 
 /// Some microseconds of looking: much more than members that run differ by, less than waking would take.
-const PATIENCE: Patience = Patience { spins: 1000, yields: 50 };
+const PATIENCE: Patience = Patience { spins: 1000, yields: 300 };
 
 impl Members {
     pub(crate) fn new(count: usize) -> Self {

@@ -20,7 +20,7 @@ use crate::buffer::AlignedBuf;
 use crate::error::{Result, check_len, ensure, err, product};
 use crate::kernel::gates::Mat;
 use crate::kernel::outer::OuterScratch;
-use crate::parallel::{Team, enter};
+use crate::parallel::{Pool, Team, enter};
 use crate::simd::{Kernel, Ops, dispatch};
 
 /// The arrays of a backward call, in the layouts of [`super::ForwardArgs`].
@@ -53,7 +53,7 @@ pub(crate) struct BackwardScratch {
 }
 
 impl BackwardScratch {
-    fn reserve(&mut self, config: &RnnConfig, plan: &Plan, wants_dx: bool) -> Result<()> {
+    fn reserve(&mut self, config: &RnnConfig, plan: &Plan, wants_dx: bool, threads: usize) -> Result<()> {
         if config.num_layers > 1 {
             // The two change places from layer to layer.
             self.outputs.resize(product("output gradients", &[plan.rows, config.output_size()])?)?;
@@ -71,7 +71,7 @@ impl BackwardScratch {
             self.second.resize(product("input gradients", &[plan.rows, widest])?)?;
         }
         for pass in &mut self.passes[..config.direction.count()] {
-            pass.reserve(config, plan)?;
+            pass.reserve(config, plan, threads)?;
         }
         Ok(())
     }
@@ -144,10 +144,11 @@ impl Rnn {
         }
         let weights = self.backward_weights()?;
         let scratch = &mut session.backward;
-        scratch.reserve(config, &tape.plan, args.dx.is_some())?;
+        let pool = self.pool_for(&tape.plan, session.pool.as_ref());
+        scratch.reserve(config, &tape.plan, args.dx.is_some(), pool.map_or(1, Pool::threads))?;
         let flow_norms = flow.as_deref_mut().map(GradientFlow::norms_mut);
         let grads = grads.map(Grads::values_mut);
-        enter(self.pool_for(&tape.plan, session.pool.as_ref()), |team| {
+        enter(pool, |team| {
             dispatch(self.isa(), Backward { rnn: self, weights, tape, scratch, args, grads, flow_norms, team });
         });
         if let Some(flow) = flow {
@@ -327,15 +328,12 @@ impl Walk<'_> {
     fn run<S: Ops>(&mut self, s: S, team: Team<'_>, rows: Option<Mat>, user: Option<Mat>) {
         let (pass, scratch) = (&self.pass, &mut *self.scratch);
         for block in Blocks::of_rows(pass.plan, !pass.reverse, BLOCK_ROWS) {
-            pass.steps(s, team, &block, scratch, self.norms.is_some());
+            pass.steps(s, team, &block, scratch, self.norms.is_some(), rows);
             if let Some(norms) = self.norms.as_deref_mut() {
                 pass.norms(&block, scratch, norms);
             }
-            if let Some(rows) = rows {
-                pass.input_gradient(s, team, &block, scratch, rows);
-                if let Some(user) = user {
-                    pass.unpack(team, &block, rows, user);
-                }
+            if let (Some(rows), Some(user)) = (rows, user) {
+                pass.unpack(team, &block, rows, user);
             }
             if let Some(grads) = self.grads.as_deref_mut() {
                 pass.weight_gradients(s, team, &block, scratch, &self.params, grads);

@@ -4,7 +4,7 @@ use super::batch::Plan;
 use super::config::{Cell, RnnConfig};
 use super::history::{History, Strides};
 use super::session::block_rows;
-use super::weights::{BackwardWeights, Layout, PassParams};
+use super::weights::{BackwardWeights, Layout};
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, product};
 use crate::kernel::gates::{Flush, Mat, Previous, Span, elman, gru, lstm};
@@ -17,6 +17,8 @@ use std::ops::Range;
 
 /// Rows whose gradients are gathered before the products over them run: the depth of the weight gradients' products.
 pub(super) const BLOCK_ROWS: usize = 256;
+/// Weights that a core keeps near it: a megabyte.
+const NEAR_VALUES: usize = 1 << 18;
 
 /// The memory of one pass.
 #[derive(Default)]
@@ -27,24 +29,24 @@ pub(super) struct PassScratch {
     /// A step's gradient of what precedes the projection, or of `r h`.
     step: AlignedBuf<f32>,
     /// A block's gate gradients.
-    gates: AlignedBuf<f32>,
+    pub(super) gates: AlignedBuf<f32>,
     /// A block's `r h`, or hidden states before projection.
-    hidden: AlignedBuf<f32>,
+    pub(super) hidden: AlignedBuf<f32>,
     /// A block's gradients of projected states.
-    projected: AlignedBuf<f32>,
+    pub(super) projected: AlignedBuf<f32>,
     /// For each row of a block, the sum of the squares of its state's gradient.
     squares: AlignedBuf<f64>,
     h_offsets: AlignedBuf<usize>,
     c_offsets: AlignedBuf<usize>,
     /// A block's rows in the order of visit: where each row's operands start.
-    visit: [AlignedBuf<usize>; 5],
+    pub(super) visit: [AlignedBuf<usize>; 5],
     pub(super) outer: OuterScratch,
     /// Sums of gate gradients on top of what the gradients of `bias_ih` and `bias_hh` were before.
-    sums: [AlignedBuf<f32>; 2],
+    pub(super) sums: [AlignedBuf<f32>; 2],
 }
 
 impl PassScratch {
-    pub(super) fn reserve(&mut self, config: &RnnConfig, plan: &Plan) -> Result<()> {
+    pub(super) fn reserve(&mut self, config: &RnnConfig, plan: &Plan, threads: usize) -> Result<()> {
         let strides = Strides::of(config, 1);
         let block = plan.rows.min(BLOCK_ROWS + plan.batch);
         let widest = config.input_size.max(config.output_size());
@@ -66,7 +68,7 @@ impl PassScratch {
         for sums in &mut self.sums {
             sums.resize(gate_row)?;
         }
-        self.outer.reserve(block, gate_row.max(config.state_size()), widest.max(config.hidden_size))
+        self.outer.reserve(block, gate_row.max(config.state_size()), widest.max(config.hidden_size), threads)
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -139,11 +141,12 @@ unsafe impl Sync for Memory {}
 
 impl PassBackward<'_> {
     /// Values in a row of gate gradients.
-    fn gate_row(&self) -> usize {
+    pub(super) fn gate_row(&self) -> usize {
         self.layout.gradient_gates * self.config.hidden_size
     }
 
-    /// Gate gradients of a block; the states' gradients move to the step that precedes the block in the pass.
+    /// Gate gradients of a block; the states' gradients move to the step that precedes the block in the pass. The input's
+    /// gradient goes to the packed rows `target`.
     pub(super) fn steps<S: Ops>(
         &self,
         s: S,
@@ -151,6 +154,7 @@ impl PassBackward<'_> {
         block: &Range<usize>,
         scratch: &mut PassScratch,
         wants_norms: bool,
+        target: Option<Mat>,
     ) {
         let (config, plan, strides) = (self.config, self.plan, self.strides);
         let (rows, sequences) = (block_rows(plan, block), plan.count(block.start));
@@ -183,19 +187,60 @@ impl PassBackward<'_> {
         let fewest = (FEWEST_PRODUCTS / (gate_row * size * block.len())).max(1);
         // Some sequences may end within the block: shares are of the average step, and the last one takes the rest.
         let average = rows.div_ceil(block.len());
+        let parts = (average / fewest).clamp(1, team.threads());
+        // Gate gradients are multiplied where they were made, unless that means to read far weights for a few rows each.
+        let weights = self.weights.input.view().data.len();
+        let own = target.filter(|_| parts > 1 && average / parts >= 2 * S::TILE_ROWS && weights <= NEAR_VALUES);
         team.split(0..average, fewest, &|mut part: Range<usize>| {
             if part.end == average {
                 part.end = sequences;
             }
+            let running = |t: usize| part.start..part.end.min(plan.count(t));
             let step = |t: usize| {
-                let running = part.start..part.end.min(plan.count(t));
-                if !running.is_empty() {
+                if !running(t).is_empty() {
                     // SAFETY: the buffers reach to the block's last row, as asserted, and parts are disjoint.
-                    unsafe { self.step(s, t, running, &memory) }
+                    unsafe { self.step(s, t, running(t), &memory) }
                 }
             };
-            if self.reverse { block.clone().for_each(step) } else { block.clone().rev().for_each(step) }
+            if self.reverse {
+                block.clone().for_each(step)
+            } else {
+                block.clone().rev().for_each(step)
+            }
+            if let Some(target) = own {
+                for t in block.clone().filter(|&t| !running(t).is_empty()) {
+                    let rows = plan.start(t) + running(t).start;
+                    // SAFETY: as above; this thread made these gate gradients.
+                    unsafe { self.input_gradient(s, rows..rows + running(t).len(), &memory, target) }
+                }
+            }
         });
+        if let (Some(target), None) = (target, own) {
+            let (first, fewest) = (memory.first, (FEWEST_PRODUCTS / (gate_row * target.stride)).max(S::TILE_ROWS));
+            team.split(first..first + rows, fewest, &|part: Range<usize>| {
+                // SAFETY: as above; all gate gradients are made.
+                unsafe { self.input_gradient(s, part, &memory, target) }
+            });
+        }
+    }
+
+    /// The input's gradient in some packed rows.
+    ///
+    /// # Safety
+    /// `target` has all packed rows of the plan, the gate gradients of these rows are known, and no other thread writes
+    /// either of them.
+    unsafe fn input_gradient<S: Ops>(&self, s: S, rows: Range<usize>, memory: &Memory, target: Mat) {
+        let (gate_row, width) = (self.gate_row(), target.stride);
+        assert_eq!(width, self.weights.input.columns());
+        // SAFETY: the caller's contract.
+        let (gates, out) = unsafe {
+            let gates = memory.gates.row(rows.start - memory.first).cast_const();
+            let gates = std::slice::from_raw_parts(gates, rows.len() * gate_row);
+            (gates, Output::raw(target.row(rows.start), rows.len() * width, width))
+        };
+        let gates = Rows::strided(gates, rows.len(), gate_row, gate_row);
+        let gates = gates.columns(0, self.config.cell.gates() * self.config.hidden_size);
+        gemm(s, gates, &self.weights.input, Start::Zero, out);
     }
 
     /// Norms of the states' gradients of a block, from the squares that its steps left.
@@ -325,28 +370,6 @@ impl PassBackward<'_> {
         );
     }
 
-    /// The input's gradient for a block, into packed rows.
-    pub(super) fn input_gradient<S: Ops>(
-        &self,
-        s: S,
-        team: Team<'_>,
-        block: &Range<usize>,
-        scratch: &PassScratch,
-        target: Mat,
-    ) {
-        let (rows, width) = (block_rows(self.plan, block), self.weights.input.columns());
-        let gates = Rows::strided(&scratch.gates, rows, self.gate_row(), self.gate_row());
-        let gates = gates.columns(0, self.config.cell.gates() * self.config.hidden_size);
-        let first = self.plan.start(block.start);
-        assert_eq!(target.stride, width);
-        let fewest = (FEWEST_PRODUCTS / (self.gate_row() * width)).max(S::TILE_ROWS);
-        team.split(0..rows, fewest, &|part: Range<usize>| {
-            // SAFETY: `target` has all packed rows of the plan, and parts are disjoint.
-            let out = unsafe { Output::raw(target.row(first + part.start), part.len() * width, width) };
-            gemm(s, gates.slice(part), &self.weights.input, Start::Zero, out);
-        });
-    }
-
     /// Copies a block's packed rows to where the caller has them.
     pub(super) fn unpack(&self, team: Team<'_>, block: &Range<usize>, rows: Mat, user: Mat) {
         self.for_each_row(team, block.clone(), rows.stride, &|row, place| {
@@ -393,90 +416,5 @@ impl PassBackward<'_> {
                 }
             }
         });
-    }
-
-    /// Adds a block's part of the weights' gradients.
-    pub(super) fn weight_gradients<S: Ops>(
-        &self,
-        s: S,
-        team: Team<'_>,
-        block: &Range<usize>,
-        scratch: &mut PassScratch,
-        params: &PassParams<'_>,
-        grads: &mut [f32],
-    ) {
-        let (config, plan, strides) = (self.config, self.plan, self.strides);
-        let (units, gate_row, size) = (config.hidden_size, self.gate_row(), config.state_size());
-        let features = params.weight_ih.cols;
-        let rows = block_rows(plan, block);
-        let first = plan.start(block.start);
-        let PassScratch { gates, hidden, projected, visit, outer, sums, .. } = scratch;
-        let [gate_at, input_at, state_at, hidden_at, projected_at] = visit;
-        let mut next = 0;
-        let mut add_step = |t: usize| {
-            for j in 0..plan.count(t) {
-                let row = plan.start(t) + j;
-                gate_at[next] = (row - first) * gate_row;
-                input_at[next] = row * features;
-                state_at[next] = self.history.previous_index(plan, self.reverse, t, j) * strides.h;
-                hidden_at[next] = (row - first) * strides.c;
-                projected_at[next] = (row - first) * size;
-                next += 1;
-            }
-        };
-        if self.reverse {
-            block.clone().for_each(&mut add_step)
-        } else {
-            block.clone().rev().for_each(&mut add_step)
-        }
-        let gate_rows = Rows::at(gates, &gate_at[..rows], gate_row);
-        match params.bias {
-            Some(_) => outer.pack_left(s, team, gate_rows, sums.each_mut().map(|sums| &mut sums[..])),
-            None => outer.pack_left(s, team, gate_rows, []),
-        }
-        outer.pack_right(s, team, Rows::at(self.inputs, &input_at[..rows], features));
-        let gate_count = config.cell.gates() * units;
-        outer.accumulate(s, team, rows, 0, gate_count, features, &mut grads[params.own(params.weight_ih)]);
-
-        // Reset before: the last run's right operand is `r h`, not `h`.
-        let hh = &mut grads[params.own(params.weight_hh)];
-        outer.pack_right(s, team, Rows::at(&self.history.h, &state_at[..rows], size));
-        for (index, run) in self.layout.recurrent_gradients.iter().enumerate() {
-            if config.cell == Cell::GruResetBefore && index == 1 {
-                outer.pack_right(s, team, Rows::at(hidden, &hidden_at[..rows], units));
-            }
-            let target = &mut hh[run.gate * units * size..(run.gate + run.gates) * units * size];
-            outer.accumulate(s, team, rows, run.column * units, run.gates * units, size, target);
-        }
-
-        if let Some(spec) = params.weight_hr {
-            outer.pack_left(s, team, Rows::at(projected, &projected_at[..rows], size), []);
-            outer.pack_right(s, team, Rows::at(hidden, &hidden_at[..rows], units));
-            outer.accumulate(s, team, rows, 0, size, units, &mut grads[params.own(spec)]);
-        }
-    }
-
-    /// Calls `copy` with every run of biases: the run in the sums of gate gradients, and in the pass's gradients.
-    fn for_each_bias(&self, params: &PassParams<'_>, mut copy: impl FnMut(usize, Range<usize>, Range<usize>)) {
-        let Some((input, hidden)) = params.bias else { return };
-        let units = self.config.hidden_size;
-        let input = params.own(input);
-        copy(0, 0..input.len(), input);
-        for run in self.layout.recurrent_gradients {
-            let (column, first) = (run.column * units, params.own(hidden).start + run.gate * units);
-            copy(1, column..column + run.gates * units, first..first + run.gates * units);
-        }
-    }
-
-    /// Begins the sums for the gradients of biases.
-    pub(super) fn load_biases(&self, scratch: &mut PassScratch, params: &PassParams<'_>, grads: &[f32]) {
-        // Columns that are no bias's are summed too.
-        scratch.sums.iter_mut().for_each(|sums| sums.fill(0.0));
-        self.for_each_bias(params, |which, at, own| scratch.sums[which][at].copy_from_slice(&grads[own]));
-    }
-
-    /// Ends them.
-    pub(super) fn store_biases(&self, scratch: &PassScratch, params: &PassParams<'_>, grads: &mut [f32]) {
-        self.for_each_bias(params, |which, at, own| grads[own].copy_from_slice(&scratch.sums[which][at]));
     }
 }
