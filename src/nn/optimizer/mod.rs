@@ -18,7 +18,7 @@ use rule::{Rule, Update, tiny_square};
 use std::ops::Range;
 
 /// Values below which a share of an update is not worth another thread's while.
-const FEWEST_VALUES: usize = 1 << 16;
+const FEWEST_VALUES: usize = 1 << 14;
 
 /// Whether a visit of so many values is worth waking a pool's threads.
 fn is_worth_a_team(values: usize) -> bool {
