@@ -84,6 +84,11 @@ pub(crate) trait Ops: Simd {
             }
         }
     }
+    /// The sums of the lanes of `LANES` vectors, the first of `v`: lane `i` of the result is that of vector `i`. Each is one
+    /// tree: lanes `j` and `j + LANES / 2`, ..., `j + 2`, `j + 1`.
+    fn sum_lanes(self, v: &[Self::f32s; 16]) -> Self::f32s;
+    /// Whether a lane of the mask is set.
+    fn any(self, mask: Self::m32s) -> bool;
     #[inline(always)]
     fn add(self, a: Self::f32s, b: Self::f32s) -> Self::f32s {
         self.add_f32s(a, b)
@@ -113,6 +118,10 @@ pub(crate) trait Ops: Simd {
     #[inline(always)]
     fn lt(self, a: Self::f32s, b: Self::f32s) -> Self::m32s {
         self.less_than_f32s(a, b)
+    }
+    #[inline(always)]
+    fn le(self, a: Self::f32s, b: Self::f32s) -> Self::m32s {
+        self.less_than_or_equal_f32s(a, b)
     }
     #[inline(always)]
     fn select(self, mask: Self::m32s, yes: Self::f32s, no: Self::f32s) -> Self::f32s {
@@ -189,6 +198,14 @@ impl Ops for pulp::Scalar {
         fma::fma(-a, b, c)
     }
     #[inline(always)]
+    fn sum_lanes(self, v: &[f32; 16]) -> f32 {
+        v[0]
+    }
+    #[inline(always)]
+    fn any(self, mask: bool) -> bool {
+        mask
+    }
+    #[inline(always)]
     fn at_least(self, low: f32, v: f32) -> f32 {
         if v < low { low } else { v }
     }
@@ -235,6 +252,27 @@ impl Ops for pulp::x86::V3 {
         }
     }
     #[inline(always)]
+    fn sum_lanes(self, v: &[Self::f32s; 16]) -> Self::f32s {
+        let avx = self.avx;
+        // Every step adds halves of two vectors, and leaves one of both: 128-bit halves, pairs in them, neighbours.
+        let mut sums = [avx._mm256_setzero_ps(); 4];
+        for i in 0..4 {
+            let (a, b) = (pulp::cast(v[i]), pulp::cast(v[i + 4]));
+            sums[i] =
+                avx._mm256_add_ps(avx._mm256_permute2f128_ps::<0x20>(a, b), avx._mm256_permute2f128_ps::<0x31>(a, b));
+        }
+        for i in 0..2 {
+            let (a, b) = (sums[2 * i], sums[2 * i + 1]);
+            sums[i] = avx._mm256_add_ps(avx._mm256_shuffle_ps::<0x44>(a, b), avx._mm256_shuffle_ps::<0xee>(a, b));
+        }
+        let [a, b, ..] = sums;
+        pulp::cast(avx._mm256_add_ps(avx._mm256_shuffle_ps::<0x88>(a, b), avx._mm256_shuffle_ps::<0xdd>(a, b)))
+    }
+    #[inline(always)]
+    fn any(self, mask: Self::m32s) -> bool {
+        self.avx._mm256_movemask_ps(pulp::cast(mask)) != 0
+    }
+    #[inline(always)]
     unsafe fn store_first(self, ptr: *mut f32, v: Self::f32s, n: usize) {
         const MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
         // SAFETY: `n <= 8` ones are read and as many values written, by the caller's contract; the token is the proof
@@ -269,6 +307,30 @@ impl Ops for pulp::x86::V4 {
         }
     }
     #[inline(always)]
+    fn sum_lanes(self, v: &[Self::f32s; 16]) -> Self::f32s {
+        let avx = self.avx512f;
+        // Every step adds halves of two vectors, and leaves one of both: 256-bit halves, 128-bit ones, pairs, neighbours.
+        let mut sums = [avx._mm512_setzero_ps(); 8];
+        for i in 0..8 {
+            let (a, b) = (pulp::cast(v[i / 4 * 8 + i % 4]), pulp::cast(v[i / 4 * 8 + i % 4 + 4]));
+            sums[i] = avx._mm512_add_ps(avx._mm512_shuffle_f32x4::<0x44>(a, b), avx._mm512_shuffle_f32x4::<0xee>(a, b));
+        }
+        for i in 0..4 {
+            let (a, b) = (sums[i], sums[i + 4]);
+            sums[i] = avx._mm512_add_ps(avx._mm512_shuffle_f32x4::<0x88>(a, b), avx._mm512_shuffle_f32x4::<0xdd>(a, b));
+        }
+        for i in 0..2 {
+            let (a, b) = (sums[2 * i], sums[2 * i + 1]);
+            sums[i] = avx._mm512_add_ps(avx._mm512_shuffle_ps::<0x44>(a, b), avx._mm512_shuffle_ps::<0xee>(a, b));
+        }
+        let [a, b, ..] = sums;
+        pulp::cast(avx._mm512_add_ps(avx._mm512_shuffle_ps::<0x88>(a, b), avx._mm512_shuffle_ps::<0xdd>(a, b)))
+    }
+    #[inline(always)]
+    fn any(self, mask: Self::m32s) -> bool {
+        mask.0 != 0
+    }
+    #[inline(always)]
     unsafe fn store_first(self, ptr: *mut f32, v: Self::f32s, n: usize) {
         // SAFETY: `n` values are written, by the caller's contract; the token is the proof of AVX-512.
         unsafe { x86_64::_mm512_mask_storeu_ps(ptr, ((1u32 << n) - 1) as u16, pulp::cast(v)) }
@@ -286,4 +348,23 @@ impl Ops for pulp::aarch64::Neon {
     const TILE_ROWS: usize = 6;
     const REGISTERS: usize = 32;
     const ROW_PANELS: usize = 4;
+    #[inline(always)]
+    fn sum_lanes(self, v: &[Self::f32s; 16]) -> Self::f32s {
+        use std::arch::aarch64::*;
+        // SAFETY: the token is the proof of NEON.
+        unsafe {
+            // Every step adds halves of two vectors, and leaves one of both: pairs, then neighbours.
+            let twos = |i: usize| {
+                let (a, b) = (vreinterpretq_f64_f32(pulp::cast(v[i])), vreinterpretq_f64_f32(pulp::cast(v[i + 1])));
+                vaddq_f32(vreinterpretq_f32_f64(vzip1q_f64(a, b)), vreinterpretq_f32_f64(vzip2q_f64(a, b)))
+            };
+            let (a, b) = (twos(0), twos(2));
+            pulp::cast(vaddq_f32(vuzp1q_f32(a, b), vuzp2q_f32(a, b)))
+        }
+    }
+    #[inline(always)]
+    fn any(self, mask: Self::m32s) -> bool {
+        // SAFETY: the token is the proof of NEON.
+        unsafe { std::arch::aarch64::vmaxvq_u32(pulp::cast(mask)) != 0 }
+    }
 }

@@ -115,11 +115,11 @@ impl WordVectors {
         let count = count.min(self.len());
         let all = Mutex::new(Ok(bests(without.len(), count)?));
         let scan = |range: std::ops::Range<usize>| {
-            let parts = bests(without.len(), count.min(range.len())).map(|mut parts| {
+            let parts = bests(without.len(), count.min(range.len())).and_then(|mut parts| {
                 let values = &self.values[range.start * self.dim..range.end * self.dim];
                 let norms = &norms[range.clone()];
-                nearest::scan(isa, self.dim, queries, values, norms, range.start, without, &mut parts);
-                parts
+                nearest::scan(isa, self.dim, queries, values, norms, range.start, without, &mut parts)?;
+                Ok(parts)
             });
             let mut all = all.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             match (&mut *all, parts) {
