@@ -112,7 +112,8 @@ impl Dense {
     pub fn forward(&self, session: Option<&mut Session>, x: &[f32], y: &mut [f32]) -> Result<()> {
         let rows = self.rows("x", x.len(), self.in_features)?;
         check_len("y", y.len(), rows * self.out_features)?;
-        let cost = product_cost(rows, self.in_features * self.out_features);
+        let weights = self.in_features * self.out_features;
+        let cost = product_cost(rows, weights, weights);
         let pool = session.and_then(|session| session.pool.as_ref()).filter(|_| is_worth_waking(cost));
         enter(pool, |team| dispatch(self.isa, Forward { dense: self, x, rows, y, team }));
         Ok(())
@@ -198,7 +199,8 @@ impl Kernel for Forward<'_> {
             self.team.split(0..self.rows, fewest, &|part: Range<usize>| product(part, 0..panels));
         } else {
             // Each thread reads its own part of the weights.
-            let fewest = FEWEST_PRODUCTS.div_ceil(product_cost(self.rows, in_features * S::PANEL_WIDTH));
+            let panel = in_features * S::PANEL_WIDTH;
+            let fewest = FEWEST_PRODUCTS.div_ceil(product_cost(self.rows, panels * panel, panel));
             self.team.split(0..panels, fewest, &|part: Range<usize>| product(0..self.rows, part));
         }
     }

@@ -14,8 +14,8 @@ mod sync;
 mod team;
 
 pub(crate) use schedule::{
-    FEWEST_COPIES, FEWEST_PRODUCTS, Load, MOST_SHARED, Split, Wavefront, directions_at_once, is_worth_waking,
-    product_cost,
+    FEWEST_COPIES, FEWEST_PRODUCTS, Load, MOST_SHARED, NEAR_VALUES, Split, Wavefront, directions_at_once,
+    is_worth_waking, product_cost,
 };
 pub(crate) use team::Team;
 

@@ -1,8 +1,8 @@
 //! The schedule: how the work of a pass is split over a team, from sizes alone.
 //!
 //! Costs are counted in multiply-adds. A step's product reads its weights once whatever the number of rows, which costs
-//! as much as [`FEW_ROWS`] rows; with fewer rows for each thread it is better to split units than sequences, although
-//! the members then meet at every step. `docs/threads.md` tells it at length.
+//! as much as some rows, more where the weights are far; with fewer rows for each thread it is better to split units than
+//! sequences, although the members then meet at every step. `docs/threads.md` tells it at length.
 
 use std::ops::Range;
 
@@ -10,8 +10,12 @@ use std::ops::Range;
 pub(crate) const FEWEST_PRODUCTS: usize = 1 << 17;
 /// Values below which a share of copying is not.
 pub(crate) const FEWEST_COPIES: usize = 1 << 14;
-/// Rows of a step up to which reading the weights takes as long as multiplying.
-const FEW_ROWS: usize = 4;
+/// Weights that a core keeps near it: a megabyte.
+pub(crate) const NEAR_VALUES: usize = 1 << 18;
+/// Half rows of a step up to which reading the weights takes as long as multiplying, where they are near and where not.
+const FEW_HALF_ROWS: [usize; 2] = [3, 16];
+/// Multiply-adds in the time that a member needs for a value that another has computed.
+const EXCHANGE: usize = 112;
 /// Sequences that threads share at most: each has memory for this many.
 pub(crate) const MOST_SHARED: usize = 16;
 /// Multiply-adds that one activation costs as much as.
@@ -42,6 +46,8 @@ pub(crate) struct Load {
     pub(crate) pieces: usize,
     /// Times that members who share a sequence meet in a step.
     pub(crate) meetings: usize,
+    /// Values of a row that they compute for each other in a step.
+    pub(crate) exchanged: usize,
 }
 
 /// How many ways sequences are split, and in each part the units.
@@ -74,10 +80,13 @@ impl Load {
 
     /// The time of the steps under `split`.
     fn time(&self, split: Split) -> usize {
-        let rows = self.rows_per_step().div_ceil(split.sequences).max(FEW_ROWS);
-        let share = (rows * self.row()).div_ceil(self.pieces) * self.pieces.div_ceil(split.units);
+        let rows = self.rows_per_step().div_ceil(split.sequences);
+        let own = |all: usize| all.div_ceil(self.pieces) * self.pieces.div_ceil(split.units);
+        let weights = own(self.gates * self.units * self.state);
+        let share = own(product_cost(rows, weights, self.row()));
         let rounds = split.units.next_power_of_two().trailing_zeros() as usize;
-        self.steps * (share + self.meetings * rounds * MEETING)
+        let exchange = EXCHANGE * rows * self.exchanged * (split.units - 1) / split.units;
+        self.steps * (share + self.meetings * rounds * MEETING + exchange)
     }
 }
 
@@ -141,9 +150,10 @@ impl Wavefront {
     }
 }
 
-/// Multiply-adds that a product of `rows` rows with so many weights costs as much as.
-pub(crate) fn product_cost(rows: usize, weights: usize) -> usize {
-    if rows == 0 { 0 } else { rows.max(FEW_ROWS) * weights }
+/// What a product of `rows` rows costs of which each takes `row` multiply-adds, if a thread reads so many weights for it.
+pub(crate) fn product_cost(rows: usize, weights: usize, row: usize) -> usize {
+    let fewest = FEW_HALF_ROWS[usize::from(weights > NEAR_VALUES)];
+    if rows == 0 { 0 } else { (2 * rows).max(fewest) * row / 2 }
 }
 
 /// Whether so many multiply-adds are work enough for more than one thread.
@@ -157,7 +167,18 @@ mod tests {
 
     fn load(gates: usize, units: usize, batch: usize, steps: usize) -> Load {
         let (rows, pieces) = (batch * steps, units.div_ceil(32));
-        Load { gates, units, state: units, input: units, steps, rows, most: batch, pieces, meetings: 1 }
+        Load {
+            gates,
+            units,
+            state: units,
+            input: units,
+            steps,
+            rows,
+            most: batch,
+            pieces,
+            meetings: 1,
+            exchanged: units,
+        }
     }
 
     fn split(threads: usize, load: Load) -> (usize, usize) {
@@ -172,7 +193,11 @@ mod tests {
         assert_eq!(split(2, load(4, 256, 8, 50)), (2, 1));
         assert_eq!(split(2, load(4, 256, 1, 50)), (1, 2));
         assert_eq!(split(8, load(4, 512, 1, 50)), (1, 8));
-        assert_eq!(split(8, load(4, 512, 16, 50)), (4, 2));
+        assert_eq!(split(8, load(4, 512, 64, 50)), (8, 1));
+        // Few rows, unless the weights of a share are near enough.
+        assert_eq!(split(2, load(4, 128, 4, 50)), (2, 1));
+        assert_eq!(split(2, load(4, 512, 4, 50)), (1, 2));
+        assert_eq!(split(8, load(4, 512, 16, 50)), (2, 4));
         // A single panel cannot be shared, nor is little work.
         assert_eq!(split(8, load(4, 32, 1, 500)), (1, 1));
         assert_eq!(split(8, load(4, 16, 2, 2)), (1, 1));

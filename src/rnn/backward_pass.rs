@@ -3,22 +3,22 @@
 use super::batch::Plan;
 use super::config::{Cell, RnnConfig};
 use super::history::{History, Strides};
+use super::pass::load;
 use super::session::block_rows;
 use super::weights::{BackwardWeights, Layout};
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, product};
+use crate::kernel::columns::gemm_columns;
 use crate::kernel::gates::{Flush, Mat, Previous, Span, elman, gru, lstm};
 use crate::kernel::gemm::{Output, Start, gemm};
 use crate::kernel::outer::OuterScratch;
 use crate::kernel::rows::Rows;
-use crate::parallel::{FEWEST_COPIES, FEWEST_PRODUCTS, Team};
+use crate::parallel::{FEWEST_COPIES, FEWEST_PRODUCTS, Load, MOST_SHARED, NEAR_VALUES, Split, Team};
 use crate::simd::Ops;
 use std::ops::Range;
 
 /// Rows whose gradients are gathered before the products over them run: the depth of the weight gradients' products.
 pub(super) const BLOCK_ROWS: usize = 256;
-/// Weights that a core keeps near it: a megabyte.
-const NEAR_VALUES: usize = 1 << 18;
 
 /// The memory of one pass.
 #[derive(Default)]
@@ -60,8 +60,9 @@ impl PassScratch {
         }
         self.projected.resize(product("projected states", &[block, config.proj_size])?)?;
         self.squares.resize(block)?;
-        self.h_offsets.resize(plan.batch)?;
-        self.c_offsets.resize(plan.batch)?;
+        // Members that share sequences each have their offsets.
+        self.h_offsets.resize(plan.batch + MOST_SHARED * threads)?;
+        self.c_offsets.resize(plan.batch + MOST_SHARED * threads)?;
         for offsets in &mut self.visit {
             offsets.resize(block)?;
         }
@@ -119,7 +120,8 @@ pub(super) struct PassBackward<'a> {
     pub(super) outputs: OutputGradients<'a>,
 }
 
-/// The buffers of a block as threads share them: each writes the rows of its own sequences.
+/// The buffers of a block as threads share them: each writes the rows of its own sequences, and there the columns of its
+/// own units.
 struct Memory {
     dh: Mat,
     dc: Mat,
@@ -136,8 +138,28 @@ struct Memory {
     first: usize,
 }
 
-// SAFETY: threads work on disjoint ranges of sequences, and every row and offset belongs to one sequence.
+// SAFETY: threads work on disjoint sequences or units, and meet where one reads what another wrote.
 unsafe impl Sync for Memory {}
+
+/// One thread's share of the steps: of its sequences, the units of some panels.
+struct Share<'a> {
+    /// The threads that share these sequences, and this one's place among them.
+    team: Team<'a>,
+    place: usize,
+    panels: Range<usize>,
+    /// Where its offsets start.
+    offsets: usize,
+}
+
+impl Share<'_> {
+    /// Waits for those who share the sequences.
+    #[inline]
+    fn meet(&self) {
+        if self.team.threads() > 1 {
+            self.team.meet(self.place);
+        }
+    }
+}
 
 impl PassBackward<'_> {
     /// Values in a row of gate gradients.
@@ -164,7 +186,8 @@ impl PassBackward<'_> {
         assert!(last * strides.pre <= history.pre.len() && (plan.batch + last) * strides.h <= history.h.len());
         assert!(rows * gate_row <= scratch.gates.len() && rows <= scratch.squares.len());
         assert!(sequences * strides.h <= scratch.dh.len() && sequences * strides.c <= scratch.dc.len());
-        assert!(sequences * strides.c <= scratch.step.len() && sequences <= scratch.h_offsets.len());
+        assert!(sequences * strides.c <= scratch.step.len() && plan.batch <= scratch.h_offsets.len());
+        assert!(plan.batch + team.threads() * MOST_SHARED <= scratch.h_offsets.len());
         if config.cell.has_cell_state() {
             assert!((plan.batch + last) * strides.c <= history.c.len());
         }
@@ -184,22 +207,34 @@ impl PassBackward<'_> {
             wants_norms,
             first: plan.start(block.start),
         };
-        let fewest = (FEWEST_PRODUCTS / (gate_row * size * block.len())).max(1);
-        // Some sequences may end within the block: shares are of the average step, and the last one takes the rest.
-        let average = rows.div_ceil(block.len());
-        let parts = (average / fewest).clamp(1, team.threads());
+        let split = self.split::<S>(team, block, wants_norms);
+        // Some sequences may end within the block: shares are of the average step, and the last one takes the rest. Where
+        // members share sequences, none may have more than there is room for.
+        let (average, pieces) = (rows.div_ceil(block.len()), self.pieces::<S>());
+        let shared = if split.units > 1 { sequences } else { average };
+        let cut = |i: usize| if i == split.sequences { sequences } else { shared * i / split.sequences };
         // Gate gradients are multiplied where they were made, unless that means to read far weights for a few rows each.
         let weights = self.weights.input.view().data.len();
-        let own = target.filter(|_| parts > 1 && average / parts >= 2 * S::TILE_ROWS && weights <= NEAR_VALUES);
-        team.split(0..average, fewest, &|mut part: Range<usize>| {
-            if part.end == average {
-                part.end = sequences;
-            }
-            let running = |t: usize| part.start..part.end.min(plan.count(t));
+        let own_rows = split.threads() > 1 && average / split.sequences >= 2 * S::TILE_ROWS && weights <= NEAR_VALUES;
+        let own = target.filter(|_| own_rows && split.units == 1);
+        let walk = |part: usize, team: Team<'_>, place: usize| {
+            let piece = |i: usize| pieces * i / split.units;
+            let share = Share {
+                team,
+                place,
+                panels: piece(place)..piece(place + 1),
+                offsets: if split.units > 1 {
+                    plan.batch + (part * split.units + place) * MOST_SHARED
+                } else {
+                    cut(part)
+                },
+            };
+            let running = |t: usize| cut(part)..cut(part + 1).min(plan.count(t)).max(cut(part));
             let step = |t: usize| {
                 if !running(t).is_empty() {
-                    // SAFETY: the buffers reach to the block's last row, as asserted, and parts are disjoint.
-                    unsafe { self.step(s, t, running(t), &memory) }
+                    // SAFETY: the buffers reach to the block's last row, as asserted; threads have other sequences, or
+                    // other units and meet.
+                    unsafe { self.step(s, t, running(t), &share, &memory) }
                 }
             };
             if self.reverse {
@@ -214,6 +249,9 @@ impl PassBackward<'_> {
                     unsafe { self.input_gradient(s, rows..rows + running(t).len(), &memory, target) }
                 }
             }
+        };
+        team.first(split.threads()).run(split.sequences, &|part, team| {
+            team.run(split.units, &|place, _| walk(part, team, place));
         });
         if let (Some(target), None) = (target, own) {
             let (first, fewest) = (memory.first, (FEWEST_PRODUCTS / (gate_row * target.stride)).max(S::TILE_ROWS));
@@ -222,6 +260,28 @@ impl PassBackward<'_> {
                 unsafe { self.input_gradient(s, part, &memory, target) }
             });
         }
+    }
+
+    /// How threads share the steps of a block: by sequences, and by units where these are few.
+    fn split<S: Ops>(&self, team: Team<'_>, block: &Range<usize>, wants_norms: bool) -> Split {
+        let load = load(self.config, S::PANEL_WIDTH, 0, self.plan, block);
+        let mut load = Load { exchanged: self.gate_row(), ..load };
+        if wants_norms || self.config.has_second_product() {
+            // Norms are of whole rows, and so are further products' operands.
+            load.pieces = 1;
+        }
+        let split = Split::choose(team.threads(), &load);
+        if split.units > 1 {
+            return split;
+        }
+        let fewest = (FEWEST_PRODUCTS / (self.gate_row() * load.state * block.len())).max(1);
+        let sequences = (load.rows.div_ceil(block.len()) / fewest).clamp(1, team.threads());
+        Split { sequences, units: 1 }
+    }
+
+    /// Panels of the recurrent product, which members share.
+    fn pieces<S: Ops>(&self) -> usize {
+        self.config.state_size().div_ceil(S::PANEL_WIDTH)
     }
 
     /// The input's gradient in some packed rows.
@@ -252,22 +312,29 @@ impl PassBackward<'_> {
         }
     }
 
-    /// Step `t` of the sequences at sorted places `part`.
+    /// One thread's share of step `t` of the sequences at sorted places `part`.
     ///
     /// # Safety
-    /// The buffers have the rows of step `t`, and no other thread works on these sequences.
-    unsafe fn step<S: Ops>(&self, s: S, t: usize, part: Range<usize>, memory: &Memory) {
+    /// The buffers have the rows of step `t`, no other thread works on these sequences and units, and those that work on
+    /// other units of these sequences take the same step.
+    unsafe fn step<S: Ops>(&self, s: S, t: usize, part: Range<usize>, share: &Share<'_>, memory: &Memory) {
         let (config, plan, history, strides) = (self.config, self.plan, self.history, self.strides);
         let (units, size, gate_row) = (config.hidden_size, config.state_size(), self.gate_row());
         let (count, first) = (part.len(), plan.start(t) + part.start);
         let (row, index) = (first - memory.first, history.index(plan, first));
-        let span = Span { rows: count, blocks: 0..units.div_ceil(S::LANES), units };
+        // Whole panels of the recurrent product: for a state as wide as the hidden one these are its units.
+        let is_all = share.panels.len() == self.pieces::<S>();
+        let blocks = units.div_ceil(S::LANES);
+        let block = |panel: usize| (panel * S::PANEL_VECTORS).min(blocks);
+        let blocks = if is_all { 0..blocks } else { block(share.panels.start)..block(share.panels.end) };
+        let columns = share.panels.start * S::PANEL_WIDTH..size.min(share.panels.end * S::PANEL_WIDTH);
+        let span = Span { rows: count, blocks, units };
         // SAFETY: rows of these sequences are this thread's; all lie within their buffers by the caller's contract;
         // the buffers are distinct, and where two operands share one the kernels allow it. The tape is only read; the
         // kernels take one kind of matrix for both.
         unsafe {
-            let h_offsets = std::slice::from_raw_parts_mut(memory.h_offsets.add(part.start), count);
-            let c_offsets = std::slice::from_raw_parts_mut(memory.c_offsets.add(part.start), count);
+            let h_offsets = std::slice::from_raw_parts_mut(memory.h_offsets.add(share.offsets), count);
+            let c_offsets = std::slice::from_raw_parts_mut(memory.c_offsets.add(share.offsets), count);
             let squares = std::slice::from_raw_parts_mut(memory.squares.add(row), count);
             let dh = memory.dh.starting_at(part.start);
             for (i, j) in part.clone().enumerate() {
@@ -275,7 +342,7 @@ impl PassBackward<'_> {
                 h_offsets[i] = previous * strides.h;
                 c_offsets[i] = previous * strides.c;
             }
-            self.add_output_gradients(s, t, part.start, dh, count);
+            self.add_output_gradients(s, t, part.start, dh, count, columns);
             if memory.wants_norms {
                 for (i, sum) in squares.iter_mut().enumerate() {
                     let state = std::slice::from_raw_parts(dh.row(i), size);
@@ -286,20 +353,19 @@ impl PassBackward<'_> {
             let gates = memory.gates.starting_at(row);
             let previous_h = Previous { values: history.h.as_ptr(), offsets: h_offsets };
             // The product of a run of gate gradients with their recurrent weights.
-            let recurrent = |run: usize, start: Start<'_>, out: Output| {
+            let recurrent = |run: usize, start: Start<'_>, out: Mat| {
                 let rows = std::slice::from_raw_parts(gates.values, count * gate_row);
                 let run_gates = &self.layout.recurrent_gradients[run];
                 let left = Rows::strided(rows, count, gate_row, gate_row);
                 let left = left.columns(run_gates.column * units, run_gates.gates * units);
-                gemm(s, left, &self.weights.recurrent[run], start, out);
+                gemm_columns(s, left, &self.weights.recurrent[run], share.panels.clone(), start, out);
             };
-            let out = Output::raw(dh.values, count * strides.h, strides.h);
             let step = memory.step.starting_at(part.start);
-            let step_out = Output::raw(step.values, count * strides.c, strides.c);
             match config.cell {
                 Cell::ElmanTanh | Cell::ElmanRelu => {
                     elman::backward(s, span, config.cell == Cell::ElmanRelu, pre, dh, gates);
-                    recurrent(0, Start::Zero, out);
+                    share.meet();
+                    recurrent(0, Start::Zero, dh);
                 }
                 Cell::Lstm => {
                     let previous_c = Previous { values: history.c.as_ptr(), offsets: c_offsets };
@@ -312,7 +378,13 @@ impl PassBackward<'_> {
                             let kept = std::slice::from_raw_parts_mut(memory.projected.row(row + i), size);
                             kept.copy_from_slice(dh_rows.row(i));
                         }
-                        gemm(s, dh_rows, projection, Start::Zero, step_out);
+                        gemm(
+                            s,
+                            dh_rows,
+                            projection,
+                            Start::Zero,
+                            Output::raw(step.values, count * strides.c, strides.c),
+                        );
                         dh_hidden = step;
                         lstm::hidden(
                             s,
@@ -325,29 +397,40 @@ impl PassBackward<'_> {
                     }
                     let dc = memory.dc.starting_at(part.start);
                     lstm::backward(s, span, pre, previous_c, c, dh_hidden, dc, gates);
-                    recurrent(0, Start::Zero, out);
+                    share.meet();
+                    recurrent(0, Start::Zero, dh);
                 }
                 Cell::Gru => {
                     gru::backward_after(s, span, pre, previous_h, dh, dh, gates);
-                    recurrent(0, Start::Output, out);
-                    recurrent(1, Start::Output, out);
+                    share.meet();
+                    recurrent(0, Start::Output, dh);
+                    recurrent(1, Start::Output, dh);
                 }
                 Cell::GruResetBefore => {
                     gru::backward_before(s, span.clone(), pre, previous_h, dh, dh, gates);
-                    recurrent(1, Start::Zero, step_out);
+                    recurrent(1, Start::Zero, step);
                     gru::backward_reset(s, span.clone(), pre, previous_h, step, dh, gates);
                     gru::reset(s, span, pre, previous_h, memory.hidden.starting_at(row));
-                    recurrent(0, Start::Output, out);
+                    recurrent(0, Start::Output, dh);
                 }
             }
         }
     }
 
-    /// Adds the gradients of step `t`'s outputs to those of its states, for `count` sequences from sorted place `first` on.
+    /// Adds the gradients of step `t`'s outputs to those of its states, for `count` sequences from sorted place `first` on
+    /// and some columns.
     ///
     /// # Safety
-    /// `dh` has `count` rows, which nobody else uses.
-    unsafe fn add_output_gradients<S: Ops>(&self, s: S, t: usize, first: usize, dh: Mat, count: usize) {
+    /// `dh` has `count` rows, whose columns nobody else uses; they begin with a whole vector.
+    unsafe fn add_output_gradients<S: Ops>(
+        &self,
+        s: S,
+        t: usize,
+        first: usize,
+        dh: Mat,
+        count: usize,
+        columns: Range<usize>,
+    ) {
         let size = self.config.state_size();
         s.enter(
             #[inline(always)]
@@ -355,7 +438,7 @@ impl PassBackward<'_> {
                 for i in 0..count {
                     let Some(dy) = self.outputs.row(self.config, self.plan, t, first + i) else { return };
                     let dy = &dy[self.direction * size..][..size];
-                    for at in (0..size).step_by(S::LANES) {
+                    for at in columns.clone().step_by(S::LANES) {
                         let n = S::LANES.min(size - at);
                         // SAFETY: `dy` has `n` more values; rows of states are padded to whole vectors.
                         unsafe {

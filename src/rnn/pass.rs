@@ -63,6 +63,7 @@ pub(crate) fn load(config: &RnnConfig, panel_width: usize, input: usize, plan: &
         most: plan.count(block.start),
         pieces: config.hidden_size.div_ceil(panel_width),
         meetings: if config.has_second_product() { 2 } else { 1 },
+        exchanged: config.state_size(),
     }
 }
 
