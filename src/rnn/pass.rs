@@ -16,7 +16,7 @@ use crate::kernel::gates::lstm::Lstm;
 use crate::kernel::gates::{self, Flush, Mat, Previous, Span};
 use crate::kernel::gemm::{Output, Start, gemm_gates};
 use crate::kernel::rows::{Left, Rows};
-use crate::parallel::{FEWEST_PRODUCTS, Load, MOST_SHARED, Split, Team};
+use crate::parallel::{FEWEST_PRODUCTS, Load, MOST_SHARED, NEAR_VALUES, Split, Team};
 use crate::simd::Ops;
 use std::ops::Range;
 
@@ -158,10 +158,14 @@ impl Pass<'_> {
         let load = load(self.config, S::PANEL_WIDTH, input.width(), self.plan, &block);
         let split = Split::choose(team.threads(), &load);
         let most = sequences.div_ceil(split.sequences);
-        // Where all sequences go on to the end, threads take consecutive ones, so that nobody's rows lie between another's
-        // (and are fetched by it), and start their own rows. Else every so-manieth: all have as many that are running.
-        let even = block.clone().all(|t| self.plan.count(t) == sequences);
-        let consecutive = even && most * split.sequences == sequences && most >= ROWS_OF_A_STEP;
+        // Threads take consecutive sequences if these are enough, so that nobody's rows lie between another's (and are fetched
+        // by it), and start their own rows. Some may end within the block: shares are of the average step, and the last one
+        // takes the rest. Else every so-manieth: all have as many that are running.
+        let average = rows / block.len();
+        let near = load.gates * load.units * load.input <= NEAR_VALUES;
+        let enough = if near { S::TILE_ROWS } else { ROWS_OF_A_STEP };
+        let consecutive = split.units == 1 && average / split.sequences >= enough;
+        let cut = |i: usize| if i == split.sequences { sequences } else { average * i / split.sequences };
         let own_rows = split.threads() > 1 && (consecutive || split.sequences == 1);
         if !own_rows {
             let fewest = (FEWEST_PRODUCTS / (load.gates * load.units * load.input)).max(S::TILE_ROWS);
@@ -174,31 +178,43 @@ impl Pass<'_> {
             });
         }
         let blocks = self.all_blocks::<S>();
-        assert!(3 * most * split.threads() <= scratch.offsets.len());
+        assert!(3 * sequences.max(most * split.threads()) <= scratch.offsets.len());
         let walk = |part: usize, team: Team<'_>, place: usize| {
             // Whole panels of every gate.
-            let cut = |i: usize| (load.pieces * i / split.units * S::PANEL_VECTORS).min(blocks.end);
-            let index = part * split.units + place;
+            let piece = |i: usize| (load.pieces * i / split.units * S::PANEL_VECTORS).min(blocks.end);
+            let (first_sequence, apart, count, index) = if consecutive {
+                (cut(part), 1, cut(part + 1) - cut(part), cut(part))
+            } else {
+                (part, split.sequences, most, most * (part * split.units + place))
+            };
             let memory = &memory;
             // SAFETY: the scratch has as many pieces, as asserted, and each thread takes another.
-            let offsets = unsafe { std::slice::from_raw_parts_mut(memory.offsets.add(3 * most * index), 3 * most) };
-            let (first_sequence, apart) = if consecutive { (part * most, 1) } else { (part, split.sequences) };
+            let offsets = unsafe { std::slice::from_raw_parts_mut(memory.offsets.add(3 * index), 3 * count) };
             let mut share = Share {
                 first: first_sequence,
                 apart,
-                sequences: most,
-                blocks: cut(place)..cut(place + 1),
+                sequences: count,
+                blocks: piece(place)..piece(place + 1),
                 team,
                 place,
                 offsets,
             };
             if own_rows {
-                let length = if split.sequences == 1 { rows } else { most };
-                for from in (share.first..rows).step_by(sequences.max(length)) {
+                let start_rows = |own: Range<usize>| {
                     // SAFETY: the rows lie within the history, as asserted, and threads have disjoint sequences or units.
                     unsafe {
-                        let own = pre.starting_at(first + from);
-                        self.start_rows(s, input.slice(from..from + length), own, share.blocks.clone());
+                        let target = pre.starting_at(first + own.start);
+                        self.start_rows(s, input.slice(own), target, share.blocks.clone());
+                    }
+                };
+                if split.sequences == 1 {
+                    start_rows(0..rows);
+                } else {
+                    for t in block.clone() {
+                        let (from, running) = (self.plan.start(t) - self.plan.start(block.start), self.plan.count(t));
+                        if share.count(running) > 0 {
+                            start_rows(from + share.first..from + share.first + share.count(running));
+                        }
                     }
                 }
             }
