@@ -4,6 +4,7 @@
 #ifndef ALLOCATOR_H
 #define ALLOCATOR_H
 
+#include <errno.h>
 #include <stddef.h>
 
 #if defined(__has_feature)
@@ -32,6 +33,7 @@ static long live; /* allocations that were not freed yet */
 static int fails(void) {
   if (until_failure < 0 || until_failure-- > 0) return 0;
   ++failed;
+  errno = ENOMEM; /* for the C library's own functions, which fail for the same reason */
   return 1;
 }
 
@@ -50,7 +52,7 @@ void *memalign(size_t alignment, size_t size) { return fails() ? NULL : counted(
 void *aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
 int posix_memalign(void **p, size_t alignment, size_t size) {
   void *made = memalign(alignment, size);
-  if (made == NULL) return 12; /* ENOMEM */
+  if (made == NULL) return ENOMEM;
   *p = made;
   return 0;
 }

@@ -63,6 +63,9 @@ static void vocabulary(void) {
   CHECK(n == 3);
   OK(srnn_vocab_encode(v, 1, "Good unknown BAD", ids, 4, &n, &err));
   CHECK(n == 3 && ids[0] == 2 && ids[1] == 1 && ids[2] == 3 && ids[3] == 77);
+  /* A soft hyphen disappears, and letters beyond ASCII become lower case. */
+  OK(srnn_vocab_encode(v, 1, "Go\xc2\xadod \xd0\x96\xd0\x90\xd0\xa0", ids, 4, &n, &err));
+  CHECK(n == 2 && ids[0] == 2 && ids[1] == 1);
   OK(srnn_vocab_encode(v, 0, "Good", ids, 4, &n, &err));
   CHECK(n == 1 && ids[0] == 1);
   OK(srnn_vocab_encode(v, 0, "", ids, 4, &n, &err));

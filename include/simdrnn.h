@@ -14,8 +14,9 @@
  *               is not allowed, SRNN_ERROR_INVALID_ARGUMENT for a pointer that is not aligned to its type and for an array
  *               that is written and overlaps another of the call's arrays, SRNN_ERROR_SIZE_OVERFLOW for sizes whose product
  *               is more than memory can hold, and SRNN_ERROR_INTERNAL for a bug in the library.
- *   Memory      Where it is short, a call fails with SRNN_ERROR_OUT_OF_MEMORY. Only starting threads, and reading and writing
- *               files and texts, rest on parts of the standard library that may end the process instead.
+ *   Memory      Where it is short, a call fails with SRNN_ERROR_OUT_OF_MEMORY. Only these rest on other libraries that may
+ *               end the process instead: starting threads; reading safetensors, Navec and gzip files; a path of 384 bytes or
+ *               more; a capital sigma that becomes lower case; and SIMDRNN_ISA, if it is set.
  *   Handles     srnn_rnn, srnn_session, ... are made by a _create call and end with _destroy, which takes NULL too. No
  *               handle keeps a pointer to another handle or to the caller's memory.
  *   Threads     A handle that a call takes as const may be used by many threads at once, as long as no other thread uses

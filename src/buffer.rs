@@ -1,7 +1,10 @@
-//! 64-byte aligned, fallible buffers of plain numbers; large ones ask the kernel for huge pages.
+//! 64-byte aligned, fallible buffers of plain numbers; large ones ask the kernel for huge pages. And lists and texts whose
+//! growth fails as an error where memory is short.
 
 use crate::error::{Result, err};
-use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc};
+use std::fmt::{self, Write};
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -154,6 +157,87 @@ pub(crate) fn try_with_capacity<T>(capacity: usize) -> Result<Vec<T>> {
     Ok(v)
 }
 
+/// Gives memory beyond the values back, where that succeeds.
+pub(crate) fn try_shrink<T: Plain>(values: Vec<T>) -> Vec<T> {
+    let (len, capacity) = (values.len(), values.capacity());
+    let Ok(layout) = Layout::array::<T>(capacity) else { return values };
+    if len == 0 || len == capacity {
+        return values;
+    }
+    let mut values = ManuallyDrop::new(values);
+    // SAFETY: a vector with a capacity allocates it with this layout, and the new size is above zero and smaller. Where
+    // that fails, the old allocation stays.
+    unsafe {
+        let shrunk = realloc(values.as_mut_ptr().cast(), layout, len * size_of::<T>()).cast::<T>();
+        match shrunk.is_null() {
+            true => Vec::from_raw_parts(values.as_mut_ptr(), len, capacity),
+            false => Vec::from_raw_parts(shrunk, len, len),
+        }
+    }
+}
+
+/// `value` on the heap, or an error where memory is short.
+pub(crate) fn try_box<T>(value: T) -> Result<Box<T>> {
+    const { assert!(size_of::<T>() > 0) }
+    // SAFETY: the layout has a size above zero.
+    let place = unsafe { alloc(Layout::new::<T>()) }.cast::<T>();
+    if place.is_null() {
+        return Err(err!(OutOfMemory, "could not allocate a value of {} bytes", size_of::<T>()));
+    }
+    // SAFETY: freshly allocated for a `T` as `Box` does.
+    unsafe {
+        place.write(value);
+        Ok(Box::from_raw(place))
+    }
+}
+
+/// A copy of `values`, or an error where memory is short.
+pub(crate) fn try_copy<T: Copy>(values: &[T]) -> Result<Vec<T>> {
+    let mut copy = try_with_capacity(values.len())?;
+    copy.extend_from_slice(values);
+    Ok(copy)
+}
+
+/// A copy of `text`, or an error where memory is short.
+pub(crate) fn try_string(text: &str) -> Result<String> {
+    let mut copy = String::new();
+    reserve_text(&mut copy, text.len())?;
+    copy.push_str(text);
+    Ok(copy)
+}
+
+/// A copy of `texts`, or an error where memory is short.
+pub(crate) fn try_strings(texts: &[String]) -> Result<Vec<String>> {
+    let mut copies = try_with_capacity(texts.len())?;
+    for text in texts {
+        copies.push(try_string(text)?);
+    }
+    Ok(copies)
+}
+
+/// Makes room for `bytes` more, or fails where memory is short.
+pub(crate) fn reserve_text(text: &mut String, bytes: usize) -> Result<()> {
+    text.try_reserve(bytes).map_err(|_| err!(OutOfMemory, "could not grow a text of {} bytes by {bytes}", text.len()))
+}
+
+/// `format!` that fails where memory is short.
+pub(crate) fn try_format(args: fmt::Arguments<'_>) -> Result<String> {
+    let mut text = Growing(String::new());
+    text.write_fmt(args).map_err(|_| err!(OutOfMemory, "could not grow a text of {} bytes", text.0.len()))?;
+    Ok(text.0)
+}
+
+/// A text that a formatter may write to: short memory is an error, not the end of the process.
+pub(crate) struct Growing(pub(crate) String);
+
+impl Write for Growing {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        reserve_text(&mut self.0, s.len()).map_err(|_| fmt::Error)?;
+        self.0.push_str(s);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,5 +262,14 @@ mod tests {
         assert_eq!(AlignedBuf::<f32>::zeroed(usize::MAX).err().unwrap().kind(), ErrorKind::SizeOverflow);
         assert_eq!(AlignedBuf::<f32>::zeroed(1 << 56).err().unwrap().kind(), ErrorKind::OutOfMemory);
         assert!(try_vec(1 << 58, 0u64).is_err());
+    }
+
+    #[test]
+    fn shrunk_vectors_keep_their_values() {
+        let mut values = try_with_capacity(100_000).unwrap();
+        values.extend([1.0f32, 2.0]);
+        let values = try_shrink(values);
+        assert_eq!((values.capacity(), &values[..]), (2, &[1.0, 2.0][..]));
+        assert!(try_shrink(Vec::<f32>::with_capacity(5)).is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! A list of distinct words, compact in memory, with a way back from a word to its number.
 
-use crate::buffer::{push, try_vec};
+use crate::buffer::{push, reserve_text, try_copy, try_vec};
 use crate::error::{Result, ensure, err};
 use std::hash::{BuildHasher, RandomState};
 
@@ -22,6 +22,12 @@ pub(crate) struct ByteWords {
 impl ByteWords {
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// [`Clone`], but short memory is an error.
+    pub(crate) fn try_clone(&self) -> Result<Self> {
+        let (text, ends, table) = (try_copy(&self.text)?, try_copy(&self.ends)?, try_copy(&self.table)?);
+        Ok(Self { text, ends, table, hasher: self.hasher.clone() })
     }
 
     pub(crate) fn get(&self, number: usize) -> Option<&[u8]> {
@@ -99,6 +105,11 @@ impl Words {
         self.0.len()
     }
 
+    /// [`Clone`], but short memory is an error.
+    pub(crate) fn try_clone(&self) -> Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     pub(crate) fn get(&self, number: usize) -> Option<&str> {
         // SAFETY: only whole texts come in, and each comes back as it was.
         self.0.get(number).map(|word| unsafe { str::from_utf8_unchecked(word) })
@@ -118,9 +129,36 @@ impl Words {
     }
 }
 
+/// Makes `lower` the word in lower case, as `str::to_lowercase` does, but short memory is an error. Only for a word with
+/// a capital sigma, whose lower case depends on the letters around it, is the standard library asked, which aborts then.
+pub(crate) fn lower_case(word: &str, lower: &mut String) -> Result<()> {
+    lower.clear();
+    if word.contains('Σ') {
+        lower.push_str(&word.to_lowercase());
+        return Ok(());
+    }
+    reserve_text(lower, word.chars().flat_map(char::to_lowercase).map(char::len_utf8).sum())?;
+    lower.extend(word.chars().flat_map(char::to_lowercase));
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lower_case_is_that_of_the_standard_library() {
+        let mut lower = String::new();
+        for c in '\0'..=char::MAX {
+            let word = format!("X{c}y");
+            lower_case(&word, &mut lower).unwrap();
+            assert_eq!(lower, word.to_lowercase());
+        }
+        for word in ["", "ΟΔΥΣΣΕΥΣ", "İstanbul", "ЖАР-птица", "Σ"] {
+            lower_case(word, &mut lower).unwrap();
+            assert_eq!(lower, word.to_lowercase());
+        }
+    }
 
     #[test]
     fn many_words_are_found_again() {

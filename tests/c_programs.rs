@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use common::c::{
-    cargo_target, compile, compiler, declared, in_parallel, link, read, root, run, run_program, sources, symbols,
-    words, workplace,
+    cargo_target, compile, compiler, declared, directory_of, in_parallel, link, read, root, run, run_program, sources,
+    symbols, words, workplace,
 };
 
 /// The checks and misuse cases of a program that passed. One that says that it could not run has to be under an emulator
@@ -92,13 +92,16 @@ fn the_library_can_be_unloaded() {
 
 /// The same programs with each call that must succeed made again and again, its first, second, ... allocation failing,
 /// until it does: what they check is then that a failed call left everything fit for use, and their last check that all
-/// memory was given back.
+/// memory was given back. Nor do failed saves leave files.
 #[test]
 fn every_allocation_may_fail() {
     let programs = sources("capi-tests", "c");
     let failed = in_parallel(&programs, |source| {
         let [shared, _] = link("c", &[&compile(source, "c99", &["-O1", "-DFAILING_ALLOCATIONS"])]);
         let output = run_program(&shared, &[]);
+        let left = std::fs::read_dir(directory_of(&shared)).unwrap().map(|e| e.unwrap().file_name());
+        let left: Vec<_> = left.filter(|name| name.to_string_lossy().ends_with(".tmp")).collect();
+        assert!(left.is_empty(), "{}: failed saves left {left:?}", source.display());
         let failed = output.lines().find_map(|l| l.strip_prefix("allocations failed ")).expect("a count");
         assert!(output.ends_with(" failures 0\n"), "{}: {output}", source.display());
         failed.parse::<usize>().unwrap()

@@ -13,6 +13,7 @@ use super::rnn::copy;
 use super::session::with_pool;
 use super::structs::{self, Growing};
 use super::vocab::srnn_vocab;
+use crate::buffer::try_strings;
 use crate::error::{Result, check_len, err, product};
 use crate::rnn::Cell;
 use crate::text::{ClassifierConfig, ClassifierSession, Dataset, LabelMode, Pooling, TextClassifier, trainer};
@@ -136,7 +137,7 @@ pub unsafe extern "C" fn srnn_classifier_create(
             (structs::read(config)?, &vocab.0, &dataset.0, out("classifier", classifier)?)
         };
         let config = config.to_rust(dataset.mode())?;
-        let new = TextClassifier::new(&config, vocab.clone(), dataset.labels().to_vec(), seed)?;
+        let new = TextClassifier::new(&config, vocab.try_clone()?, try_strings(dataset.labels())?, seed)?;
         classifier.write(handle::create(srnn_classifier(new))?);
         Ok(())
     })

@@ -2,20 +2,12 @@
 
 use super::args::check;
 use super::infallible;
-use crate::error::{Result, err};
-use std::alloc::{Layout, alloc};
+use crate::buffer::try_box;
+use crate::error::Result;
 
 /// Moves `value` to the heap, without aborting where memory is short.
 pub(super) fn create<T>(value: T) -> Result<*mut T> {
-    const { assert!(size_of::<T>() > 0) }
-    // SAFETY: the layout has a size above zero.
-    let place = unsafe { alloc(Layout::new::<T>()) }.cast::<T>();
-    if place.is_null() {
-        return Err(err!(OutOfMemory, "could not allocate a handle of {} bytes", size_of::<T>()));
-    }
-    // SAFETY: freshly allocated for a `T`.
-    unsafe { place.write(value) };
-    Ok(place)
+    try_box(value).map(Box::into_raw)
 }
 
 /// Ends a handle; NULL is none.
@@ -24,7 +16,7 @@ pub(super) fn create<T>(value: T) -> Result<*mut T> {
 /// `handle` is NULL or came from [`create`], and is not used again.
 pub(super) unsafe fn destroy<T>(handle: *mut T) {
     if !handle.is_null() {
-        // SAFETY: `create` allocates as `Box` does.
+        // SAFETY: `create` made it as a `Box`.
         infallible((), || drop(unsafe { Box::from_raw(handle) }));
     }
 }

@@ -9,7 +9,7 @@ use super::error::{srnn_error, srnn_status};
 use super::handle;
 use super::optimizer::srnn_optimizer;
 use super::rnn::srnn_rnn;
-use crate::buffer::{AlignedBuf, try_with_capacity};
+use crate::buffer::{AlignedBuf, try_copy, try_string};
 use crate::error::{Result, err};
 use crate::io::safetensors::{Finite, TensorFile, TensorWriter};
 use std::ffi::c_char;
@@ -249,21 +249,13 @@ impl srnn_tensor_writer {
     }
 }
 
-fn owned(text: &str) -> Result<String> {
-    let mut copy = String::new();
-    copy.try_reserve_exact(text.len()).map_err(|_| err!(OutOfMemory, "could not copy {} bytes", text.len()))?;
-    copy.push_str(text);
-    Ok(copy)
-}
-
 /// Adds an entry if all of them together make a file.
 fn try_push<T>(
     writer: &mut srnn_tensor_writer,
     list: fn(&mut srnn_tensor_writer) -> &mut Vec<T>,
     entry: T,
 ) -> Result<()> {
-    list(writer).try_reserve(1).map_err(|_| err!(OutOfMemory, "could not grow the list of entries"))?;
-    list(writer).push(entry);
+    crate::buffer::push(list(writer), entry)?;
     let whole = writer.writer().map(|_| ());
     if whole.is_err() {
         list(writer).pop();
@@ -313,11 +305,9 @@ pub unsafe extern "C" fn srnn_tensor_writer_add(
             let (writer, name) = (handle::exclusive("writer", writer)?, text("name", name)?);
             (writer, name, a.read("shape", shape, shape_len)?, a.read("values", values, values_len)?)
         };
-        let mut dimensions = try_with_capacity(shape.len())?;
-        dimensions.extend_from_slice(shape);
         let mut buffer = AlignedBuf::zeroed(values.len())?;
         buffer.copy_from_slice(values);
-        let tensor = Tensor { name: owned(name)?, shape: dimensions, values: buffer };
+        let tensor = Tensor { name: try_string(name)?, shape: try_copy(shape)?, values: buffer };
         try_push(writer, |w| &mut w.tensors, tensor)
     })
 }
@@ -336,7 +326,7 @@ pub unsafe extern "C" fn srnn_tensor_writer_metadata(
         // SAFETY: the header's contract.
         let (writer, key, text) =
             unsafe { (handle::exclusive("writer", writer)?, args::text("key", key)?, args::text("text", text)?) };
-        let entry = (owned(key)?, owned(text)?);
+        let entry = (try_string(key)?, try_string(text)?);
         try_push(writer, |w| &mut w.metadata, entry)
     })
 }

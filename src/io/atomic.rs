@@ -1,9 +1,13 @@
 //! Writing a file so that a reader, or a crash, sees the old content or the new, never a part.
 
-use super::io_error;
+use super::buffered::Writer;
+use super::{io_error, lossy};
+use crate::buffer::{reserve_text, try_format};
 use crate::error::{Error, Result, ensure, err};
+use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,7 +30,8 @@ impl Drop for Temporary {
 /// symbolic link keeps pointing to the file that gets the new content.
 ///
 /// # Errors
-/// `InvalidArgument` if `path` names no file or something that is not a regular file; `Io`; what `write` returns.
+/// `InvalidArgument` if `path` names no file or something that is not a regular file; `Io`; `OutOfMemory`; what `write`
+/// returns.
 pub(crate) fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let fail = |action: &str, e: &io::Error| -> Error { io_error(path, action, e) };
     let old = match fs::metadata(path) {
@@ -41,8 +46,7 @@ pub(crate) fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io
         "{}: cannot write: not a regular file",
         super::Shown(path)
     );
-    let target =
-        if old.is_some() { fs::canonicalize(path).map_err(|e| fail("resolve", &e))? } else { path.to_path_buf() };
+    let target = if old.is_some() { Cow::Owned(resolve(path)?) } else { Cow::Borrowed(path) };
     let Some(name) = target.file_name() else {
         return Err(err!(InvalidArgument, "'{}' names no file", super::Shown(path)));
     };
@@ -51,10 +55,10 @@ pub(crate) fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io
         _ => Path::new("."),
     };
 
-    let (file, mut temporary) = create(directory, name).map_err(|e| fail("create a file beside it", &e))?;
-    let mut buffered = BufWriter::with_capacity(1 << 16, file);
+    let (file, mut temporary) = create(directory, name, path)?;
+    let mut buffered = Writer::new(file, 1 << 16)?;
     write(&mut buffered).map_err(|e| fail("write", &e))?;
-    let file = buffered.into_inner().map_err(|e| fail("write", e.error()))?;
+    let file = buffered.finish().map_err(|e| fail("write", &e))?;
     if let Some(old) = old {
         file.set_permissions(old.permissions()).map_err(|e| fail("keep the permissions", &e))?;
     }
@@ -70,20 +74,57 @@ pub(crate) fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io
     Ok(())
 }
 
-/// A new file in `directory` under a name that nobody else uses.
-fn create(directory: &Path, name: &std::ffi::OsStr) -> io::Result<(File, Temporary)> {
+/// The path of an existing file without links.
+fn resolve(path: &Path) -> Result<PathBuf> {
+    // The standard library's own ends the process where memory is short.
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let bytes = path.as_os_str().as_bytes();
+        let mut text = crate::buffer::try_with_capacity(bytes.len() + 1)?;
+        text.extend_from_slice(bytes);
+        text.push(0);
+        // SAFETY: the path ends with a NUL; without a buffer the result is allocated.
+        let resolved = unsafe { libc::realpath(text.as_ptr().cast(), std::ptr::null_mut()) };
+        if resolved.is_null() {
+            return Err(io_error(path, "resolve", &io::Error::last_os_error()));
+        }
+        // SAFETY: a text that ends with a NUL.
+        let copy = unsafe { std::ffi::CStr::from_ptr(resolved) };
+        let copy = joined(&[Path::new(OsStr::from_bytes(copy.to_bytes()))]);
+        // SAFETY: what `realpath` gave is the caller's to free; nothing refers to it any more.
+        unsafe { libc::free(resolved.cast()) };
+        copy
+    }
+    #[cfg(not(unix))]
+    fs::canonicalize(path).map_err(|e| io_error(path, "resolve", &e))
+}
+
+/// The parts one below the other.
+fn joined(parts: &[&Path]) -> Result<PathBuf> {
+    let mut path = PathBuf::new();
+    let bytes = parts.iter().map(|part| part.as_os_str().len() + 1).sum();
+    path.try_reserve_exact(bytes).map_err(|_| err!(OutOfMemory, "could not allocate a path of {bytes} bytes"))?;
+    parts.iter().for_each(|part| path.push(part));
+    Ok(path)
+}
+
+/// A new file in `directory` under a name that nobody else uses, made of `name`; `path` is for error texts.
+fn create(directory: &Path, name: &OsStr, path: &Path) -> Result<(File, Temporary)> {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
+    // A cut name keeps the temporary one within the file system's limit.
+    const SHOWN: usize = 40;
+    let mut shown = String::new();
+    reserve_text(&mut shown, SHOWN * char::MAX.len_utf8())?;
+    shown.extend(lossy(name.as_encoded_bytes()).take(SHOWN));
     loop {
-        let mut unique = std::ffi::OsString::from(".");
-        // A cut name keeps the temporary one within the file system's limit.
-        let shown: String = name.to_string_lossy().chars().take(40).collect();
-        unique.push(shown);
-        unique.push(format!(".{}-{}.tmp", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
-        let path = directory.join(unique);
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(file) => return Ok((file, Temporary { path, renamed: false })),
+        let (process, count) = (std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        let unique = try_format(format_args!(".{shown}.{process}-{count}.tmp"))?;
+        let unique = joined(&[directory, Path::new(&unique)])?;
+        match OpenOptions::new().write(true).create_new(true).open(&unique) {
+            Ok(file) => return Ok((file, Temporary { path: unique, renamed: false })),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(e),
+            Err(e) => return Err(io_error(path, "create a file beside it", &e)),
         }
     }
 }

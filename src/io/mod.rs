@@ -1,7 +1,9 @@
 //! Files: reading and writing weights. Nothing here computes.
 
 pub(crate) mod atomic;
+pub(crate) mod buffered;
 mod convert;
+pub(crate) mod json;
 mod models;
 pub mod safetensors;
 pub mod vectors;
@@ -10,21 +12,22 @@ use crate::error::{Error, err};
 use std::fmt::{self, Write};
 use std::path::Path;
 
-/// A name or a text of unknown length and content, for an error's text: control characters escaped, the middle of a
-/// long one left out, so that what follows still fits.
-pub(crate) struct Excerpt<'a>(pub(crate) &'a str, pub(crate) usize);
+/// A name or a text of unknown length and content, for an error's text: control characters escaped, what is not UTF-8
+/// replaced, the middle of a long one left out, so that what follows still fits.
+pub(crate) struct Excerpt<'a, T: AsRef<[u8]> + ?Sized>(pub(crate) &'a T, pub(crate) usize);
 
-impl fmt::Display for Excerpt<'_> {
+impl<T: AsRef<[u8]> + ?Sized> fmt::Display for Excerpt<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Excerpt(text, room) = *self;
+        let (text, room) = (self.0.as_ref(), self.1);
         if text.len() <= room {
             return show(f, text);
         }
         let (mut head, mut tail) = (room / 2, text.len() - room / 2);
-        while !text.is_char_boundary(head) {
+        let is_inside = |at: usize| text.get(at).is_some_and(|byte| byte & 0xC0 == 0x80);
+        while head > 0 && is_inside(head) {
             head -= 1;
         }
-        while !text.is_char_boundary(tail) {
+        while is_inside(tail) {
             tail += 1;
         }
         show(f, &text[..head])?;
@@ -33,8 +36,16 @@ impl fmt::Display for Excerpt<'_> {
     }
 }
 
-fn show(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    text.chars().try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) })
+fn show(f: &mut fmt::Formatter<'_>, text: &[u8]) -> fmt::Result {
+    lossy(text).try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) })
+}
+
+/// The characters of a text; what is not UTF-8 is U+FFFD.
+pub(crate) fn lossy(text: &[u8]) -> impl Iterator<Item = char> {
+    text.utf8_chunks().flat_map(|chunk| {
+        let invalid = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
+        chunk.valid().chars().chain(invalid)
+    })
 }
 
 /// A path as error texts show it.
@@ -42,7 +53,25 @@ pub(crate) struct Shown<'a>(pub(crate) &'a Path);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Excerpt(&self.0.to_string_lossy(), 160).fmt(f)
+        Excerpt(self.0.as_os_str().as_encoded_bytes(), 160).fmt(f)
+    }
+}
+
+/// An operating system's error as the standard library shows it, but without an allocation.
+pub(crate) struct Reason<'a>(pub(crate) &'a std::io::Error);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[cfg(unix)]
+        if let Some(code) = self.0.raw_os_error() {
+            let mut text = [0u8; 128];
+            // SAFETY: the pointer has room for as many bytes as are said.
+            let failed = unsafe { libc::strerror_r(code, text.as_mut_ptr().cast(), text.len()) };
+            let text = std::ffi::CStr::from_bytes_until_nul(&text).ok().filter(|_| failed == 0);
+            let text = text.and_then(|text| text.to_str().ok()).unwrap_or("unknown error");
+            return write!(f, "{text} (os error {code})");
+        }
+        self.0.fmt(f)
     }
 }
 
@@ -50,7 +79,7 @@ impl fmt::Display for Shown<'_> {
 pub(crate) fn io_error(path: &Path, action: &str, error: &std::io::Error) -> Error {
     match error.kind() {
         std::io::ErrorKind::OutOfMemory => err!(OutOfMemory, "{}: cannot {action}: memory is short", Shown(path)),
-        _ => err!(Io, "{}: cannot {action}: {error}", Shown(path)),
+        _ => err!(Io, "{}: cannot {action}: {}", Shown(path), Reason(error)),
     }
 }
 
@@ -96,9 +125,21 @@ mod tests {
     #[test]
     fn excerpts_keep_both_ends_and_escape() {
         assert_eq!(Excerpt("a\tb\0", 20).to_string(), "a\\tb\\u{0}");
+        assert_eq!(Excerpt(b"a\xFFb\xD0", 20).to_string(), "a\u{FFFD}b\u{FFFD}");
+        assert_eq!(Excerpt(&[0x80; 9], 4).to_string(), "...");
         let long = format!("start{}end", "ж".repeat(500));
         let shown = Excerpt(&long, 40).to_string();
         assert!(shown.starts_with("startжж") && shown.ends_with("жжend") && shown.contains("..."), "{shown}");
         assert!(shown.len() <= 43, "{}", shown.len());
+    }
+
+    #[test]
+    fn reasons_are_those_of_the_standard_library() {
+        for code in [1, 2, 12, 13, 28] {
+            let error = std::io::Error::from_raw_os_error(code);
+            assert_eq!(Reason(&error).to_string(), error.to_string());
+        }
+        let other = std::io::Error::other("the disk is on fire");
+        assert_eq!(Reason(&other).to_string(), "the disk is on fire");
     }
 }

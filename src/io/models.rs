@@ -1,7 +1,7 @@
 //! Models in safetensors files: recurrent layers under PyTorch's names, and optimizer states.
 
 use super::safetensors::{Finite, TensorFile, TensorWriter};
-use crate::buffer::AlignedBuf;
+use crate::buffer::{AlignedBuf, try_format};
 use crate::error::Result;
 use crate::nn::{Optimizer, StateSink, StateSource};
 use crate::rnn::Rnn;
@@ -25,8 +25,8 @@ impl Rnn {
     pub fn read_params(&mut self, file: &TensorFile, prefix: &str) -> Result<()> {
         let mut values = AlignedBuf::zeroed(self.values().len())?;
         for spec in self.param_specs() {
-            let name = format!("{prefix}{}", spec.name());
-            file.read_f32(&name, &spec.shape(), Finite::Required, &mut values[spec.range()])?;
+            let name = try_format(format_args!("{prefix}{spec}"))?;
+            file.read_f32(&name, &spec.extents()[..spec.ndim()], Finite::Required, &mut values[spec.range()])?;
         }
         self.update(|all| all.copy_from_slice(&values));
         Ok(())
@@ -48,8 +48,8 @@ impl Rnn {
     /// As [`TensorWriter::tensor`].
     pub fn write_params<'a>(&'a self, writer: &mut TensorWriter<'a>, prefix: &str) -> Result<()> {
         for spec in self.param_specs() {
-            let name = format!("{prefix}{}", spec.name());
-            writer.tensor(&name, &spec.shape(), &self.values()[spec.range()])?;
+            let name = try_format(format_args!("{prefix}{spec}"))?;
+            writer.tensor(&name, &spec.extents()[..spec.ndim()], &self.values()[spec.range()])?;
         }
         Ok(())
     }

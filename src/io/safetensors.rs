@@ -5,8 +5,8 @@
 
 use super::atomic::write_atomic;
 use super::convert::{bf16_to_f32, f16_to_f32};
-use super::{Excerpt, Shown, io_error};
-use crate::buffer::try_with_capacity;
+use super::{Excerpt, Shown, io_error, json};
+use crate::buffer::{try_copy, try_format, try_string, try_with_capacity};
 use crate::error::{Result, check_len, ensure, err, product};
 use safetensors::tensor::{Dtype, TensorInfo};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
@@ -61,7 +61,7 @@ impl TensorFile {
             .map_err(|_| err!(OutOfMemory, "{}: {} bytes are too many", Shown(path), about.len()))?;
         let mut bytes = try_with_capacity(length).map_err(|e| e.context(format_args!("{}", Shown(path))))?;
         file.take(about.len()).read_to_end(&mut bytes).map_err(|e| fail("read", &e))?;
-        Self::from_bytes(bytes, &Shown(path).to_string())
+        Self::from_bytes(bytes, &try_format(format_args!("{}", Shown(path)))?)
     }
 
     /// Takes a file's bytes; `label` names them in error texts.
@@ -69,7 +69,7 @@ impl TensorFile {
     /// # Errors
     /// `InvalidData` if they are not a whole, consistent safetensors file.
     pub fn from_bytes(bytes: Vec<u8>, label: &str) -> Result<Self> {
-        let label = Excerpt(label, 160).to_string();
+        let label = try_format(format_args!("{}", Excerpt(label, 160)))?;
         let (data, header) = parse(&bytes).map_err(|e| e.context(format_args!("{label}")))?;
         Ok(Self { label, bytes, data, metadata: header.metadata, tensors: header.tensors })
     }
@@ -368,8 +368,31 @@ impl<'de> Deserialize<'de> for Texts {
 /// Collects borrowed tensors and texts for one file.
 #[derive(Default)]
 pub struct TensorWriter<'a> {
-    metadata: BTreeMap<String, String>,
-    tensors: BTreeMap<String, (Vec<usize>, &'a [f32])>,
+    metadata: Sorted<String>,
+    tensors: Sorted<(Vec<usize>, &'a [f32])>,
+}
+
+/// Values under names, in the names' byte order.
+struct Sorted<T>(Vec<(String, T)>);
+
+impl<T> Default for Sorted<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Sorted<T> {
+    /// Where a new name belongs; none if it is taken.
+    fn place(&self, name: &str) -> Option<usize> {
+        self.0.binary_search_by(|(n, _)| n.as_str().cmp(name)).err()
+    }
+
+    fn insert(&mut self, place: usize, name: &str, value: T) -> Result<()> {
+        let name = try_string(name)?;
+        self.0.try_reserve(1).map_err(|_| err!(OutOfMemory, "could not grow a list of {} entries", self.0.len()))?;
+        self.0.insert(place, (name, value));
+        Ok(())
+    }
 }
 
 impl<'a> TensorWriter<'a> {
@@ -382,31 +405,24 @@ impl<'a> TensorWriter<'a> {
     ///
     /// # Errors
     /// `InvalidArgument` if the name is taken or is `__metadata__`; `ShapeMismatch` if the shape's product is not the
-    /// number of values.
+    /// number of values; `OutOfMemory`.
     pub fn tensor(&mut self, name: &str, shape: &[usize], values: &'a [f32]) -> Result<()> {
         check_len(name, values.len(), product(name, shape)?)?;
         ensure!(name != METADATA, InvalidArgument, "a tensor cannot have the name {METADATA}");
-        match self.tensors.entry(name.to_owned()) {
-            Entry::Vacant(slot) => slot.insert((shape.to_vec(), values)),
-            Entry::Occupied(_) => {
-                return Err(err!(InvalidArgument, "two tensors have the name '{}'", Excerpt(name, SHOWN)));
-            }
-        };
-        Ok(())
+        let place = self.tensors.place(name);
+        let place =
+            place.ok_or_else(|| err!(InvalidArgument, "two tensors have the name '{}'", Excerpt(name, SHOWN)))?;
+        self.tensors.insert(place, name, (try_copy(shape)?, values))
     }
 
     /// Adds a text.
     ///
     /// # Errors
-    /// `InvalidArgument` if the key is taken.
+    /// `InvalidArgument` if the key is taken; `OutOfMemory`.
     pub fn metadata(&mut self, key: &str, text: &str) -> Result<()> {
-        match self.metadata.entry(key.to_owned()) {
-            Entry::Vacant(slot) => slot.insert(text.to_owned()),
-            Entry::Occupied(_) => {
-                return Err(err!(InvalidArgument, "two texts have the key '{}'", Excerpt(key, SHOWN)));
-            }
-        };
-        Ok(())
+        let place = self.metadata.place(key);
+        let place = place.ok_or_else(|| err!(InvalidArgument, "two texts have the key '{}'", Excerpt(key, SHOWN)))?;
+        self.metadata.insert(place, key, try_string(text)?)
     }
 
     /// Writes the file under a temporary name beside `path`, flushes it to the disk and renames it. On failure `path` is
@@ -417,7 +433,7 @@ impl<'a> TensorWriter<'a> {
     /// 100 MB; `OutOfMemory`.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let header = self.header().map_err(|e| io_error(path, "build the header", &e))?;
+        let header = json::to_text(|out| self.header(out)).map_err(|e| e.context(format_args!("{}", Shown(path))))?;
         ensure!(
             header.len() <= MAX_HEADER,
             InvalidData,
@@ -425,37 +441,40 @@ impl<'a> TensorWriter<'a> {
             Shown(path),
             header.len()
         );
+        // Spaces up to a multiple of 8, as the limit is one, keep the tensors aligned for readers that map the file.
+        let spaces = &b"       "[..header.len().next_multiple_of(8) - header.len()];
         write_atomic(path, |file| {
-            file.write_all(&(header.len() as u64).to_le_bytes())?;
-            file.write_all(&header)?;
-            self.tensors.values().try_for_each(|(_, values)| write_values(file, values))
+            file.write_all(&((header.len() + spaces.len()) as u64).to_le_bytes())?;
+            file.write_all(header.as_bytes())?;
+            file.write_all(spaces)?;
+            self.tensors.0.iter().try_for_each(|(_, (_, values))| write_values(file, values))
         })
     }
 
-    fn header(&self) -> io::Result<Vec<u8>> {
-        let mut out = Growing(Vec::new());
+    fn header(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut separator = "{";
-        if !self.metadata.is_empty() {
+        if !self.metadata.0.is_empty() {
             write!(out, "{{\"{METADATA}\":")?;
-            serde_json::to_writer(&mut out, &self.metadata)?;
+            for (i, (key, text)) in self.metadata.0.iter().enumerate() {
+                out.write_all(if i == 0 { b"{" } else { b"," })?;
+                json::value(out, key)?;
+                out.write_all(b":")?;
+                json::value(out, text)?;
+            }
+            out.write_all(b"}")?;
             separator = ",";
         }
         let mut offset = 0;
-        for (name, (shape, values)) in &self.tensors {
+        for (name, (shape, values)) in &self.tensors.0 {
             out.write_all(separator.as_bytes())?;
-            serde_json::to_writer(&mut out, name)?;
+            json::value(out, name)?;
             out.write_all(b":{\"dtype\":\"F32\",\"shape\":")?;
-            serde_json::to_writer(&mut out, shape)?;
+            json::value(out, shape)?;
             let end = offset + size_of_val(*values);
             write!(out, ",\"data_offsets\":[{offset},{end}]}}")?;
             (separator, offset) = (",", end);
         }
-        out.write_all(if separator == "{" { b"{}" } else { b"}" })?;
-        // Spaces up to a multiple of 8 keep the tensors aligned for readers that map the file.
-        while !out.0.len().is_multiple_of(8) {
-            out.write_all(b" ")?;
-        }
-        Ok(out.0)
+        out.write_all(if separator == "{" { b"{}" } else { b"}" })
     }
 }
 
@@ -468,20 +487,6 @@ fn write_values(file: &mut dyn Write, values: &[f32]) -> io::Result<()> {
         file.write_all(&bytes[..4 * chunk.len()])?;
     }
     Ok(())
-}
-
-/// A vector that reports a failed allocation instead of aborting.
-struct Growing(Vec<u8>);
-
-impl Write for Growing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_reserve(bytes.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -290,7 +290,17 @@ impl ParamSpec {
 
     /// The shape, (rows, cols) for a matrix and (rows) for a vector.
     pub fn shape(&self) -> Vec<usize> {
-        if self.is_matrix { vec![self.rows, self.cols] } else { vec![self.rows] }
+        self.extents()[..self.ndim()].to_vec()
+    }
+
+    /// Both extents, of which a vector has the first.
+    pub(crate) fn extents(&self) -> [usize; 2] {
+        [self.rows, self.cols]
+    }
+
+    /// How many extents its shape has.
+    pub(crate) fn ndim(&self) -> usize {
+        if self.is_matrix { 2 } else { 1 }
     }
 
     /// Where its values lie in the flat array.

@@ -3,12 +3,13 @@
 use super::dataset::LabelMode;
 use super::tokenizer::Tokenizer;
 use super::vocab::Vocab;
-use crate::buffer::{AlignedBuf, try_vec, try_with_capacity};
+use crate::buffer::{AlignedBuf, try_format, try_vec, try_with_capacity};
 use crate::error::{Result, check_len, ensure, err, product};
+use crate::io::json;
 use crate::io::safetensors::{Finite, TensorFile, TensorWriter};
 use crate::nn::{Dense, Dropout, Embedding, sigmoid, softmax};
 use crate::rnn::{Batch, Cell, Direction, DropoutPosition, ForwardArgs, Init, Rnn, RnnConfig, Session, Tape, Tokens};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::path::Path;
 
 /// How the outputs of all steps become one vector.
@@ -376,15 +377,24 @@ impl TextClassifier {
     /// Those of [`TensorWriter::save`]. A failed save leaves an existing file as it was.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let c = &self.config;
-        let config = json!({
-            "format": FORMAT, "version": VERSION,
-            "cell": c.cell.name(), "embedding_dim": c.embedding_dim, "hidden_size": c.hidden_size,
-            "num_layers": c.num_layers, "bidirectional": c.bidirectional, "pooling": c.pooling.name(),
-            "dropout": c.dropout, "multi_label": c.labels == LabelMode::Multi, "lowercase": c.lowercase,
-        });
+        // By key; names need no escapes, and dropout is a finite number.
+        let config = try_format(format_args!(
+            "{{\"bidirectional\":{},\"cell\":\"{}\",\"dropout\":{:?},\"embedding_dim\":{},\"format\":\"{FORMAT}\",\
+             \"hidden_size\":{},\"lowercase\":{},\"multi_label\":{},\"num_layers\":{},\"pooling\":\"{}\",\
+             \"version\":{VERSION}}}",
+            c.bidirectional,
+            c.cell.name(),
+            f64::from(c.dropout),
+            c.embedding_dim,
+            c.hidden_size,
+            c.lowercase,
+            c.labels == LabelMode::Multi,
+            c.num_layers,
+            c.pooling.name(),
+        ))?;
         let mut writer = TensorWriter::new();
-        writer.metadata("config", &config.to_string())?;
-        writer.metadata("labels", &json!(self.labels).to_string())?;
+        writer.metadata("config", &config)?;
+        writer.metadata("labels", &json::to_text(|out| json::value(out, &self.labels))?)?;
         writer.metadata("vocab", &self.vocab.to_text()?)?;
         writer.tensor("embedding.weight", &[self.vocab.len(), c.embedding_dim], self.embedding.table())?;
         self.rnn.write_params(&mut writer, "rnn.")?;

@@ -4,12 +4,13 @@ use super::lines::Lines;
 use super::push;
 use super::tokenizer::Tokenizer;
 use super::vocab::{Vocab, WordCounts};
-use crate::buffer::{try_vec, try_with_capacity};
+use crate::buffer::{try_format, try_string, try_strings, try_vec, try_with_capacity};
 use crate::error::{Result, ensure, err};
-use crate::io::{Excerpt, io_error};
+use crate::io::buffered::Reader;
+use crate::io::{Excerpt, Shown, io_error};
 use crate::words::Words;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::ops::Range;
 use std::path::Path;
 
@@ -91,7 +92,7 @@ impl Dataset {
         min_count: u64,
         max_size: usize,
     ) -> Result<(Self, Vocab)> {
-        let mut lines = Lines::new(reader, name);
+        let mut lines = Lines::new(reader, name)?;
         let (mut counts, mut labels) = (WordCounts::new(), Words::default());
         // Numbers in the order of appearance, until all are known.
         let (mut tokens, mut targets) = (Flat::default(), Flat::default());
@@ -121,7 +122,7 @@ impl Dataset {
         let mut names = try_with_capacity(order.len())?;
         for (label, seen) in order {
             ranks[seen] = names.len() as u32;
-            names.push(label.to_owned());
+            names.push(try_string(label)?);
         }
         targets.values.iter_mut().for_each(|t| *t = ranks[*t as usize]);
         for i in 0..targets.ends.len() {
@@ -163,7 +164,7 @@ impl Dataset {
             let (_, new) = known.intern(label)?;
             ensure!(new, InvalidArgument, "the label '{}' is given twice", Excerpt(label, SHOWN));
         }
-        let mut lines = Lines::new(reader, name);
+        let mut lines = Lines::new(reader, name)?;
         let (mut tokens, mut targets) = (Flat::default(), Flat::default());
         while lines.advance()? {
             example(
@@ -182,7 +183,7 @@ impl Dataset {
             .map_err(|e| lines.locate(&e))?;
         }
         ensure_lines(lines.number()).map_err(|e| lines.name(&e))?;
-        Ok(Self { labels: labels.to_vec(), mode, tokens, targets })
+        Ok(Self { labels: try_strings(labels)?, mode, tokens, targets })
     }
 
     /// Examples; never 0.
@@ -226,9 +227,9 @@ impl Dataset {
     }
 }
 
-fn open(path: &Path) -> Result<(BufReader<File>, String)> {
+fn open(path: &Path) -> Result<(Reader<File>, String)> {
     let file = File::open(path).map_err(|e| io_error(path, "open", &e))?;
-    Ok((BufReader::with_capacity(1 << 17, file), path.to_string_lossy().into_owned()))
+    Ok((Reader::new(file, 1 << 17)?, try_format(format_args!("{}", Shown(path)))?))
 }
 
 /// Reads one line: appends its classes to `targets` and hands its text to `text`.

@@ -1,7 +1,8 @@
 //! A text file line by line, in memory that one line needs.
 
+use crate::buffer::try_format;
 use crate::error::{Error, Result, ensure, err};
-use crate::io::Excerpt;
+use crate::io::{Excerpt, Reason};
 use std::io::{self, BufRead};
 
 /// The longest line, in bytes.
@@ -17,8 +18,8 @@ pub(super) struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
-    pub(super) fn new(reader: R, name: &str) -> Self {
-        Self { reader, name: Excerpt(name, 160).to_string(), line: Vec::new(), number: 0 }
+    pub(super) fn new(reader: R, name: &str) -> Result<Self> {
+        Ok(Self { reader, name: try_format(format_args!("{}", Excerpt(name, 160)))?, line: Vec::new(), number: 0 })
     }
 
     /// The last line's number, from 1; 0 before the first.
@@ -77,7 +78,7 @@ impl<R: BufRead> Lines<R> {
             let available = match self.reader.fill_buf() {
                 Ok(available) => available,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(err!(Io, "cannot read: {e}")),
+                Err(e) => return Err(err!(Io, "cannot read: {}", Reason(&e))),
             };
             if available.is_empty() {
                 return Ok(!self.line.is_empty());
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     fn lines(bytes: &[u8], capacity: usize) -> Result<Vec<String>> {
-        let mut lines = Lines::new(io::BufReader::with_capacity(capacity, bytes), "f");
+        let mut lines = Lines::new(io::BufReader::with_capacity(capacity, bytes), "f")?;
         let mut out = Vec::new();
         while lines.advance()? {
             out.push(lines.text()?.to_owned());
@@ -141,7 +142,7 @@ mod tests {
                 Ok(out.len())
             }
         }
-        let mut lines = Lines::new(io::BufReader::with_capacity(1 << 20, Endless), "f");
+        let mut lines = Lines::new(io::BufReader::with_capacity(1 << 20, Endless), "f").unwrap();
         assert_eq!(lines.advance().unwrap_err().message(), "f:1: the line is longer than 67108864 bytes");
     }
 }

@@ -14,7 +14,9 @@
 //! A token longer than [`MAX_TOKEN`] bytes is cut into several. Texts are not normalized: `é` as one code point and as
 //! two are different tokens.
 
+use crate::buffer::reserve_text;
 use crate::error::Result;
+use crate::words::lower_case;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// The longest token, in bytes of the text.
@@ -36,16 +38,22 @@ impl Tokenizer {
     }
 
     /// Calls `each` with every token, in lower case if asked, until one call fails. Allocates only for words with capital
-    /// letters outside ASCII.
+    /// letters outside ASCII and words with soft hyphens.
     ///
     /// # Errors
-    /// What `each` returns.
+    /// What `each` returns; `OutOfMemory`.
     pub fn for_each(&self, text: &str, mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
         let mut ascii = [0; MAX_TOKEN];
+        let (mut visible, mut lower) = (String::new(), String::new());
         for token in self.split(text) {
             if token.contains(SOFT_HYPHEN) {
-                let visible: String = token.chars().filter(|&c| c != SOFT_HYPHEN).collect();
-                each(&if self.lowercase { visible.to_lowercase() } else { visible })?;
+                visible.clear();
+                reserve_text(&mut visible, token.len())?;
+                visible.extend(token.chars().filter(|&c| c != SOFT_HYPHEN));
+                if self.lowercase {
+                    lower_case(&visible, &mut lower)?;
+                }
+                each(if self.lowercase { &lower } else { &visible })?;
             } else if !self.lowercase || !token.chars().any(changes) {
                 each(token)?;
             } else if token.is_ascii() {
@@ -54,7 +62,8 @@ impl Tokenizer {
                 lower.make_ascii_lowercase();
                 each(str::from_utf8(lower).unwrap_or(token))?;
             } else {
-                each(&token.to_lowercase())?;
+                lower_case(token, &mut lower)?;
+                each(&lower)?;
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Words and their numbers.
 
 use super::{Tokenizer, push};
-use crate::buffer::try_with_capacity;
+use crate::buffer::{reserve_text, try_with_capacity};
 use crate::error::{Result, ensure, err};
 use crate::io::Excerpt;
 use crate::words::Words;
@@ -36,10 +36,15 @@ impl WordCounts {
 
     /// Counts one word and gives its number: words are numbered from 0 in the order they came.
     pub(super) fn add(&mut self, word: &str) -> Result<u32> {
-        let (number, new) = self.words.intern(word)?;
-        if new {
-            push(&mut self.counts, 0)?;
-        }
+        let number = match self.words.find(word) {
+            Some(number) => number,
+            // The count first: a failure leaves as many of the ones as of the others.
+            None => {
+                push(&mut self.counts, 0)?;
+                let new = self.words.intern(word);
+                new.inspect_err(|_| self.counts.truncate(self.words.len()))?.0
+            }
+        };
         self.counts[number as usize] += 1;
         Ok(number)
     }
@@ -99,6 +104,14 @@ impl Vocab {
         Ok(vocab)
     }
 
+    /// [`Clone`], but short memory is an error.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn try_clone(&self) -> Result<Self> {
+        Ok(Self { words: self.words.try_clone()? })
+    }
+
     fn append(&mut self, word: &str) -> Result<()> {
         ensure!(!word.is_empty(), InvalidData, "word {} is empty", self.words.len());
         let (number, new) = self.words.intern(word)?;
@@ -151,7 +164,7 @@ impl Vocab {
             self.words.iter().map(|w| 1 + w.bytes().map(|b| 1 + usize::from(escape(b).is_some())).sum::<usize>());
         let bytes = bytes.sum();
         let mut out = String::new();
-        out.try_reserve_exact(bytes).map_err(|_| err!(OutOfMemory, "could not allocate {bytes} bytes"))?;
+        reserve_text(&mut out, bytes)?;
         for word in self.words.iter() {
             for c in word.chars() {
                 match u8::try_from(c).ok().and_then(escape) {
@@ -209,7 +222,7 @@ fn escape(byte: u8) -> Option<char> {
 
 fn unescape(line: &str, word: &mut String) -> Result<()> {
     word.clear();
-    word.try_reserve(line.len()).map_err(|_| err!(OutOfMemory, "could not allocate {} bytes", line.len()))?;
+    reserve_text(word, line.len())?;
     let mut chars = line.chars();
     while let Some(c) = chars.next() {
         word.push(match c {

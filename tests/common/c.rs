@@ -71,6 +71,11 @@ pub fn run(command: &mut Command) -> String {
     text
 }
 
+/// Where a program runs: programs that write files write them where only they do.
+pub fn directory_of(program: &Path) -> PathBuf {
+    workplace().join(format!("{}.directory", program.file_name().unwrap().to_str().unwrap()))
+}
+
 /// Runs a program that was built for the target.
 pub fn run_program(program: &Path, arguments: &[&Path]) -> String {
     let mut runner = words("SIMDRNN_RUNNER");
@@ -78,8 +83,7 @@ pub fn run_program(program: &Path, arguments: &[&Path]) -> String {
         runner.extend(cargo.split_whitespace().map(str::to_owned));
     }
     runner.push(program.to_str().unwrap().to_owned());
-    // Programs that write files write them where only they do.
-    let directory = workplace().join(format!("{}.directory", program.file_name().unwrap().to_str().unwrap()));
+    let directory = directory_of(program);
     fs::create_dir_all(&directory).unwrap();
     run(Command::new(&runner[0]).args(&runner[1..]).args(arguments).current_dir(directory))
 }

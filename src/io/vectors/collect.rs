@@ -1,10 +1,10 @@
 //! Where readers put what they read: the words kept and their vectors.
 
 use super::{Duplicates, Format, InvalidUtf8, MAX_DIM, ReadOptions};
+use crate::buffer::reserve_text;
 use crate::error::{Result, ensure, err};
-use crate::io::Excerpt;
-use crate::words::{ByteWords, Words};
-use std::borrow::Cow;
+use crate::io::{Excerpt, lossy};
+use crate::words::{ByteWords, Words, lower_case};
 
 /// The words that a restricted reading keeps: their own spelling and their lower case.
 pub(super) struct Wanted<'w> {
@@ -16,18 +16,23 @@ pub(super) struct Wanted<'w> {
 
 impl<'w> Wanted<'w> {
     pub(super) fn new(words: &'w [&'w str], fold: bool) -> Result<Self> {
-        let (mut exact, mut lower) = (Words::default(), Words::default());
+        let (mut exact, mut lower, mut folded) = (Words::default(), Words::default(), String::new());
         for word in words {
             exact.intern(word)?;
-            lower.intern(&word.to_lowercase())?;
+            lower_case(word, &mut folded)?;
+            lower.intern(&folded)?;
         }
         Ok(Self { words, exact, lower, fold })
     }
 
-    fn has(&self, word: &[u8]) -> bool {
-        let Ok(word) = str::from_utf8(word) else { return false };
-        let known = |word: &str| self.exact.find(word).or_else(|| self.lower.find(word)).is_some();
-        known(word) || (self.fold && self.lower.find(&word.to_lowercase()).is_some())
+    fn has(&self, word: &[u8], folded: &mut String) -> Result<bool> {
+        let Ok(word) = str::from_utf8(word) else { return Ok(false) };
+        let is_known = self.exact.find(word).or_else(|| self.lower.find(word)).is_some();
+        if is_known || !self.fold {
+            return Ok(is_known);
+        }
+        lower_case(word, folded)?;
+        Ok(self.lower.find(folded).is_some())
     }
 }
 
@@ -42,6 +47,9 @@ pub(super) struct Collector<'a> {
     /// Words of the file so far.
     offered: u64,
     pub(super) duplicates: u64,
+    /// The last word in lower case, and made UTF-8.
+    folded: String,
+    replaced: String,
 }
 
 impl<'a> Collector<'a> {
@@ -55,6 +63,8 @@ impl<'a> Collector<'a> {
             values: Vec::new(),
             offered: 0,
             duplicates: 0,
+            folded: String::new(),
+            replaced: String::new(),
         }
     }
 
@@ -121,16 +131,23 @@ impl<'a> Collector<'a> {
         self.offered += 1;
         ensure!(!word.is_empty(), InvalidData, "the word is empty");
         let word = match (self.options.invalid_utf8, str::from_utf8(word)) {
-            (InvalidUtf8::Keep, _) | (_, Ok(_)) => Cow::Borrowed(word),
-            (InvalidUtf8::Replace, Err(_)) => Cow::Owned(String::from_utf8_lossy(word).into_owned().into_bytes()),
+            (InvalidUtf8::Keep, _) | (_, Ok(_)) => word,
+            (InvalidUtf8::Replace, Err(_)) => {
+                self.replaced.clear();
+                reserve_text(&mut self.replaced, char::REPLACEMENT_CHARACTER.len_utf8() * word.len())?;
+                self.replaced.extend(lossy(word));
+                self.replaced.as_bytes()
+            }
             (InvalidUtf8::Refuse, Err(e)) => {
                 return Err(err!(InvalidData, "the word's byte {} is not UTF-8", e.valid_up_to() + 1));
             }
         };
-        if self.wanted.is_some_and(|wanted| !wanted.has(&word)) {
+        if let Some(wanted) = self.wanted
+            && !wanted.has(word, &mut self.folded)?
+        {
             return Ok(None);
         }
-        let (number, new) = self.words.intern(&word)?;
+        let (number, new) = self.words.intern(word)?;
         if new {
             return Ok(Some(number as usize));
         }
@@ -138,7 +155,7 @@ impl<'a> Collector<'a> {
             self.options.duplicates == Duplicates::KeepFirst,
             InvalidData,
             "the word '{}' comes twice",
-            Excerpt(&String::from_utf8_lossy(&word), 80)
+            Excerpt(word, 80)
         );
         self.duplicates += 1;
         Ok(None)

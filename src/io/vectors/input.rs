@@ -1,9 +1,9 @@
 //! Bytes from a file or a decompressor: buffered, counted, with bounds on everything.
 
 use super::MAX_WORD;
-use crate::buffer::{try_grow, try_vec};
+use crate::buffer::{try_box, try_format, try_grow, try_string, try_vec};
 use crate::error::{Error, Result, ensure, err};
-use crate::io::Excerpt;
+use crate::io::{Excerpt, Reason};
 use std::io::{self, Read};
 
 /// Bytes read at once.
@@ -32,7 +32,7 @@ impl<'a> Input<'a> {
     pub(super) fn new(source: Box<dyn Read + 'a>, name: &str, length: Option<u64>) -> Result<Self> {
         Ok(Self {
             source,
-            name: Excerpt(name, 160).to_string(),
+            name: try_format(format_args!("{}", Excerpt(name, 160)))?,
             buffer: try_vec(BLOCK, 0)?,
             start: 0,
             end: 0,
@@ -46,9 +46,9 @@ impl<'a> Input<'a> {
 
     /// What the gzip stream in `self` holds, at most `limit` bytes.
     pub(super) fn gunzip(self, limit: u64) -> Result<Self> {
-        let name = self.name.clone();
+        let name = try_string(&self.name)?;
         let source = flate2::read::MultiGzDecoder::new(self);
-        Ok(Self { limit, ..Self::new(Box::new(source), &name, None)? })
+        Ok(Self { limit, ..Self::new(try_box(source)?, &name, None)? })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -117,7 +117,7 @@ impl<'a> Input<'a> {
             InvalidData | InvalidInput | UnexpectedEof => {
                 err!(InvalidData, "gzip data are damaged or cut off after {at} decompressed bytes: {e}")
             }
-            _ => err!(Io, "cannot read at byte {at}: {e}"),
+            _ => err!(Io, "cannot read at byte {at}: {}", Reason(e)),
         }
     }
 
@@ -301,7 +301,10 @@ fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
 
 impl Read for Input<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.fill(1).map_err(io::Error::other)?;
+        self.fill(1).map_err(|e| match e.kind() {
+            crate::ErrorKind::OutOfMemory => io::ErrorKind::OutOfMemory.into(),
+            _ => io::Error::other(e),
+        })?;
         let n = out.len().min(self.end - self.start);
         out[..n].copy_from_slice(&self.buffer[self.start..self.start + n]);
         self.advance(n);

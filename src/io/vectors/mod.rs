@@ -19,6 +19,7 @@ mod text;
 mod write;
 
 use super::{Shown, io_error};
+use crate::buffer::{try_box, try_format, try_string};
 use crate::error::{Result, ensure, err};
 use crate::nn::vectors::WordVectors;
 use collect::{Collector, Wanted};
@@ -170,7 +171,7 @@ impl WordVectors {
     /// # Errors
     /// As [`WordVectors::open`].
     pub fn read(source: impl Read, name: &str, words: Option<&[&str]>, options: &ReadOptions) -> Result<Self> {
-        read(Input::new(Box::new(source), name, None)?, words, options)
+        read(Input::new(try_box(source)?, name, None)?, words, options)
     }
 }
 
@@ -178,11 +179,12 @@ fn open(path: &Path, words: Option<&[&str]>, options: &ReadOptions) -> Result<Wo
     let file = File::open(path).map_err(|e| io_error(path, "open", &e))?;
     let about = file.metadata().map_err(|e| io_error(path, "read", &e))?;
     ensure!(about.is_file(), Io, "{}: cannot read: not a regular file", Shown(path));
-    read(Input::new(Box::new(file), &Shown(path).to_string(), Some(about.len()))?, words, options)
+    let name = try_format(format_args!("{}", Shown(path)))?;
+    read(Input::new(try_box(file)?, &name, Some(about.len()))?, words, options)
 }
 
 fn read(mut input: Input<'_>, words: Option<&[&str]>, options: &ReadOptions) -> Result<WordVectors> {
-    let name = input.name().to_owned();
+    let name = try_string(input.name())?;
     let result = (|| {
         if input.peek(2)? == [0x1F, 0x8B] {
             input = input.gunzip(options.max_decompressed)?;

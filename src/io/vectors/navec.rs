@@ -4,7 +4,7 @@
 use super::collect::Collector;
 use super::input::Input;
 use super::{Format, MAX_DIM, MAX_WORD, tar};
-use crate::buffer::push;
+use crate::buffer::{push, try_box};
 use crate::error::{Result, ensure, err};
 use std::io::{self, Read};
 
@@ -41,7 +41,7 @@ pub(super) fn read(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<()
                 ensure!(vocab.is_none(), InvalidData, "byte {at}: a second vocab.bin");
                 let limit = rows.options().max_decompressed;
                 let contents = Contents { input, left: &mut left };
-                let packed = Input::new(Box::new(contents), "vocab.bin", Some(member.size))?;
+                let packed = Input::new(try_box(contents)?, "vocab.bin", Some(member.size))?;
                 let words = words(&mut packed.gunzip(limit)?, rows);
                 vocab = Some(words.map_err(|e| e.context(format_args!("vocab.bin")))?);
             }

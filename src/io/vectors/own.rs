@@ -3,10 +3,12 @@
 use super::Format;
 use super::collect::Collector;
 use super::input::Input;
+use crate::buffer::Growing;
 use crate::error::{Result, ensure, err};
 use crate::io::convert::{bf16_to_f32, f16_to_f32};
 use crate::io::safetensors::{Header, header_length};
 use safetensors::tensor::Dtype;
+use std::fmt::{self, Write};
 
 /// What a file says it is.
 pub(super) const FORMAT: &str = "simdrnn word vectors";
@@ -63,22 +65,33 @@ pub(super) fn read(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<()
     input.expect_end("the last tensor")
 }
 
+/// Words as lines of text.
+pub(super) fn to_text<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<String> {
+    let mut out = Growing(String::new());
+    for word in words {
+        escape(word, &mut out).map_err(|_| err!(OutOfMemory, "could not grow a text of {} bytes", out.0.len()))?;
+    }
+    Ok(out.0)
+}
+
 /// Appends a word as a line of text: `\`, line ends and bytes that are not UTF-8 as `\xHH`.
-pub(super) fn escape(word: &[u8], out: &mut String) {
+fn escape(word: &[u8], out: &mut Growing) -> fmt::Result {
     for chunk in word.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
-                '\\' | '\n' | '\r' => out.push_str(&format!("\\x{:02x}", c as u32)),
-                c => out.push(c),
+                '\\' | '\n' | '\r' => write!(out, "\\x{:02x}", c as u32)?,
+                c => out.write_char(c)?,
             }
         }
-        chunk.invalid().iter().for_each(|b| out.push_str(&format!("\\x{b:02x}")));
+        chunk.invalid().iter().try_for_each(|b| write!(out, "\\x{b:02x}"))?;
     }
-    out.push('\n');
+    out.write_char('\n')
 }
 
 fn unescape(line: &str, word: &mut Vec<u8>) -> Result<()> {
     word.clear();
+    // What is escaped is longer than what it stands for.
+    word.try_reserve(line.len()).map_err(|_| err!(OutOfMemory, "no memory for a word of {} bytes", line.len()))?;
     let mut parts = line.split('\\');
     word.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
     for part in parts {

@@ -120,12 +120,11 @@ fn row(line: &[u8], number: u64, rows: &mut Collector<'_>) -> Result<()> {
         match self::number(field).filter(|v| v.is_finite()) {
             Some(v) => *value = v,
             None => {
-                let field = String::from_utf8_lossy(&field[..field.len().min(80)]).into_owned();
                 return Err(err!(
                     InvalidData,
                     "line {number}, value {}: '{}', expected a finite number",
                     i + 1,
-                    Excerpt(&field, 40)
+                    Excerpt(field, 40)
                 ));
             }
         }

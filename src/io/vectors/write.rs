@@ -48,8 +48,7 @@ impl WordVectors {
     /// # Errors
     /// Those of [`TensorWriter::save`]. A failed save leaves an existing file as it was.
     pub fn save_safetensors(&self, path: impl AsRef<Path>) -> Result<()> {
-        let mut words = String::new();
-        self.iter().for_each(|(word, _)| own::escape(word, &mut words));
+        let words = own::to_text(self.iter().map(|(word, _)| word))?;
         let mut writer = TensorWriter::new();
         writer.metadata("format", own::FORMAT)?;
         writer.metadata("words", &words)?;
@@ -63,7 +62,7 @@ impl WordVectors {
                 !word.is_empty() && !word.iter().any(|&b| b <= b' ' || b == 0x7F),
                 InvalidData,
                 "word {i}, '{}', is empty or has a space or control character, which Word2Vec's forms cannot hold",
-                Excerpt(&String::from_utf8_lossy(word), 80)
+                Excerpt(word, 80)
             );
         }
         Ok(())

@@ -1,11 +1,11 @@
 //! An embedding table for a vocabulary, and the report of what was found.
 
 use super::WordVectors;
-use crate::buffer::{AlignedBuf, try_with_capacity};
+use crate::buffer::{AlignedBuf, try_copy, try_with_capacity};
 use crate::error::{Result, check_len, ensure, product};
 use crate::nn::Embedding;
 use crate::random::Random;
-use crate::words::Words;
+use crate::words::{Words, lower_case};
 
 /// Keeps this use of a seed apart from others of the same seed.
 const STREAM: u64 = 0x766e_6b6e_6f77_6e00;
@@ -141,34 +141,38 @@ impl WordVectors {
         ensure!(dim > 0, InvalidState, "the vectors have no values");
         let mut embedding = Embedding::new(words.len(), dim, options.padding)?;
         let mut matches = try_with_capacity(words.len())?;
+        let mut lower = String::new();
         let folded = if options.fold_case { Some(self.folded()?) } else { None };
         for (i, (word, row)) in words.iter().zip(embedding.table_mut().chunks_exact_mut(dim)).enumerate() {
-            let found = if options.padding == Some(i) { Match::Padding } else { self.look_up(word, &folded, row)? };
+            let found =
+                if options.padding == Some(i) { Match::Padding } else { self.look_up(word, &folded, &mut lower, row)? };
             matches.push(found);
         }
         fill_missing(embedding.table_mut(), dim, &matches, options)?;
         let counts = match counts {
             None => None,
-            Some(counts) => {
-                let mut copy = try_with_capacity(counts.len())?;
-                copy.extend_from_slice(counts);
-                Some(copy)
-            }
+            Some(counts) => Some(try_copy(counts)?),
         };
         Ok((embedding, Coverage { matches, counts }))
     }
 
-    fn look_up(&self, word: &str, folded: &Option<(Words, Vec<u32>)>, row: &mut [f32]) -> Result<Match> {
+    fn look_up(
+        &self,
+        word: &str,
+        folded: &Option<(Words, Vec<u32>)>,
+        lower: &mut String,
+        row: &mut [f32],
+    ) -> Result<Match> {
         let mut take = |index: usize| self.vector(index).map(|v| row.copy_from_slice(v)).is_some();
         if self.find(word).is_some_and(&mut take) {
             return Ok(Match::Exact);
         }
-        let lower = word.to_lowercase();
-        if self.find(&lower).is_some_and(&mut take) {
+        lower_case(word, lower)?;
+        if self.find(lower.as_str()).is_some_and(&mut take) {
             return Ok(Match::Lower);
         }
         if let Some((words, first)) = folded
-            && words.find(&lower).is_some_and(|i| take(first[i as usize] as usize))
+            && words.find(lower).is_some_and(|i| take(first[i as usize] as usize))
         {
             return Ok(Match::Folded);
         }
@@ -177,12 +181,13 @@ impl WordVectors {
 
     /// The words in lower case, and the first word with each.
     fn folded(&self) -> Result<(Words, Vec<u32>)> {
-        let (mut words, mut first) = (Words::default(), Vec::new());
+        let (mut words, mut first, mut lower) = (Words::default(), Vec::new(), String::new());
         for (i, (word, _)) in self.iter().enumerate() {
-            if let Ok(word) = str::from_utf8(word)
-                && words.intern(&word.to_lowercase())?.1
-            {
-                crate::buffer::push(&mut first, i as u32)?;
+            if let Ok(word) = str::from_utf8(word) {
+                lower_case(word, &mut lower)?;
+                if words.intern(&lower)?.1 {
+                    crate::buffer::push(&mut first, i as u32)?;
+                }
             }
         }
         Ok((words, first))

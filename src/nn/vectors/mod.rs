@@ -9,6 +9,7 @@ pub use fill::{Coverage, FillOptions, Match, Unknown};
 pub use nearest::Neighbour;
 pub(crate) use subwords::{NGrams, Subwords};
 
+use crate::buffer::try_shrink;
 use crate::error::{Result, check_len, ensure, product};
 use crate::io::vectors::Format;
 use crate::words::ByteWords;
@@ -32,13 +33,20 @@ impl WordVectors {
         format: Format,
         dim: usize,
         words: ByteWords,
-        mut values: Vec<f32>,
+        values: Vec<f32>,
         subwords: Option<Subwords>,
         duplicates: u64,
     ) -> Result<Self> {
         check_len("vectors", values.len(), product("vectors", &[words.len(), dim])?)?;
-        values.shrink_to_fit();
-        Ok(Self { format, dim, words, values, subwords, duplicates, inverse_norms: OnceLock::new() })
+        Ok(Self {
+            format,
+            dim,
+            words,
+            values: try_shrink(values),
+            subwords,
+            duplicates,
+            inverse_norms: OnceLock::new(),
+        })
     }
 
     /// The format of the file that they come from.
