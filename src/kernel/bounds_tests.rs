@@ -133,18 +133,18 @@ fn products() {
     }
 }
 
-struct GateProduct<'a>(Rows<'a>, &'a Panels, Start<'a>, Output);
+struct GateProduct<'a>(Rows<'a>, PanelView<'a>, Start<'a>, Output);
 impl Kernel for GateProduct<'_> {
     type Output = ();
     fn run<S: Ops>(self, s: S) {
-        let (panels, cut) = (self.1.view().panels, self.1.view().panels / 2);
+        let (panels, cut) = (self.1.panels, self.1.panels / 2);
         for range in [0..cut, cut..panels] {
             gemm_gates(s, self.0, self.1, range, self.2, self.3);
         }
     }
 }
 
-/// Rows at offsets, starting row and output guarded; slots of no gate hold NaN and keep it.
+/// Rows at offsets, panels, starting row and output guarded; slots of no gate hold NaN and keep it.
 #[test]
 fn products_into_slots() {
     let (mut rng, mut compared) = (Random::new(32, 0), Compared::default());
@@ -165,8 +165,10 @@ fn products_into_slots() {
             let left = Guarded::new(&apart(&a, k, k + 1), side);
             let offsets: Vec<usize> = (0..rows).rev().map(|r| r * (k + 1)).collect();
             let mut out = Guarded::new(&vec![f32::NAN; (rows - 1) * stride + panels.row_len()], side);
+            let data = Guarded::new(panels.view().data, side);
+            let view = PanelView { data: &data, ..panels.view() };
             let product =
-                GateProduct(Rows::at(&left, &offsets, k), &panels, Start::Row(&start), Output::new(&mut out, stride));
+                GateProduct(Rows::at(&left, &offsets, k), view, Start::Row(&start), Output::new(&mut out, stride));
             dispatch(isa, product);
             for (r, unit, slot) in (0..rows * units * slots).map(|i| (i / slots / units, i / slots % units, i % slots))
             {
@@ -443,11 +445,10 @@ fn gate_kernels() {
     }
 }
 
-/// A sequence through the row kernel: pre-activations kept, and the states of all steps, the initial ones first.
+/// A sequence through the row kernel: panels guarded too, pre-activations kept, and the states of all steps, the initial ones first.
 struct Sequence<'a, C> {
     cell: C,
-    input: &'a Panels,
-    recurrent: &'a Panels,
+    weights: row::Weights<'a>,
     start: &'a [f32],
     keep: &'a mut [f32],
     x: &'a [f32],
@@ -478,10 +479,9 @@ impl<C: Cell> Kernel for Sequence<'_, C> {
             count: self.steps,
             turned: false,
         };
-        let weights = row::Weights { input: Some(self.input), recurrent: self.recurrent };
         let blocks = 0..self.units.div_ceil(S::LANES);
         // SAFETY: starts, kept rows and states reach to the last vector, inputs and panels to the last feature.
-        unsafe { row::run(s, self.cell, weights, &rows, blocks, Flush::new(false), || ()) }
+        unsafe { row::run(s, self.cell, self.weights, &rows, blocks, Flush::new(false), || ()) }
     }
 }
 
@@ -500,7 +500,9 @@ fn sequences<C: Cell>(cell: C, name: &'static str, rng: &mut Random, compared: &
                 panels.pack_rows(Team::one(), weights);
                 panels
             };
-            let (input, recurrent) = (panels(features, &ih, C::INPUT), panels(units, &hh, C::RECURRENT));
+            let panels = [panels(features, &ih, C::INPUT), panels(units, &hh, C::RECURRENT)];
+            let data = panels.each_ref().map(|panels| Guarded::new(panels.view().data, side));
+            let [input, recurrent] = [0, 1].map(|i| PanelView { data: &data[i], ..panels[i].view() });
             let start = Guarded::new(&into_slots(&bias, lanes, slots, units), side);
             let nothing = vec![f32::NAN; STEPS * units * slots];
             let mut keep = Guarded::new(&into_slots(&nothing, lanes, slots, units), side);
@@ -508,8 +510,7 @@ fn sequences<C: Cell>(cell: C, name: &'static str, rng: &mut Random, compared: &
             let [mut h, mut c] = [(); 2].map(|()| Guarded::new(&into_states(&states, lanes, units), side));
             let sequence = Sequence {
                 cell,
-                input: &input,
-                recurrent: &recurrent,
+                weights: row::Weights { input: Some(input), recurrent },
                 start: &start,
                 keep: &mut keep,
                 x: &x,

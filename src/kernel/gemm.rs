@@ -56,14 +56,20 @@ const MAX_VECTORS: usize = 16;
 
 /// `out[r, offsets] (+)= a[r, :] * panels` for the panels in `range`, into rows laid out as
 /// [`super::panel::padded_row`] says.
-pub(crate) fn gemm_gates<S: Ops>(s: S, a: impl Left, b: &Panels, range: Range<usize>, start: Start<'_>, out: Output) {
-    let view = b.view();
+pub(crate) fn gemm_gates<S: Ops>(
+    s: S,
+    a: impl Left,
+    b: PanelView<'_>,
+    range: Range<usize>,
+    start: Start<'_>,
+    out: Output,
+) {
     if a.count() == 0 || range.is_empty() {
         return;
     }
-    assert!(range.end <= view.panels);
-    check(&a, &view, b.row_len(), start, &out);
-    let product = Product { a, b: view, start: Source::new(start, &out), out };
+    assert!(range.end <= b.panels && b.offsets.is_some());
+    check(&a, &b, b.row_len, start, &out);
+    let product = Product { a, b, start: Source::new(start, &out), out };
     s.enter(
         #[inline(always)]
         // SAFETY: checked above: operands, starts and outputs lie within their buffers.
@@ -474,8 +480,8 @@ mod tests {
             let Gates(a, b, c, stride) = self;
             let panels = b.view().panels;
             let cut = panels / 2;
-            gemm_gates(s, a, b, 0..cut, Start::Output, Output::new(c, stride));
-            gemm_gates(s, a, b, cut..panels, Start::Output, Output::new(c, stride));
+            gemm_gates(s, a, b.view(), 0..cut, Start::Output, Output::new(c, stride));
+            gemm_gates(s, a, b.view(), cut..panels, Start::Output, Output::new(c, stride));
         }
     }
 

@@ -169,7 +169,7 @@ fn overlap(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
 /// # Safety
 /// `tiles` has those of these columns, of `rows` rows, which nobody writes meanwhile.
 unsafe fn multiply<S: Ops>(s: S, tiles: Mat, rows: usize, columns: Range<usize>, right: &[f32], n: usize, out: Output) {
-    let b = PanelView { k: rows, panels: n.div_ceil(S::PANEL_WIDTH), data: right, offsets: None };
+    let b = PanelView { k: rows, panels: n.div_ceil(S::PANEL_WIDTH), data: right, offsets: None, row_len: n };
     // SAFETY: the caller's contract.
     unsafe {
         match S::TILE_ROWS {

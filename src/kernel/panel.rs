@@ -6,7 +6,7 @@
 
 use super::gates::Mat;
 use super::rows::{Left, Rows};
-use crate::buffer::{AlignedBuf, try_with_capacity};
+use crate::buffer::{AlignedBuf, try_copy};
 use crate::error::{Result, product};
 use crate::parallel::{FEWEST_COPIES, Team};
 use crate::simd::{Isa, Kernel, Ops, dispatch};
@@ -71,6 +71,8 @@ pub(crate) struct PanelView<'a> {
     pub(crate) data: &'a [f32],
     /// As in [`Panels`]; absent where columns follow each other.
     pub(crate) offsets: Option<&'a [usize]>,
+    /// As in [`Panels`]; a product whose columns follow each other does not use it.
+    pub(crate) row_len: usize,
 }
 
 impl Panels {
@@ -88,8 +90,7 @@ impl Panels {
             offsets[v] = (block * columns.slots + columns.gates[gate].1) * lanes;
         }
         let data = AlignedBuf::zeroed(product("a packed matrix", &[padded, lanes, k])?)?;
-        let mut gates = try_with_capacity(columns.gates.len())?;
-        gates.extend_from_slice(columns.gates);
+        let gates = try_copy(columns.gates)?;
         let row_len = offsets.iter().max().map_or(0, |&o| o + lanes);
         let panels = padded / panel_vectors;
         Ok(Self { isa, k, panels, units: columns.units, gates, offsets, row_len, data })
@@ -120,7 +121,8 @@ impl Panels {
 
     #[inline]
     pub(crate) fn view(&self) -> PanelView<'_> {
-        PanelView { k: self.k, panels: self.panels, data: &self.data, offsets: Some(&self.offsets) }
+        let (k, panels, row_len) = (self.k, self.panels, self.row_len);
+        PanelView { k, panels, data: &self.data, offsets: Some(&self.offsets), row_len }
     }
 
     /// Packs `weight` of shape (gate rows, k), row-major as PyTorch keeps it: column j of the product is its row j.

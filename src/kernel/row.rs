@@ -4,7 +4,7 @@
 //! the panels are read, and the latency of a step. Every output is the chain that the products of [`super::gemm`] make.
 
 use super::gates::{Cell, Flush, Half, MOST_SLOTS, Reads};
-use super::panel::{PanelView, Panels};
+use super::panel::PanelView;
 use crate::simd::Ops;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -26,8 +26,8 @@ const MOST_CHAINS: usize = 16;
 #[derive(Clone, Copy)]
 pub(crate) struct Weights<'a> {
     /// `None` where the rows start with their input product.
-    pub(crate) input: Option<&'a Panels>,
-    pub(crate) recurrent: &'a Panels,
+    pub(crate) input: Option<PanelView<'a>>,
+    pub(crate) recurrent: PanelView<'a>,
 }
 
 /// Rows of a buffer that are visited one after another, `step` values apart.
@@ -197,7 +197,7 @@ pub(crate) unsafe fn run<S: Ops, C: Cell>(
         #[inline(always)]
         || {
             debug_assert!(blocks.is_empty() || blocks.start.is_multiple_of(Groups::<S, C>::ALIGN));
-            let (input, recurrent) = (weights.input.map(Panels::view), weights.recurrent.view());
+            let Weights { input, recurrent } = weights;
             let group = Group { cell, input, recurrent, flush };
             let groups = Groups::<S, C>::new(blocks.clone());
             let features = recurrent.k + input.map_or(0, |p| p.k);
@@ -345,7 +345,7 @@ mod tests {
     use crate::kernel::gates::lstm::Lstm;
     use crate::kernel::gates::{self, Mat, Previous, Span};
     use crate::kernel::gemm::{Output, Start, gemm_gates};
-    use crate::kernel::panel::{GateColumns, padded_row};
+    use crate::kernel::panel::{GateColumns, Panels, padded_row};
     use crate::kernel::rows::Rows as Matrix;
     use crate::parallel::Team;
     use crate::random::Random;
@@ -384,10 +384,17 @@ mod tests {
                 let pre = &mut found.pre[t * width..(t + 1) * width];
                 pre.copy_from_slice(self.bias);
                 let x = Matrix::strided(&self.x[t * features..], 1, features, features);
-                gemm_gates(s, x, self.input, 0..self.input.view().panels, Start::Output, Output::new(pre, width));
+                gemm_gates(
+                    s,
+                    x,
+                    self.input.view(),
+                    0..self.input.view().panels,
+                    Start::Output,
+                    Output::new(pre, width),
+                );
                 let h = Matrix::strided(&found.h[t * stride..], 1, stride, self.units);
                 let panels = 0..self.recurrent.view().panels;
-                gemm_gates(s, h, self.recurrent, panels, Start::Output, Output::new(pre, width));
+                gemm_gates(s, h, self.recurrent.view(), panels, Start::Output, Output::new(pre, width));
                 let read = if C::READS == Reads::Cell { &mut found.c } else { &mut found.h };
                 let previous = Previous { values: read.as_ptr(), offsets: &[t * stride] };
                 let span = Span { rows: 1, blocks: 0..self.units.div_ceil(S::LANES), units: self.units };
@@ -409,9 +416,9 @@ mod tests {
             if hoisted {
                 let x = Matrix::strided(self.x, self.steps(), features, features);
                 found.pre.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(self.bias));
-                gemm_gates(s, x, self.input, panels, Start::Output, Output::new(&mut found.pre, width));
+                gemm_gates(s, x, self.input.view(), panels, Start::Output, Output::new(&mut found.pre, width));
             }
-            let weights = Weights { input: (!hoisted).then_some(self.input), recurrent: self.recurrent };
+            let weights = Weights { input: (!hoisted).then(|| self.input.view()), recurrent: self.recurrent.view() };
             let walk = |values: &mut [f32], row: usize, stride: usize| Walk {
                 first: values[row * stride..].as_mut_ptr(),
                 step: stride as isize,

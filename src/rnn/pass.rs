@@ -15,6 +15,7 @@ use crate::kernel::gates::gru::{self, ResetAfter, ResetBefore};
 use crate::kernel::gates::lstm::Lstm;
 use crate::kernel::gates::{self, Flush, Mat, Previous, Span};
 use crate::kernel::gemm::{Output, Start, gemm_gates};
+use crate::kernel::panel::Panels;
 use crate::kernel::rows::{Left, Rows};
 use crate::parallel::{FEWEST_PRODUCTS, Load, MOST_SHARED, NEAR_VALUES, Split, Team};
 use crate::simd::Ops;
@@ -304,7 +305,7 @@ impl Pass<'_> {
         unsafe {
             let len = (rows - 1) * pre.stride + self.weights.input.row_len();
             let out = Output::raw(pre.values, len, pre.stride);
-            gemm_gates(s, input, &self.weights.input, panels, Start::Row(bias), out);
+            gemm_gates(s, input, self.weights.input.view(), panels, Start::Row(bias), out);
             if self.config.cell == Cell::Gru {
                 let from = &bias[4 * S::LANES * blocks.start..4 * S::LANES * blocks.end];
                 for row in 0..rows {
@@ -358,9 +359,9 @@ impl Pass<'_> {
             let step_rows = rows_of(memory.rows, share.first);
             let previous = Rows::at_raw(memory.h.values, memory.h_len, h_offsets, config.state_size());
             let previous_h = Previous { values: memory.h.values, offsets: h_offsets };
-            let product = |panels, range, left: Rows<'_>| {
+            let product = |panels: &Panels, range, left: Rows<'_>| {
                 let out = Output::raw(pre.values, (count - 1) * pre.stride + strides.pre, pre.stride);
-                gemm_gates(s, left, panels, range, Start::Output, out);
+                gemm_gates(s, left, panels.view(), range, Start::Output, out);
             };
             match config.cell {
                 Cell::ElmanTanh | Cell::ElmanRelu => {

@@ -51,7 +51,7 @@ pub(crate) unsafe fn run_blocks<S: Ops>(
     done: impl Fn(),
 ) {
     let flush = Flush::new(config.flush_small_states);
-    let weights = Weights { input: with_input.then_some(&weights.input), recurrent: &weights.recurrent[0] };
+    let weights = Weights { input: with_input.then(|| weights.input.view()), recurrent: weights.recurrent[0].view() };
     // SAFETY: the caller's contract; the panels are those of the cell.
     unsafe {
         match config.cell {
