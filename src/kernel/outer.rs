@@ -54,7 +54,8 @@ const PACKING: usize = 24;
 const FEWEST_COLUMNS: usize = 32;
 
 impl OuterScratch {
-    /// Makes room for blocks of `rows` rows with at most `left` columns on the left and `right` on the right.
+    /// Makes room for blocks of `rows` rows with at most `left` columns on the left and `right` on the right, and for teams of
+    /// so many threads.
     pub(crate) fn reserve(&mut self, rows: usize, left: usize, right: usize, threads: usize) -> Result<()> {
         self.left.resize(product("the packed operands", &[rows, left + TALLEST])?)?;
         self.right.resize(product("the packed operands", &[threads, rows, right.next_multiple_of(WIDEST)])?)?;
@@ -104,6 +105,7 @@ impl OuterScratch {
         };
         let all = work(0..width);
         let parts = (rows * all / FEWEST_PRODUCTS).min(width / FEWEST_COLUMNS).clamp(1, team.threads());
+        assert!(parts * self.share <= self.right.len());
         let cut = |part: usize| {
             let mut tile = tiles * part / parts;
             while tile < tiles && work(columns_before(tile)) * parts < all * part {

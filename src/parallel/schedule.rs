@@ -150,7 +150,7 @@ impl Wavefront {
     }
 }
 
-/// What a product of `rows` rows costs of which each takes `row` multiply-adds, if a thread reads so many weights for it.
+/// What a product of `rows` rows costs, `row` multiply-adds each, where a thread reads so many weights for it.
 pub(crate) fn product_cost(rows: usize, weights: usize, row: usize) -> usize {
     let fewest = FEW_HALF_ROWS[usize::from(weights > NEAR_VALUES)];
     if rows == 0 { 0 } else { (2 * rows).max(fewest) * row / 2 }

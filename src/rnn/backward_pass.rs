@@ -186,7 +186,7 @@ impl PassBackward<'_> {
         assert!(last * strides.pre <= history.pre.len() && (plan.batch + last) * strides.h <= history.h.len());
         assert!(rows * gate_row <= scratch.gates.len() && rows <= scratch.squares.len());
         assert!(sequences * strides.h <= scratch.dh.len() && sequences * strides.c <= scratch.dc.len());
-        assert!(sequences * strides.c <= scratch.step.len() && plan.batch <= scratch.h_offsets.len());
+        assert!(sequences * strides.c <= scratch.step.len());
         assert!(plan.batch + team.threads() * MOST_SHARED <= scratch.h_offsets.len());
         if config.cell.has_cell_state() {
             assert!((plan.batch + last) * strides.c <= history.c.len());
