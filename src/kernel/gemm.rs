@@ -144,6 +144,8 @@ struct Tile<'a> {
     first_row: usize,
     rows: usize,
     panels: usize,
+    /// Only the first half of a panel's vectors.
+    half: bool,
     /// The features `k0 .. k0 + k`.
     k0: usize,
     k: usize,
@@ -187,9 +189,15 @@ impl<A: Left> Product<'_, A> {
             // Few rows have few chains each, so several panels run together to hide the latency.
             let most = (S::ROW_PANELS / (row1 - row0)).max(1);
             let k_block = if row1 - row0 <= S::TILE_ROWS { k } else { K_BLOCK };
+            // A last panel that is half empty, unless its rows are too few to hide the latency.
+            let half_from = match range.end == self.b.panels && self.last_is_half::<S>() && row1 - row0 > 4 {
+                true => range.end - 1,
+                false => range.end,
+            };
             let mut panel = range.start;
             while panel < range.end {
-                let panels = most.min(range.end - panel);
+                let half = panel == half_from;
+                let panels = if half { 1 } else { most.min(half_from - panel) };
                 let (offsets, column) = match self.b.offsets {
                     Some(o) => (&o[panel * S::PANEL_VECTORS..(panel + panels) * S::PANEL_VECTORS], 0),
                     None => (&sequential[..panels * S::PANEL_VECTORS], panel * S::PANEL_WIDTH),
@@ -224,6 +232,7 @@ impl<A: Left> Product<'_, A> {
                                     first_row: row,
                                     rows: count,
                                     panels,
+                                    half,
                                     k0,
                                     k: kc,
                                     data: block,
@@ -250,6 +259,11 @@ impl<A: Left> Product<'_, A> {
             }
             row0 = row1;
         }
+    }
+
+    /// Whether the last panel of gate columns has no vectors in its second half.
+    fn last_is_half<S: Ops>(&self) -> bool {
+        self.b.offsets.is_some() && 2 * (self.b.panels * S::PANEL_VECTORS - self.b.vectors) >= S::PANEL_VECTORS
     }
 
     /// A panel of which only `columns` columns exist in the output: tiles run in a buffer and are copied out.
@@ -282,6 +296,7 @@ impl<A: Left> Product<'_, A> {
                         first_row: row,
                         rows: count,
                         panels: 1,
+                        half: columns <= width / 2 && count > 4,
                         k0: 0,
                         k: self.b.k,
                         data: self.b.data.as_ptr().add(panel * self.b.k * width),
@@ -319,6 +334,8 @@ impl<A: Left> Product<'_, A> {
             };
         }
         match S::PANEL_VECTORS {
+            2 if t.half => shapes!(1: (1, 1) (2, 1) (3, 1) (4, 1) (5, 1) (6, 1) (7, 1) (8, 1)),
+            4 if t.half => shapes!(2: (1, 1) (2, 1) (3, 1) (4, 1) (5, 1) (6, 1)),
             2 => shapes!(2: (1, 4) (1, 3) (1, 2) (1, 1) (2, 2) (2, 1) (3, 1) (4, 1) (5, 1) (6, 1) (7, 1) (8, 1)),
             4 => shapes!(4: (1, 4) (1, 3) (1, 2) (1, 1) (2, 2) (2, 1) (3, 1) (4, 1) (5, 1) (6, 1)),
             other => unreachable!("no tile for panels of {other} vectors"),

@@ -171,7 +171,8 @@ fn overlap(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
 /// # Safety
 /// `tiles` has those of these columns, of `rows` rows, which nobody writes meanwhile.
 unsafe fn multiply<S: Ops>(s: S, tiles: Mat, rows: usize, columns: Range<usize>, right: &[f32], n: usize, out: Output) {
-    let b = PanelView { k: rows, panels: n.div_ceil(S::PANEL_WIDTH), data: right, offsets: None, row_len: n };
+    let (panels, vectors) = (n.div_ceil(S::PANEL_WIDTH), n.div_ceil(S::LANES));
+    let b = PanelView { k: rows, panels, data: right, offsets: None, row_len: n, vectors };
     // SAFETY: the caller's contract.
     unsafe {
         match S::TILE_ROWS {

@@ -60,6 +60,7 @@ pub(crate) struct Panels {
     offsets: AlignedBuf<usize>,
     /// The largest offset plus a vector: values that an output row needs.
     row_len: usize,
+    vectors: usize,
     data: AlignedBuf<f32>,
 }
 
@@ -73,6 +74,8 @@ pub(crate) struct PanelView<'a> {
     pub(crate) offsets: Option<&'a [usize]>,
     /// As in [`Panels`]; a product whose columns follow each other does not use it.
     pub(crate) row_len: usize,
+    /// Vectors that exist: the last panel may have fewer than others.
+    pub(crate) vectors: usize,
 }
 
 impl Panels {
@@ -93,7 +96,7 @@ impl Panels {
         let gates = try_copy(columns.gates)?;
         let row_len = offsets.iter().max().map_or(0, |&o| o + lanes);
         let panels = padded / panel_vectors;
-        Ok(Self { isa, k, panels, units: columns.units, gates, offsets, row_len, data })
+        Ok(Self { isa, k, panels, units: columns.units, gates, offsets, row_len, vectors, data })
     }
 
     /// Zero panels for a plain matrix of `n` columns.
@@ -121,8 +124,8 @@ impl Panels {
 
     #[inline]
     pub(crate) fn view(&self) -> PanelView<'_> {
-        let (k, panels, row_len) = (self.k, self.panels, self.row_len);
-        PanelView { k, panels, data: &self.data, offsets: Some(&self.offsets), row_len }
+        let (k, panels, row_len, vectors) = (self.k, self.panels, self.row_len, self.vectors);
+        PanelView { k, panels, data: &self.data, offsets: Some(&self.offsets), row_len, vectors }
     }
 
     /// Packs `weight` of shape (gate rows, k), row-major as PyTorch keeps it: column j of the product is its row j.
