@@ -401,6 +401,7 @@ fn threads_change_nothing() {
 /// Layers wide enough that threads have something to share, with rows for more than one block; batches from one sequence
 /// on, which threads share by units or layers, to many. More threads than processors, too.
 #[test]
+#[cfg_attr(target_arch = "aarch64", ignore = "takes minutes under emulation")]
 fn threads_change_nothing_where_there_is_work_to_split() {
     let mut r = SplitMix64::new(4);
     for (v, (cell, projection)) in variants().into_iter().enumerate() {
