@@ -57,6 +57,7 @@ impl OuterScratch {
     /// Makes room for blocks of `rows` rows with at most `left` columns on the left and `right` on the right, and for teams of
     /// so many threads.
     pub(crate) fn reserve(&mut self, rows: usize, left: usize, right: usize, threads: usize) -> Result<()> {
+        let threads = threads.min(left / FEWEST_COLUMNS).max(1);
         self.left.resize(product("the packed operands", &[rows, left + TALLEST])?)?;
         self.right.resize(product("the packed operands", &[threads, rows, right.next_multiple_of(WIDEST)])?)?;
         self.share = self.right.len() / threads;

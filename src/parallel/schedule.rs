@@ -117,6 +117,12 @@ impl Split {
     pub(crate) fn threads(self) -> usize {
         self.sequences * self.units
     }
+
+    /// Where part `i` begins if parts are consecutive: shares are of the `average` step's sequences, as some may end
+    /// within the block, and the last one takes the rest of all.
+    pub(crate) fn cut(self, i: usize, average: usize, all: usize) -> usize {
+        if i == self.sequences { all } else { average * i / self.sequences }
+    }
 }
 
 /// Whether both directions of a layer run at once, half of the threads each, rather than one after the other.
@@ -202,6 +208,17 @@ mod tests {
         assert_eq!(split(8, load(4, 32, 1, 500)), (1, 1));
         assert_eq!(split(8, load(4, 16, 2, 2)), (1, 1));
         assert_eq!(split(1, load(4, 512, 16, 50)), (1, 1));
+    }
+
+    #[test]
+    fn parts_follow_each_other() {
+        for (sequences, average, all) in [(1, 3, 7), (2, 16, 33), (3, 8, 8), (5, 3, 19)] {
+            let split = Split { sequences, units: 1 };
+            let cuts: Vec<usize> = (0..=sequences).map(|i| split.cut(i, average, all)).collect();
+            assert!(cuts.is_sorted() && cuts[0] == 0 && cuts[sequences] == all, "{cuts:?}");
+            let even = cuts[..sequences].windows(2).all(|w| (w[1] - w[0]).abs_diff(average / sequences) <= 1);
+            assert!(even, "{cuts:?}");
+        }
     }
 
     #[test]

@@ -70,7 +70,9 @@ impl BackwardScratch {
             let widest = below.max(if config.num_layers > 1 { config.output_size() } else { 0 });
             self.second.resize(product("input gradients", &[plan.rows, widest])?)?;
         }
-        for pass in &mut self.passes[..config.direction.count()] {
+        let directions = config.direction.count();
+        let threads = if directions > 1 && directions_at_once(threads) { threads / 2 } else { threads };
+        for pass in &mut self.passes[..directions] {
             pass.reserve(config, plan, threads)?;
         }
         Ok(())
@@ -85,6 +87,11 @@ impl BackwardScratch {
         let rows = [&self.outputs, &self.inputs, &self.second].map(AlignedBuf::bytes);
         rows.iter().sum::<usize>() + self.passes.iter().map(PassScratch::bytes).sum::<usize>()
     }
+}
+
+/// Whether both directions run at once, each with half of the threads: an odd number would share unevenly.
+fn directions_at_once(threads: usize) -> bool {
+    threads.is_multiple_of(2)
 }
 
 /// Whether packed rows of `dx` lie as the caller's do.
@@ -290,8 +297,7 @@ impl Backward<'_> {
             let second_rows = rows.map(|_| packed(second_inputs));
             let mut ahead = |team: Team<'_>| first.run(s, team, rows, None);
             let mut back = |team: Team<'_>| second.run(s, team, second_rows, None);
-            // An odd number of threads would share unevenly.
-            if team.threads().is_multiple_of(2) {
+            if directions_at_once(team.threads()) {
                 team.join(ahead, back);
             } else {
                 ahead(team);

@@ -208,11 +208,10 @@ impl PassBackward<'_> {
             first: plan.start(block.start),
         };
         let split = self.split::<S>(team, block, wants_norms);
-        // Some sequences may end within the block: shares are of the average step, and the last one takes the rest. Where
-        // members share sequences, none may have more than there is room for.
+        // Where members share sequences, none may have more than there is room for.
         let (average, pieces) = (rows.div_ceil(block.len()), self.pieces::<S>());
         let shared = if split.units > 1 { sequences } else { average };
-        let cut = |i: usize| if i == split.sequences { sequences } else { shared * i / split.sequences };
+        let cut = |i: usize| split.cut(i, shared, sequences);
         // Gate gradients are multiplied where they were made, unless that means to read far weights for a few rows each.
         let weights = self.weights.input.view().data.len();
         let own_rows = split.threads() > 1 && average / split.sequences >= 2 * S::TILE_ROWS && weights <= NEAR_VALUES;

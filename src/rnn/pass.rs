@@ -160,13 +160,12 @@ impl Pass<'_> {
         let split = Split::choose(team.threads(), &load);
         let most = sequences.div_ceil(split.sequences);
         // Threads take consecutive sequences if these are enough, so that nobody's rows lie between another's (and are fetched
-        // by it), and start their own rows. Some may end within the block: shares are of the average step, and the last one
-        // takes the rest. Else every so-manieth: all have as many that are running.
+        // by it), and start their own rows. Else every so-manieth: all have as many that are running.
         let average = rows / block.len();
         let near = load.gates * load.units * load.input <= NEAR_VALUES;
         let enough = if near { S::TILE_ROWS } else { ROWS_OF_A_STEP };
         let consecutive = split.units == 1 && average / split.sequences >= enough;
-        let cut = |i: usize| if i == split.sequences { sequences } else { average * i / split.sequences };
+        let cut = |i: usize| split.cut(i, average, sequences);
         let own_rows = split.threads() > 1 && (consecutive || split.sequences == 1);
         if !own_rows {
             let fewest = (FEWEST_PRODUCTS / (load.gates * load.units * load.input)).max(S::TILE_ROWS);
