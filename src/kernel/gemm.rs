@@ -144,7 +144,7 @@ struct Tile<'a> {
     first_row: usize,
     rows: usize,
     panels: usize,
-    /// Only the first half of a panel's vectors.
+    /// Whether nothing needs the second half of a panel's vectors.
     half: bool,
     /// The features `k0 .. k0 + k`.
     k0: usize,
@@ -296,7 +296,7 @@ impl<A: Left> Product<'_, A> {
                         first_row: row,
                         rows: count,
                         panels: 1,
-                        half: columns <= width / 2 && count > 4,
+                        half: columns <= width / 2,
                         k0: 0,
                         k: self.b.k,
                         data: self.b.data.as_ptr().add(panel * self.b.k * width),
@@ -328,14 +328,17 @@ impl<A: Left> Product<'_, A> {
             ($vectors:literal: $(($rows:literal, $panels:literal))*) => {
                 match (t.rows, t.panels) {
                     // SAFETY: the caller's contract.
-                    $(($rows, $panels) => unsafe { self.micro::<S, $rows, $panels, $vectors>(s, t) },)*
+                    $(($rows, $panels) if $rows <= S::TILE_ROWS && $panels <= S::ROW_PANELS => unsafe {
+                        self.micro::<S, $rows, $panels, $vectors>(s, t)
+                    },)*
                     other => unreachable!("no tile of {other:?} rows and panels"),
                 }
             };
         }
         match S::PANEL_VECTORS {
-            2 if t.half => shapes!(1: (1, 1) (2, 1) (3, 1) (4, 1) (5, 1) (6, 1) (7, 1) (8, 1)),
-            4 if t.half => shapes!(2: (1, 1) (2, 1) (3, 1) (4, 1) (5, 1) (6, 1)),
+            // Half a panel for fewer rows has too few chains to hide the latency.
+            2 if t.half && t.rows > 4 => shapes!(1: (5, 1) (6, 1) (7, 1) (8, 1)),
+            4 if t.half && t.rows > 2 => shapes!(2: (3, 1) (4, 1) (5, 1) (6, 1)),
             2 => shapes!(2: (1, 4) (1, 3) (1, 2) (1, 1) (2, 2) (2, 1) (3, 1) (4, 1) (5, 1) (6, 1) (7, 1) (8, 1)),
             4 => shapes!(4: (1, 4) (1, 3) (1, 2) (1, 1) (2, 2) (2, 1) (3, 1) (4, 1) (5, 1) (6, 1)),
             other => unreachable!("no tile for panels of {other} vectors"),
