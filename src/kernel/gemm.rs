@@ -40,7 +40,7 @@ impl Output {
 }
 
 /// Features a tile runs over before it moves on: a panel block of this many rows stays in the L1 cache.
-const K_BLOCK: usize = 256;
+const K_BLOCK: usize = 512;
 /// Rows that share one pass over the panels: their block of the left matrix stays in the L2 cache.
 const ROW_BLOCK: usize = 96;
 /// Features in a turn of the micro-tile's loop.
@@ -188,7 +188,7 @@ impl<A: Left> Product<'_, A> {
             let row1 = rows.min(row0 + ROW_BLOCK);
             // Few rows have few chains each, so several panels run together to hide the latency.
             let most = (S::ROW_PANELS / (row1 - row0)).max(1);
-            let k_block = if row1 - row0 <= S::TILE_ROWS { k } else { K_BLOCK };
+            let k_block = if row1 - row0 <= S::TILE_ROWS { k } else { k.div_ceil(k.div_ceil(K_BLOCK).max(1)) };
             // A last panel that is half empty, unless its rows are too few to hide the latency.
             let half_from = match range.end == self.b.panels && self.last_is_half::<S>() && row1 - row0 > 4 {
                 true => range.end - 1,

@@ -166,13 +166,13 @@ pub(crate) trait Ops: Simd {
         let bits = self.transmute_u32s_f32s(a);
         self.transmute_f32s_u32s(self.wrapping_dyn_shl_u32s(bits, self.splat_u32s(23)))
     }
-    /// Asks for the cache line at `ptr` in the second-level cache; any address is allowed.
+    /// Asks for the cache line at `ptr`; any address is allowed.
     #[inline(always)]
     fn prefetch(self, ptr: *const f32) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a prefetch reads nothing and never faults.
         unsafe {
-            x86_64::_mm_prefetch::<{ x86_64::_MM_HINT_T1 }>(ptr.cast());
+            x86_64::_mm_prefetch::<{ x86_64::_MM_HINT_T0 }>(ptr.cast());
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = ptr;
