@@ -74,12 +74,11 @@ pub unsafe extern "C" fn srnn_stream_step(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
-        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         unsafe {
             let (stream, rnn) = (handle::exclusive("stream", stream)?, handle::shared("rnn", rnn)?);
-            let x = a.read("x", x, x_len)?;
-            stream.0.step(&rnn.0, x, a.write("y", y, y_len)?)
+            let (x, y) = Arrays::new().read_and_write(("x", x, x_len), ("y", y, y_len))?;
+            stream.0.step(&rnn.0, x, y)
         }
     })
 }

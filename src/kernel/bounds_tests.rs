@@ -6,7 +6,7 @@
 use super::gates::elman::{self, Elman};
 use super::gates::gru::{self, ResetAfter, ResetBefore};
 use super::gates::lstm::{self, Lstm};
-use super::gates::{self, Cell, Flush, Mat, Previous, STATE_PADDING, Span};
+use super::gates::{self, Cell, Copies, Flush, Mat, Previous, STATE_PADDING, Span};
 use super::gemm::{Output, Start, gemm_gates, gemm_view};
 use super::nearest::{Best, dot, scan};
 use super::outer::{OuterScratch, Right, Target};
@@ -350,6 +350,9 @@ impl Kernel for GateKernel<'_> {
         let offsets: Vec<usize> = (0..rows).rev().map(|r| r * stride).collect();
         let [before, a, b, d] = states.each_mut().map(|values| Mat::new(values, stride));
         let gradient = Mat::new(gradient, gate_count * units);
+        // Copies go to the last gate's units.
+        let copied: Vec<usize> = (0..rows).map(|r| (r * gate_count + gate_count - 1) * units).collect();
+        let copies = Copies { values: gradient.values, offsets: &copied };
         let blocks = units.div_ceil(S::LANES);
         let flush = Flush::new(units % 2 == 1);
         // In two parts, as threads do.
@@ -364,19 +367,20 @@ impl Kernel for GateKernel<'_> {
                 p: Previous<'_>,
                 c: Mat,
                 h: Mat,
+                copies: Copies<'_>,
                 flush: Flush,
             ) {
-                // SAFETY: the buffers reach to the last row's last vector.
-                unsafe { gates::forward(s, cell, span, pre, p, c, h, flush) }
+                // SAFETY: the buffers reach to the last row's last vector, copies to its last unit.
+                unsafe { gates::forward(s, cell, span, pre, p, c, h, Some(copies), flush) }
             }
             // SAFETY: as above; all are arrays of their own.
             unsafe {
                 match kernel {
-                    0 => forward(s, Elman { relu: false }, span, pre, previous(), a, b, flush),
-                    1 => forward(s, Elman { relu: true }, span, pre, previous(), a, b, flush),
-                    2 => forward(s, Lstm, span, pre, previous(), a, b, flush),
-                    3 => forward(s, ResetAfter, span, pre, previous(), a, b, flush),
-                    4 => forward(s, ResetBefore, span, pre, previous(), a, b, flush),
+                    0 => forward(s, Elman { relu: false }, span, pre, previous(), a, b, copies, flush),
+                    1 => forward(s, Elman { relu: true }, span, pre, previous(), a, b, copies, flush),
+                    2 => forward(s, Lstm, span, pre, previous(), a, b, copies, flush),
+                    3 => forward(s, ResetAfter, span, pre, previous(), a, b, copies, flush),
+                    4 => forward(s, ResetBefore, span, pre, previous(), a, b, copies, flush),
                     5 => elman::backward(s, span, false, pre, a, gradient),
                     6 => elman::backward(s, span, true, pre, a, gradient),
                     7 => lstm::backward(s, span, pre, previous(), a, b, d, gradient),
@@ -430,7 +434,11 @@ fn gate_kernels() {
             };
             let want = values.run(kernel, Isa::Scalar, Side::Behind);
             let is_backward = name.ends_with("backward");
-            assert_eq!(want.gradient.iter().all(|v| v.is_nan()), !is_backward, "{name}");
+            for row in 0..rows {
+                let (copy, h) =
+                    (&want.gradient[((row + 1) * gate_count - 1) * units..][..units], &want.states[2][row * units..]);
+                assert_eq!(*copy == h[..units], kernel < 5, "{name}");
+            }
             assert!(want.states.iter().flatten().all(|v| v.is_finite()), "{name}");
             assert!(is_backward || want.states[2] != values.states[2], "{name} does something");
             for (isa, side) in places() {
@@ -465,7 +473,7 @@ impl<C: Cell> Kernel for Sequence<'_, C> {
         let stride = self.units.next_multiple_of(STATE_PADDING) as isize;
         let states = |values: &mut [f32]| {
             let first = values.as_mut_ptr();
-            row::States::chained(first, Walk { first: first.wrapping_offset(stride), step: stride })
+            row::States { first, now: Walk { first: first.wrapping_offset(stride), step: stride } }
         };
         let rows = row::Rows {
             start: Walk { first: self.start.as_ptr(), step: 0 },
@@ -477,11 +485,10 @@ impl<C: Cell> Kernel for Sequence<'_, C> {
             h: states(self.h),
             c: states(self.c),
             count: self.steps,
-            turned: false,
         };
         let blocks = 0..self.units.div_ceil(S::LANES);
         // SAFETY: starts, kept rows and states reach to the last vector, inputs and panels to the last feature.
-        unsafe { row::run(s, self.cell, self.weights, &rows, blocks, Flush::new(false), || ()) }
+        unsafe { row::Layer::new(s, self.cell, blocks, Flush::new(false)).rows(&self.weights, &rows, || ()) }
     }
 }
 
@@ -510,7 +517,7 @@ fn sequences<C: Cell>(cell: C, name: &'static str, rng: &mut Random, compared: &
             let [mut h, mut c] = [(); 2].map(|()| Guarded::new(&into_states(&states, lanes, units), side));
             let sequence = Sequence {
                 cell,
-                weights: row::Weights { input: Some(input), recurrent },
+                weights: row::Weights { input: Some(input.into()), recurrent: recurrent.into() },
                 start: &start,
                 keep: &mut keep,
                 x: &x,

@@ -26,8 +26,22 @@ const MOST_CHAINS: usize = 16;
 #[derive(Clone, Copy)]
 pub(crate) struct Weights<'a> {
     /// `None` where the rows start with their input product.
-    pub(crate) input: Option<PanelView<'a>>,
-    pub(crate) recurrent: PanelView<'a>,
+    pub(crate) input: Option<Side<'a>>,
+    pub(crate) recurrent: Side<'a>,
+}
+
+/// Packed weights as this kernel reads them.
+#[derive(Clone, Copy)]
+pub(crate) struct Side<'a> {
+    values: &'a [f32],
+    k: usize,
+}
+
+impl<'a> From<PanelView<'a>> for Side<'a> {
+    #[inline]
+    fn from(panels: PanelView<'a>) -> Self {
+        Self { values: panels.data, k: panels.k }
+    }
 }
 
 /// Rows of a buffer that are visited one after another, `step` values apart.
@@ -56,29 +70,17 @@ impl Walk<*mut f32> {
     }
 }
 
-/// Rows of states: row `i` of `now` succeeds row `i` of `before`, except that row 0 succeeds `first`.
+/// Rows of states that succeed each other: row 0 of `now` succeeds `first`.
 #[derive(Clone, Copy)]
 pub(crate) struct States {
-    first: *const f32,
-    before: Walk<*const f32>,
+    pub(crate) first: *const f32,
     pub(crate) now: Walk<*mut f32>,
 }
 
 impl States {
-    /// Rows that succeed each other.
-    pub(crate) fn chained(first: *const f32, now: Walk<*mut f32>) -> Self {
-        let before = now.first.wrapping_offset(-now.step).cast_const();
-        Self { first, before: Walk { first: before, step: now.step }, now }
-    }
-
-    /// Rows that succeed one row each.
-    pub(crate) fn apart(before: Walk<*const f32>, now: Walk<*mut f32>) -> Self {
-        Self { first: before.first, before, now }
-    }
-
     #[inline(always)]
     fn before(&self, i: usize) -> *const f32 {
-        if i == 0 { self.first } else { self.before.at(i) }
+        if i == 0 { self.first } else { self.now.at(i - 1) }
     }
 }
 
@@ -94,19 +96,17 @@ pub(crate) struct Rows {
     /// Used by cells that have a cell state.
     pub(crate) c: States,
     pub(crate) count: usize,
-    /// Whether the first row visits the groups in the order in which an earlier row did not.
-    pub(crate) turned: bool,
 }
 
 /// One row's part of [`Rows`].
-struct Row {
-    start: *const f32,
-    keep: Option<*mut f32>,
-    x: *const f32,
-    h_before: *const f32,
-    h: *mut f32,
-    c_before: *const f32,
-    c: *mut f32,
+pub(crate) struct Row {
+    pub(crate) start: *const f32,
+    pub(crate) keep: Option<*mut f32>,
+    pub(crate) x: *const f32,
+    pub(crate) h_before: *const f32,
+    pub(crate) h: *mut f32,
+    pub(crate) c_before: *const f32,
+    pub(crate) c: *mut f32,
 }
 
 impl Rows {
@@ -163,6 +163,13 @@ impl<S: Ops, C: Cell> Groups<S, C> {
         Self { first: blocks.start, end: blocks.end, count, last, shape: PhantomData }
     }
 
+    /// Whether the groups are visited to and fro.
+    #[inline(always)]
+    fn to_and_fro(&self, weights: &Weights<'_>) -> bool {
+        let features = weights.recurrent.k + weights.input.map_or(0, |input| input.k);
+        (self.end - self.first) * Self::GATES * S::LANES * features * size_of::<f32>() > TO_AND_FRO
+    }
+
     /// The first block of group `g`, or the end.
     #[inline(always)]
     fn start(&self, g: usize) -> usize {
@@ -176,72 +183,111 @@ impl<S: Ops, C: Cell> Groups<S, C> {
     }
 }
 
-/// Runs the units in `blocks` (blocks of LANES units from a multiple of PANEL_VECTORS on) of all rows, one row after
-/// another, and calls `done` after each.
+/// Some units of a layer, ready to take rows.
+pub(crate) struct Layer<S, C> {
+    s: S,
+    group: Group<C>,
+    groups: Groups<S, C>,
+}
+
+impl<S: Ops, C: Cell> Layer<S, C> {
+    /// The units in `blocks`: blocks of LANES units from a multiple of PANEL_VECTORS on.
+    #[inline]
+    pub(crate) fn new(s: S, cell: C, blocks: Range<usize>, flush: Flush) -> Self {
+        debug_assert!(blocks.is_empty() || blocks.start.is_multiple_of(Groups::<S, C>::ALIGN));
+        Self { s, group: Group { cell, flush }, groups: Groups::new(blocks) }
+    }
+
+    /// Takes a row. `turned` says whether to visit the groups in the other order, if they are visited to and fro.
+    ///
+    /// # Safety
+    /// The weights have the cell's gates for these blocks; `x` has a value for each row of the input panels, `h_before` one for
+    /// each row of the recurrent panels; start, kept row and states reach to the last block. Nothing but these units is
+    /// written, and what is written overlaps nothing that is read but its own start.
+    #[inline]
+    pub(crate) unsafe fn row(&self, weights: &Weights<'_>, row: &Row, turned: bool) {
+        let groups = &self.groups;
+        let backwards = turned && groups.to_and_fro(weights);
+        for j in 0..groups.count {
+            let g = if backwards { groups.count - 1 - j } else { j };
+            let (block, end) = (groups.start(g), groups.start(g + 1));
+            macro_rules! sizes {
+                ($($n:literal)*) => {
+                    match end - block {
+                        $($n if $n <= Groups::<S, C>::MOST => {
+                            // SAFETY: the caller's contract.
+                            unsafe { run_group::<S, C, $n>(self.s, &self.group, weights, row, block) }
+                        })*
+                        n => unreachable!("no group of {n} blocks"),
+                    }
+                };
+            }
+            sizes!(1 2 3 4 5 6 7 8);
+        }
+    }
+
+    /// Takes rows, one after another, and calls `done` after each.
+    ///
+    /// # Safety
+    /// As [`Layer::row`]'s for each. Where these are not all units, `done` returns when the others of the row are written too.
+    pub(crate) unsafe fn rows(&self, weights: &Weights<'_>, rows: &Rows, done: impl Fn()) {
+        for i in 0..rows.count {
+            // SAFETY: the caller's contract.
+            unsafe { self.row(weights, &rows.row(i), i % 2 == 1) };
+            done();
+        }
+    }
+}
+
+/// A [`Layer`] of whatever instruction set and cell.
+pub(crate) trait AnyLayer: Send + Sync {
+    /// As [`Layer::row`].
+    ///
+    /// # Safety
+    /// As [`Layer::row`]'s.
+    unsafe fn row(&self, weights: &Weights<'_>, row: &Row, turned: bool);
+}
+
+impl<S: Ops, C: Cell> AnyLayer for Layer<S, C> {
+    unsafe fn row(&self, weights: &Weights<'_>, row: &Row, turned: bool) {
+        // SAFETY: the caller's contract.
+        unsafe { Layer::row(self, weights, row, turned) }
+    }
+}
+
+/// [`Group::run`], a function for each size: a step of a small layer is over before what the compiler would prepare for
+/// all sizes were of use.
 ///
 /// # Safety
-/// The weights have the cell's gates for these blocks; rows of `x` have a value for each row of the input panels, rows of
-/// `h` one for each row of the recurrent panels; starts, kept rows and states reach to the last block. Nothing but the
-/// units in `blocks` is written, and what is written overlaps nothing that is read but its own start. Where `blocks` are
-/// not all units, `done` returns when the others of the row are written too.
-pub(crate) unsafe fn run<S: Ops, C: Cell>(
+/// As [`Layer::row`]'s.
+#[inline(never)]
+unsafe fn run_group<S: Ops, C: Cell, const B: usize>(
     s: S,
-    cell: C,
-    weights: Weights<'_>,
-    rows: &Rows,
-    blocks: Range<usize>,
-    flush: Flush,
-    done: impl Fn(),
+    group: &Group<C>,
+    weights: &Weights<'_>,
+    row: &Row,
+    block: usize,
 ) {
     s.enter(
         #[inline(always)]
-        || {
-            debug_assert!(blocks.is_empty() || blocks.start.is_multiple_of(Groups::<S, C>::ALIGN));
-            let Weights { input, recurrent } = weights;
-            let group = Group { cell, input, recurrent, flush };
-            let groups = Groups::<S, C>::new(blocks.clone());
-            let features = recurrent.k + input.map_or(0, |p| p.k);
-            let values = blocks.len() * Groups::<S, C>::GATES * S::LANES * features;
-            let to_and_fro = values * size_of::<f32>() > TO_AND_FRO;
-            let mut backwards = to_and_fro && rows.turned;
-            for i in 0..rows.count {
-                let row = rows.row(i);
-                for j in 0..groups.count {
-                    let g = if backwards { groups.count - 1 - j } else { j };
-                    let (block, end) = (groups.start(g), groups.start(g + 1));
-                    macro_rules! sizes {
-                        ($($n:literal)*) => {
-                            match end - block {
-                                // SAFETY: the caller's contract.
-                                $($n if $n <= Groups::<S, C>::MOST => unsafe { group.run::<S, $n>(s, &row, block) },)*
-                                n => unreachable!("no group of {n} blocks"),
-                            }
-                        };
-                    }
-                    sizes!(1 2 3 4 5 6 7 8);
-                }
-                backwards ^= to_and_fro;
-                done();
-            }
-        },
+        // SAFETY: the caller's contract.
+        || unsafe { group.run::<S, B>(s, weights, row, block) },
     );
 }
 
-struct Group<'a, C> {
+struct Group<C> {
     cell: C,
-    input: Option<PanelView<'a>>,
-    recurrent: PanelView<'a>,
     flush: Flush,
 }
 
-impl<C: Cell> Group<'_, C> {
+impl<C: Cell> Group<C> {
     /// The `B` blocks of units from `block` on.
     ///
     /// # Safety
-    /// As [`run`]'s.
+    /// As [`Layer::row`]'s.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "indices that run over registers and memory alike")]
-    unsafe fn run<S: Ops, const B: usize>(&self, s: S, row: &Row, block: usize) {
+    unsafe fn run<S: Ops, const B: usize>(&self, s: S, weights: &Weights<'_>, row: &Row, block: usize) {
         let slots = block * C::SLOTS * S::LANES;
         let mut acc = [[s.splat(0.0); MOST_SLOTS]; B];
         // The gates' loop reads the slots back from memory: indexed in a loop, they could not stay in registers.
@@ -253,10 +299,10 @@ impl<C: Cell> Group<'_, C> {
                     acc[b][i] = s.load(row.start.add(slots + (b * C::SLOTS + i) * S::LANES));
                 }
             }
-            if let Some(input) = &self.input {
+            if let Some(input) = weights.input {
                 acc = chain(s, acc, C::INPUT, input, block, row.x);
             }
-            acc = chain(s, acc, C::RECURRENT, &self.recurrent, block, row.h_before);
+            acc = chain(s, acc, C::RECURRENT, weights.recurrent, block, row.h_before);
             let complete = match row.keep {
                 Some(keep) => keep.add(slots),
                 None => scratch.as_mut_ptr().cast::<f32>(),
@@ -284,7 +330,7 @@ impl<C: Cell> Group<'_, C> {
     /// The first half of the cell's step for one block of units; writes `c`.
     ///
     /// # Safety
-    /// As [`run`]'s.
+    /// As [`Layer::row`]'s.
     #[inline(always)]
     unsafe fn begin<S: Ops>(&self, s: S, row: &Row, block: usize, slots: [S::f32s; MOST_SLOTS]) -> Half<S> {
         let unit = block * S::LANES;
@@ -314,14 +360,14 @@ unsafe fn chain<S: Ops, const B: usize>(
     s: S,
     mut acc: [[S::f32s; MOST_SLOTS]; B],
     gates: &'static [(usize, usize)],
-    panels: &PanelView<'_>,
+    panels: Side<'_>,
     block: usize,
     x: *const f32,
 ) -> [[S::f32s; MOST_SLOTS]; B] {
     let stride = panels.k * S::PANEL_WIDTH;
     // SAFETY: the caller's contract.
     unsafe {
-        let first = panels.data.as_ptr().add(block * gates.len() / S::PANEL_VECTORS * stride);
+        let first = panels.values.as_ptr().add(block * gates.len() / S::PANEL_VECTORS * stride);
         for k in 0..panels.k {
             let v = s.splat(*x.add(k));
             for b in 0..B {
@@ -403,7 +449,7 @@ mod tests {
                 // SAFETY: rows t and t + 1 exist, and whole blocks fit their stride.
                 unsafe {
                     let (c, h) = (c.starting_at(t + 1), h.starting_at(t + 1));
-                    gates::forward(s, cell, span, pre, previous, c, h, self.flush);
+                    gates::forward(s, cell, span, pre, previous, c, h, None, self.flush);
                 }
             }
         }
@@ -418,7 +464,10 @@ mod tests {
                 found.pre.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(self.bias));
                 gemm_gates(s, x, self.input.view(), panels, Start::Output, Output::new(&mut found.pre, width));
             }
-            let weights = Weights { input: (!hoisted).then(|| self.input.view()), recurrent: self.recurrent.view() };
+            let weights = Weights {
+                input: (!hoisted).then(|| self.input.view().into()),
+                recurrent: self.recurrent.view().into(),
+            };
             let walk = |values: &mut [f32], row: usize, stride: usize| Walk {
                 first: values[row * stride..].as_mut_ptr(),
                 step: stride as isize,
@@ -427,31 +476,25 @@ mod tests {
                 let keep = walk(&mut found.pre, t, width);
                 let states = |values: &mut [f32]| {
                     let now = walk(values, t + 1, stride);
-                    States::chained(values[t * stride..].as_ptr(), now)
+                    States { first: values[t * stride..].as_ptr(), now }
                 };
                 let bias = Walk { first: self.bias.as_ptr(), step: 0 };
                 let start = if hoisted { keep.read() } else { bias };
                 let x = Walk { first: self.x[t * features..].as_ptr(), step: features as isize };
                 let (h, c) = (states(&mut found.h), states(&mut found.c));
-                Rows {
-                    start,
-                    keep: (hoisted || t.is_multiple_of(2)).then_some(keep),
-                    x,
-                    h,
-                    c,
-                    count,
-                    turned: t % 2 == 1,
-                }
+                Rows { start, keep: (hoisted || t.is_multiple_of(2)).then_some(keep), x, h, c, count }
             };
+            let layer = |blocks| super::Layer::new(s, cell, blocks, self.flush);
             // SAFETY: all rows lie within the buffers, whose strides hold whole blocks.
             unsafe {
                 match cut {
-                    None => run(s, cell, weights, &rows(0, self.steps()), 0..blocks, self.flush, || ()),
+                    None => layer(0..blocks).rows(&weights, &rows(0, self.steps()), || ()),
                     Some(cut) => {
                         let cut = cut.next_multiple_of(S::PANEL_VECTORS).min(blocks);
                         for t in 0..self.steps() {
-                            run(s, cell, weights, &rows(t, 1), cut..blocks, self.flush, || ());
-                            run(s, cell, weights, &rows(t, 1), 0..cut, self.flush, || ());
+                            let row = rows(t, 1).row(0);
+                            layer(cut..blocks).row(&weights, &row, t % 2 == 1);
+                            layer(0..cut).row(&weights, &row, t % 2 == 1);
                         }
                     }
                 }

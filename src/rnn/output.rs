@@ -66,10 +66,22 @@ impl<'a> Target<'a> {
     /// Where the features of `direction` of row (t, sorted place j) go.
     #[inline]
     pub(crate) fn row(&self, t: usize, j: usize, direction: usize) -> *mut f32 {
+        // SAFETY: the offset lies within the array.
+        unsafe { self.values().add(self.offset(t, j, direction)) }
+    }
+
+    /// What offsets are counted from.
+    pub(crate) fn values(&self) -> *mut f32 {
+        self.rows.values
+    }
+
+    /// As [`Target::row`], as an offset.
+    #[inline]
+    pub(crate) fn offset(&self, t: usize, j: usize, direction: usize) -> usize {
         let (config, plan) = (self.config, self.plan);
         assert!(j < plan.count(t) && direction < config.direction.count());
+        // There are as many rows as asserted, as long as all directions' features.
         let row = if self.is_packed { plan.start(t) + j } else { plan.user_offset(config, t, j, 1) };
-        // SAFETY: there are as many rows as asserted, as long as all directions' features.
-        unsafe { self.rows.row(row).add(direction * config.state_size()) }
+        row * self.rows.stride + direction * config.state_size()
     }
 }

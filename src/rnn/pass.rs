@@ -13,7 +13,7 @@ use crate::kernel::columns::gemm_columns;
 use crate::kernel::gates::elman::Elman;
 use crate::kernel::gates::gru::{self, ResetAfter, ResetBefore};
 use crate::kernel::gates::lstm::Lstm;
-use crate::kernel::gates::{self, Flush, Mat, Previous, Span};
+use crate::kernel::gates::{self, Copies, Flush, Mat, Previous, Span};
 use crate::kernel::gemm::{Output, Start, gemm_gates};
 use crate::kernel::panel::Panels;
 use crate::kernel::rows::{Left, Rows};
@@ -27,11 +27,14 @@ pub(crate) const HOISTED_ROWS: usize = 96;
 
 /// Memory that a pass needs for one step.
 pub(crate) struct StepScratch {
-    /// For each thread, where its sequences' previous states, cell states and own rows of `rows` start.
+    /// For each thread, where its sequences' previous states, cell states, own rows of `rows` and of the target start.
     offsets: AlignedBuf<usize>,
     /// `r h` (GRU with reset before) or the hidden state before projection.
     rows: AlignedBuf<f32>,
 }
+
+/// Kinds of offsets.
+const KINDS: usize = 4;
 
 impl StepScratch {
     pub(crate) const fn new() -> Self {
@@ -40,7 +43,7 @@ impl StepScratch {
 
     pub(crate) fn reserve(&mut self, config: &RnnConfig, batch: usize, threads: usize) -> Result<()> {
         // Members that share a sequence each have its offsets, but only a few sequences are shared.
-        self.offsets.resize(product("a step's offsets", &[3, batch + MOST_SHARED * threads])?)?;
+        self.offsets.resize(product("a step's offsets", &[KINDS, batch + MOST_SHARED * threads])?)?;
         if config.has_second_product() {
             self.rows.resize(product("a step's scratch", &[batch, Strides::of(config, 1).c])?)?;
         }
@@ -178,7 +181,7 @@ impl Pass<'_> {
             });
         }
         let blocks = self.all_blocks::<S>();
-        assert!(3 * sequences.max(most * split.threads()) <= scratch.offsets.len());
+        assert!(KINDS * sequences.max(most * split.threads()) <= scratch.offsets.len());
         let walk = |part: usize, team: Team<'_>, place: usize| {
             // Whole panels of every gate.
             let piece = |i: usize| (load.pieces * i / split.units * S::PANEL_VECTORS).min(blocks.end);
@@ -189,7 +192,7 @@ impl Pass<'_> {
             };
             let memory = &memory;
             // SAFETY: the scratch has as many pieces, as asserted, and each thread takes another.
-            let offsets = unsafe { std::slice::from_raw_parts_mut(memory.offsets.add(3 * index), 3 * count) };
+            let offsets = unsafe { std::slice::from_raw_parts_mut(memory.offsets.add(KINDS * index), KINDS * count) };
             let mut share = Share {
                 first: first_sequence,
                 apart,
@@ -218,17 +221,21 @@ impl Pass<'_> {
                     }
                 }
             }
-            if sequences == 1 && row::serves(self.config) {
+            let by_rows = sequences == 1 && row::serves(self.config);
+            if by_rows {
                 // SAFETY: the buffers reach to the block's last row, as asserted; threads have disjoint units.
                 unsafe { self.run_single(s, &block, &share, memory) };
             } else {
                 let mut step = |t: usize| {
                     // SAFETY: the buffers reach to the block's last row, as asserted; threads share no row, or meet.
-                    unsafe { self.step(s, t, &mut share, memory) }
+                    unsafe { self.step(s, t, &mut share, memory, target) }
                 };
                 if self.reverse { block.clone().rev().for_each(&mut step) } else { block.clone().for_each(&mut step) }
             }
-            if let Some((target, direction)) = target {
+            // Else the gates have written it beside the states.
+            if let Some((target, direction)) = target
+                && (by_rows || self.weights.projection.is_some())
+            {
                 // SAFETY: those who share these sequences have met after the last step; each writes other rows.
                 unsafe { self.write(&block, &share, memory, target, direction) };
             }
@@ -251,13 +258,13 @@ impl Pass<'_> {
         // SAFETY: the caller's contract; a single sequence's rows follow each other, and each is the next one's past.
         unsafe {
             let walk = |rows: Mat, row: usize| Walk { first: rows.row(row), step: sign * rows.stride as isize };
-            let states = |rows: Mat| States::chained(rows.row(before), walk(rows, plan.batch + row));
+            let states = |rows: Mat| States { first: rows.row(before), now: walk(rows, plan.batch + row) };
             let (pre, h) = (walk(memory.pre, row), states(memory.h));
             let c = if self.config.cell.has_cell_state() { states(memory.c) } else { h };
             let (start, count) = (pre.read(), block.len());
-            let rows = row::Rows { start, keep: Some(pre), x: start, h, c, count, turned: false };
+            let rows = row::Rows { start, keep: Some(pre), x: start, h, c, count };
             let meet = || share.team.meet(share.place);
-            row::run_blocks(s, self.config, self.weights, false, &rows, share.blocks.clone(), meet);
+            row::run(s, self.config, self.weights, &rows, share.blocks.clone(), meet);
         }
     }
 
@@ -321,9 +328,16 @@ impl Pass<'_> {
     /// One thread's share of step `t`. Those who share its sequences have met when this returns.
     ///
     /// # Safety
-    /// The memory's buffers have the rows of step `t`, no other thread works on these sequences and units, and those that
-    /// work on other units of these sequences take the same step.
-    unsafe fn step<S: Ops>(&self, s: S, t: usize, share: &mut Share<'_>, memory: &Memory<'_>) {
+    /// The memory's buffers have the rows of step `t`, no other thread works on these sequences and units, nobody else writes
+    /// them in the target, and those that work on other units of these sequences take the same step.
+    unsafe fn step<S: Ops>(
+        &self,
+        s: S,
+        t: usize,
+        share: &mut Share<'_>,
+        memory: &Memory<'_>,
+        target: Option<(&Target<'_>, usize)>,
+    ) {
         let (config, plan, weights) = (self.config, self.plan, self.weights);
         let (history, strides, apart) = (memory.history, memory.strides, share.apart);
         let count = share.count(plan.count(t));
@@ -331,16 +345,21 @@ impl Pass<'_> {
             return;
         }
         let (h_offsets, rest) = share.offsets.split_at_mut(share.sequences);
-        let (c_offsets, row_offsets) = rest.split_at_mut(share.sequences);
+        let (c_offsets, rest) = rest.split_at_mut(share.sequences);
+        let (row_offsets, y_offsets) = rest.split_at_mut(share.sequences);
         let (h_offsets, c_offsets) = (&mut h_offsets[..count], &mut c_offsets[..count]);
-        let row_offsets = &mut row_offsets[..count];
+        let (row_offsets, y_offsets) = (&mut row_offsets[..count], &mut y_offsets[..count]);
         for i in 0..count {
             let j = share.first + i * apart;
             let index = history.previous_index(plan, self.reverse, t, j);
             h_offsets[i] = index * strides.h;
             c_offsets[i] = index * strides.c;
             row_offsets[i] = j * strides.c;
+            if let Some((target, direction)) = target {
+                y_offsets[i] = target.offset(t, j, direction);
+            }
         }
+        let copies = target.map(|(target, _)| Copies { values: target.values(), offsets: y_offsets });
         let first = plan.start(t) + share.first;
         let state = history.index(plan, first);
         let flush = Flush::new(config.flush_small_states);
@@ -367,16 +386,16 @@ impl Pass<'_> {
                     for (blocks, range) in groups(1) {
                         product(&weights.recurrent[0], range, previous);
                         let cell = Elman { relu: config.cell == Cell::ElmanRelu };
-                        gates::forward(s, cell, span(blocks), pre, previous_h, h, h, flush);
+                        gates::forward(s, cell, span(blocks), pre, previous_h, h, h, copies, flush);
                     }
                 }
                 Cell::Lstm => {
                     let previous_c = Previous { values: memory.c.values, offsets: c_offsets };
                     let c = rows_of(memory.c, state);
-                    let hidden = if weights.projection.is_some() { step_rows } else { h };
+                    let (hidden, copies) = if weights.projection.is_some() { (step_rows, None) } else { (h, copies) };
                     for (blocks, range) in groups(4) {
                         product(&weights.recurrent[0], range, previous);
-                        gates::forward(s, Lstm, span(blocks), pre, previous_c, c, hidden, flush);
+                        gates::forward(s, Lstm, span(blocks), pre, previous_c, c, hidden, copies, flush);
                     }
                     if let Some(projection) = &weights.projection {
                         meet();
@@ -396,7 +415,7 @@ impl Pass<'_> {
                 Cell::Gru => {
                     for (blocks, range) in groups(3) {
                         product(&weights.recurrent[0], range, previous);
-                        gates::forward(s, ResetAfter, span(blocks), pre, previous_h, h, h, flush);
+                        gates::forward(s, ResetAfter, span(blocks), pre, previous_h, h, h, copies, flush);
                     }
                 }
                 Cell::GruResetBefore => {
@@ -406,7 +425,7 @@ impl Pass<'_> {
                     let reset_rows = Rows::at_raw(memory.rows.values, memory.rows_len, row_offsets, units);
                     for (blocks, range) in groups(1) {
                         product(&weights.recurrent[1], range, reset_rows);
-                        gates::forward(s, ResetBefore, span(blocks), pre, previous_h, h, h, flush);
+                        gates::forward(s, ResetBefore, span(blocks), pre, previous_h, h, h, copies, flush);
                     }
                 }
             }

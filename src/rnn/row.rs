@@ -2,13 +2,15 @@
 
 use super::config::{Cell, RnnConfig};
 use super::weights::ForwardWeights;
+use crate::buffer::try_box;
+use crate::error::Result;
 use crate::kernel::gates::Flush;
 use crate::kernel::gates::elman::Elman;
 use crate::kernel::gates::gru::ResetAfter;
 use crate::kernel::gates::lstm::Lstm;
-pub(crate) use crate::kernel::row::{Rows, States, Walk};
-use crate::kernel::row::{Weights, run};
-use crate::simd::Ops;
+pub(crate) use crate::kernel::row::{AnyLayer, Row, Rows, States, Walk};
+use crate::kernel::row::{Layer, Weights};
+use crate::simd::{Isa, Kernel, Ops, dispatch};
 use std::ops::Range;
 
 /// Whether the row kernel serves such layers. Others have a second product in each step, which waits for all units of
@@ -18,48 +20,58 @@ pub(crate) fn serves(config: &RnnConfig) -> bool {
     !config.has_second_product()
 }
 
-/// Runs all units of rows through a layer of a kind that the kernel [`serves`]; `with_input` says whether the input
-/// product is still to be taken.
-///
-/// # Safety
-/// As [`run`]'s, for all units of the layer.
-#[inline(always)]
-pub(crate) unsafe fn run_layer<S: Ops>(
-    s: S,
-    config: &RnnConfig,
-    weights: &ForwardWeights,
-    with_input: bool,
-    rows: &Rows,
-) {
-    let blocks = 0..config.hidden_size.div_ceil(S::LANES);
-    // SAFETY: the caller's contract.
-    unsafe { run_blocks(s, config, weights, with_input, rows, blocks, || ()) }
+/// `$body` with `$cell` the cell of `$config`, of a kind that the kernel [`serves`].
+macro_rules! with_cell {
+    ($config:expr, $cell:ident => $body:expr) => {
+        match $config.cell {
+            Cell::ElmanTanh => with_cell!(@ $cell, Elman { relu: false }, $body),
+            Cell::ElmanRelu => with_cell!(@ $cell, Elman { relu: true }, $body),
+            Cell::Lstm => with_cell!(@ $cell, Lstm, $body),
+            Cell::Gru => with_cell!(@ $cell, ResetAfter, $body),
+            Cell::GruResetBefore => unreachable!("the row kernel does not serve this cell"),
+        }
+    };
+    (@ $cell:ident, $value:expr, $body:expr) => {{
+        let $cell = $value;
+        $body
+    }};
 }
 
-/// As [`run_layer`], for some blocks of units; `done` is called after each row.
+/// All units of the layers of `config`, of a kind that the kernel [`serves`].
+pub(crate) fn units(config: &RnnConfig, isa: Isa) -> Result<Box<dyn AnyLayer>> {
+    struct Make<'a>(&'a RnnConfig);
+    impl Kernel for Make<'_> {
+        type Output = Result<Box<dyn AnyLayer>>;
+        fn run<S: Ops>(self, s: S) -> Self::Output {
+            let Make(config) = self;
+            let blocks = 0..config.hidden_size.div_ceil(S::LANES);
+            let flush = Flush::new(config.flush_small_states);
+            with_cell!(config, cell => Ok(try_box(Layer::new(s, cell, blocks, flush))?))
+        }
+    }
+    dispatch(isa, Make(config))
+}
+
+/// The weights of a layer whose rows start at the bias.
+#[inline]
+pub(crate) fn weights(weights: &ForwardWeights) -> Weights<'_> {
+    Weights { input: Some(weights.input.view().into()), recurrent: weights.recurrent[0].view().into() }
+}
+
+/// Runs rows, whose input product has been taken, through some blocks of units of a layer; `done` is called after each.
 ///
 /// # Safety
-/// As [`run`]'s.
-#[inline(always)]
-pub(crate) unsafe fn run_blocks<S: Ops>(
+/// As [`Layer::rows`]'s.
+pub(crate) unsafe fn run<S: Ops>(
     s: S,
     config: &RnnConfig,
     weights: &ForwardWeights,
-    with_input: bool,
     rows: &Rows,
     blocks: Range<usize>,
     done: impl Fn(),
 ) {
     let flush = Flush::new(config.flush_small_states);
-    let weights = Weights { input: with_input.then(|| weights.input.view()), recurrent: weights.recurrent[0].view() };
+    let weights = Weights { input: None, recurrent: weights.recurrent[0].view().into() };
     // SAFETY: the caller's contract; the panels are those of the cell.
-    unsafe {
-        match config.cell {
-            Cell::ElmanTanh => run(s, Elman { relu: false }, weights, rows, blocks, flush, done),
-            Cell::ElmanRelu => run(s, Elman { relu: true }, weights, rows, blocks, flush, done),
-            Cell::Lstm => run(s, Lstm, weights, rows, blocks, flush, done),
-            Cell::Gru => run(s, ResetAfter, weights, rows, blocks, flush, done),
-            Cell::GruResetBefore => unreachable!("the row kernel does not serve this cell"),
-        }
-    }
+    with_cell!(config, cell => unsafe { Layer::new(s, cell, blocks, flush).rows(&weights, rows, done) });
 }

@@ -7,7 +7,7 @@ use super::input::ForwardArgs;
 use super::model::Rnn;
 use super::output::Outputs;
 use super::pass::{HOISTED_ROWS, Pass};
-use super::row::{self, Rows, States, Walk};
+use super::row::{self, AnyLayer, Row};
 use super::session::{Forward, Schedule, Scratch};
 use crate::error::{Result, check_len, ensure, product};
 use crate::kernel::rows::Rows as Matrix;
@@ -25,8 +25,8 @@ pub struct Stream {
     config: RnnConfig,
     isa: Isa,
     scratch: Scratch,
-    /// Whether steps are taken row by row.
-    rows: bool,
+    /// What takes steps row by row, if they are.
+    units: Option<Box<dyn AnyLayer>>,
     /// The version of the last model that was checked: one that has it need not be checked again.
     checked: u64,
 }
@@ -46,8 +46,9 @@ impl Stream {
         scratch.plan.set(&Batch::new(lanes, 1))?;
         scratch.reserve_rows(rnn, product("lanes", &[lanes])?.saturating_add(HOISTED_ROWS), 1)?;
         let products = lanes.saturating_mul(rnn.values().len() / config.num_layers);
-        let rows = row::serves(config) && (lanes == 1 || products <= ROW_PRODUCTS);
-        Ok(Self { config: config.clone(), isa: rnn.isa(), scratch, rows, checked: rnn.version() })
+        let by_rows = row::serves(config) && (lanes == 1 || products <= ROW_PRODUCTS);
+        let units = if by_rows { Some(row::units(config, rnn.isa())?) } else { None };
+        Ok(Self { config: config.clone(), isa: rnn.isa(), scratch, units, checked: rnn.version() })
     }
 
     /// Number of parallel sequences.
@@ -66,7 +67,11 @@ impl Stream {
         self.check_model(rnn)?;
         check_len("x", x.len(), self.lanes() * self.config.input_size)?;
         check_len("y", y.len(), self.lanes() * self.config.state_size())?;
-        dispatch(self.isa, Step { rnn, scratch: &mut self.scratch, rows: self.rows, x, y });
+        let scratch = &mut self.scratch;
+        match &self.units {
+            Some(units) => step_by_rows(&**units, rnn, scratch, x, y),
+            None => dispatch(self.isa, Step { rnn, scratch, x, y }),
+        }
         Ok(())
     }
 
@@ -165,12 +170,49 @@ impl Stream {
     }
 }
 
-/// One step of all lanes through all layers, without the planning that blocks of steps need.
+/// One step of every lane by the row kernel. States go to and fro between the histories' two rows a lane: the one kept step,
+/// if there is one, has the current ones.
+fn step_by_rows(units: &dyn AnyLayer, rnn: &Rnn, scratch: &mut Scratch, x: &[f32], y: &mut [f32]) {
+    let config = rnn.config();
+    let Scratch { plan, histories, .. } = scratch;
+    // The kernel serves no projections: both kinds of states have the same size.
+    let (lanes, size, stride) = (plan.batch, config.hidden_size, Strides::of_states(config.hidden_size));
+    let (mut x, mut x_stride) = (x.as_ptr(), config.input_size);
+    for (layer, history) in histories[..config.num_layers].iter_mut().enumerate() {
+        let kept = history.steps.end;
+        let (from, to) = if kept == 0 { (0, lanes * stride) } else { (lanes * stride, 0) };
+        (history.base, history.steps) = (0, 0..1 - kept);
+        // So that the first row finds in the cache what the last one before has read last.
+        let turned = kept > 0 && lanes % 2 == 1;
+        let h = history.h.as_mut_ptr();
+        let c = if config.cell.has_cell_state() { history.c.as_mut_ptr() } else { h };
+        let packed = rnn.forward_weights(layer);
+        let (weights, start) = (row::weights(packed), packed.bias.as_ptr());
+        for lane in 0..lanes {
+            let at = lane * stride;
+            // SAFETY: a stream's histories have at least two rows a lane; weights and rows are those of one model, and `x` has
+            // been checked.
+            unsafe {
+                let (h_before, c_before) = (h.add(from + at), c.add(from + at));
+                let (x, h, c) = (x.add(lane * x_stride), h.add(to + at), c.add(to + at));
+                let row = Row { start, keep: None, x, h_before, h, c_before, c };
+                units.row(&weights, &row, turned ^ (lane % 2 == 1));
+            }
+        }
+        // SAFETY: as above.
+        (x, x_stride) = (unsafe { h.add(to) }, stride);
+    }
+    assert!(y.len() >= lanes * size);
+    for lane in 0..lanes {
+        // SAFETY: there is a row of states for each lane, and `y` has the room, as asserted.
+        unsafe { std::ptr::copy_nonoverlapping(x.add(lane * stride), y.as_mut_ptr().add(lane * size), size) };
+    }
+}
+
+/// One step of all lanes through all layers, by products and gate kernels, without the planning that blocks of steps need.
 struct Step<'a> {
     rnn: &'a Rnn,
     scratch: &'a mut Scratch,
-    /// As in [`Stream`].
-    rows: bool,
     x: &'a [f32],
     y: &'a mut [f32],
 }
@@ -179,58 +221,6 @@ impl Kernel for Step<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Ops>(self, s: S) {
-        if self.rows { self.by_rows(s) } else { self.together(s) }
-    }
-}
-
-impl Step<'_> {
-    /// Every lane by the row kernel. States go to and fro between the histories' two rows a lane: the one kept step, if
-    /// there is one, has the current ones.
-    #[inline(always)]
-    fn by_rows<S: Ops>(self, s: S) {
-        let config = self.rnn.config();
-        let Scratch { plan, histories, .. } = self.scratch;
-        // The kernel serves no projections: both kinds of states have the same size.
-        let (lanes, size, stride) = (plan.batch, config.hidden_size, Strides::of_states(config.hidden_size));
-        let mut x = Walk { first: self.x.as_ptr(), step: config.input_size as isize };
-        for (layer, history) in histories[..config.num_layers].iter_mut().enumerate() {
-            let kept = history.steps.end;
-            let (from, to) = if kept == 0 { (0, lanes) } else { (lanes, 0) };
-            (history.base, history.steps) = (0, 0..1 - kept);
-            // SAFETY: a stream's histories have at least two rows a lane; weights and rows are those of one model, and
-            // `x` and `y` have been checked.
-            unsafe {
-                let states = |values: *mut f32| {
-                    let walk = |row: usize| Walk { first: values.add(row * stride), step: stride as isize };
-                    States::apart(walk(from).read(), walk(to))
-                };
-                let h = states(history.h.as_mut_ptr());
-                let c = if config.cell.has_cell_state() { states(history.c.as_mut_ptr()) } else { h };
-                let weights = self.rnn.forward_weights(layer);
-                let start = Walk { first: weights.bias.as_ptr(), step: 0 };
-                let turned = kept > 0 && lanes % 2 == 1;
-                row::run_layer(s, config, weights, true, &Rows { start, keep: None, x, h, c, count: lanes, turned });
-                x = h.now.read();
-            }
-        }
-        assert!(self.y.len() >= lanes * size);
-        let whole = size - size % S::LANES;
-        for lane in 0..lanes {
-            // SAFETY: rows of states are padded to whole vectors; `y` has the room, as asserted.
-            unsafe {
-                let (h, y) = (x.first.add(lane * stride), self.y.as_mut_ptr().add(lane * size));
-                for i in (0..whole).step_by(S::LANES) {
-                    s.store(y.add(i), s.load(h.add(i)));
-                }
-                if whole < size {
-                    s.store_first(y.add(whole), s.load(h.add(whole)), size - whole);
-                }
-            }
-        }
-    }
-
-    /// All lanes together by products and gate kernels.
-    fn together<S: Ops>(self, s: S) {
         let config = self.rnn.config();
         let Scratch { plan, step, histories, .. } = self.scratch;
         let (lanes, size, strides) = (plan.batch, config.state_size(), Strides::of(config, S::LANES));

@@ -20,7 +20,7 @@ pub(crate) const STATE_PADDING: usize = 16;
 pub(crate) const MOST_SLOTS: usize = 4;
 
 /// What a cell does once its products are summed up: registers in, registers out, one vector of units at a time.
-pub(crate) trait Cell: Copy {
+pub(crate) trait Cell: Copy + Send + Sync + 'static {
     /// Slots of a row of pre-activations.
     const SLOTS: usize;
     /// The gates of the input product, as (gate, slot).
@@ -86,11 +86,12 @@ impl Flush {
     }
 }
 
-/// Writes the next states of a span: `h`, and `c` for a cell that has one. `previous` holds what the cell reads.
+/// Writes the next states of a span: `h`, and `c` for a cell that has one. `previous` holds what the cell reads; `copies` are
+/// written beside `h`.
 ///
 /// # Safety
-/// All reach to the span's last row and block, as far as the cell uses them. `c` may be where the previous `c` is; else
-/// nothing that is written overlaps what is read.
+/// All reach to the span's last row and block, as far as the cell uses them, `copies` to the last unit that exists. `c` may be
+/// where the previous `c` is; else nothing that is written overlaps what is read.
 pub(crate) unsafe fn forward<S: Ops, C: Cell>(
     s: S,
     cell: C,
@@ -99,6 +100,7 @@ pub(crate) unsafe fn forward<S: Ops, C: Cell>(
     previous: Previous<'_>,
     c: Mat,
     h: Mat,
+    copies: Option<Copies<'_>>,
     flush: Flush,
 ) {
     s.enter(
@@ -108,7 +110,14 @@ pub(crate) unsafe fn forward<S: Ops, C: Cell>(
             let mut nowhere = [0f32; STATE_PADDING];
             let zero = s.splat(0.0);
             let mut half = Half { c: zero, rest: [zero; 4] };
-            let mut target = nowhere.as_mut_ptr();
+            let (mut target, mut copy) = (nowhere.as_mut_ptr(), (nowhere.as_mut_ptr(), 0));
+            // SAFETY: a block's `h` and the copy of the units that exist, by the caller's contract, or `nowhere`.
+            let store = |h: S::f32s, target: *mut f32, (copy, count): (*mut f32, usize)| unsafe {
+                s.store(target, h);
+                if copies.is_some() {
+                    if count == S::LANES { s.store(copy, h) } else { s.store_first(copy, h, count) }
+                }
+            };
             span.each::<S>(
                 #[inline(always)]
                 |at| {
@@ -126,13 +135,15 @@ pub(crate) unsafe fn forward<S: Ops, C: Cell>(
                         if C::READS == Reads::Cell {
                             s.store(c.at(at.row, at.unit), next.c);
                         }
-                        s.store(target, cell.finish(s, half, flush));
+                        store(cell.finish(s, half, flush), target, copy);
                         (half, target) = (next, h.at(at.row, at.unit));
+                        if let Some(copies) = copies {
+                            copy = (copies.at(at.row, at.unit), at.count);
+                        }
                     }
                 },
             );
-            // SAFETY: the last block's `h`, by the caller's contract, or `nowhere`.
-            unsafe { s.store(target, cell.finish(s, half, flush)) };
+            store(cell.finish(s, half, flush), target, copy);
         },
     );
 }
@@ -198,6 +209,23 @@ impl Previous<'_> {
     /// The buffer reaches to value `i` of row `r`.
     #[inline(always)]
     unsafe fn at(self, r: usize, i: usize) -> *const f32 {
+        // SAFETY: the caller's contract.
+        unsafe { self.values.add(self.offsets[r] + i) }
+    }
+}
+
+/// Rows that are written beside others, for whoever wants them elsewhere: row `i` starts at `offsets[i]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Copies<'a> {
+    pub(crate) values: *mut f32,
+    pub(crate) offsets: &'a [usize],
+}
+
+impl Copies<'_> {
+    /// # Safety
+    /// The buffer reaches to value `i` of row `r`.
+    #[inline(always)]
+    unsafe fn at(self, r: usize, i: usize) -> *mut f32 {
         // SAFETY: the caller's contract.
         unsafe { self.values.add(self.offsets[r] + i) }
     }
