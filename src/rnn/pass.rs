@@ -313,14 +313,19 @@ impl Pass<'_> {
             let out = Output::raw(pre.values, len, pre.stride);
             gemm_gates(s, input, self.weights.input.view(), panels, Start::Row(bias), out);
             if self.config.cell == Cell::Gru {
-                let from = &bias[4 * S::LANES * blocks.start..4 * S::LANES * blocks.end];
-                for row in 0..rows {
-                    let to = pre.row(row).add(4 * S::LANES * blocks.start);
-                    let to = std::slice::from_raw_parts_mut(to, from.len());
-                    for (to, from) in to.chunks_exact_mut(4 * S::LANES).zip(from.chunks_exact(4 * S::LANES)) {
-                        to[3 * S::LANES..].copy_from_slice(&from[3 * S::LANES..]);
-                    }
-                }
+                // The product of the state with the last gate's weights is kept apart.
+                let slot = |block: usize| (4 * block + 3) * S::LANES;
+                assert!(4 * S::LANES * blocks.end <= bias.len());
+                s.enter(
+                    #[inline(always)]
+                    || {
+                        for row in 0..rows {
+                            for block in blocks.clone() {
+                                s.store(pre.row(row).add(slot(block)), s.load(bias.as_ptr().add(slot(block))));
+                            }
+                        }
+                    },
+                );
             }
         }
     }
