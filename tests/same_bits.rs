@@ -61,6 +61,15 @@ fn cases() -> &'static [Case] {
                 }
             }
         }
+        // Layers large enough for a single sequence to take the input product of steps to come along: alone, and where the
+        // others have ended.
+        for (cell, hidden) in [(Cell::ElmanTanh, 130), (Cell::Lstm, 49), (Cell::Gru, 60)] {
+            let mut config = RnnConfig::new(cell, hidden + 3, hidden);
+            (config.num_layers, config.direction) = (2, Direction::Bidirectional);
+            let problem = Problem::random(&mut r, &config, 2, 21, Some(vec![3, 21]));
+            let (out, gradients) = problem.run(Isa::Scalar);
+            cases.push(Case { name: problem.describe(), problem, out, gradients });
+        }
         cases
     })
 }

@@ -3,6 +3,7 @@
 //! length are also the pointers of every alignment that f32 allows. Gaps between rows, and lanes past the last unit, hold
 //! NaN, which must neither reach a value nor be overwritten where the layout says that nobody writes.
 
+use super::ahead::Nothing;
 use super::gates::elman::{self, Elman};
 use super::gates::gru::{self, ResetAfter, ResetBefore};
 use super::gates::lstm::{self, Lstm};
@@ -477,6 +478,7 @@ impl<C: Cell> Kernel for Sequence<'_, C> {
         };
         let rows = row::Rows {
             start: Walk { first: self.start.as_ptr(), step: 0 },
+            bias: self.start.as_ptr(),
             keep: Some(Walk {
                 first: self.keep.as_mut_ptr(),
                 step: padded_row(S::LANES, self.units, C::SLOTS) as isize,
@@ -488,7 +490,9 @@ impl<C: Cell> Kernel for Sequence<'_, C> {
         };
         let blocks = 0..self.units.div_ceil(S::LANES);
         // SAFETY: starts, kept rows and states reach to the last vector, inputs and panels to the last feature.
-        unsafe { row::Layer::new(s, self.cell, blocks, Flush::new(false)).rows(&self.weights, &rows, || ()) }
+        unsafe {
+            row::Layer::new(s, self.cell, blocks, Flush::new(false)).rows(&self.weights, &rows, None::<&Nothing>, || ())
+        }
     }
 }
 

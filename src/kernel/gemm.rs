@@ -162,15 +162,6 @@ struct Tile<'a> {
     ahead_lines: usize,
 }
 
-/// `body` for every `r` below `n`, at most 8, unrolled for certain: a loop of this length the compiler may keep, and then
-/// the accumulators live in memory.
-macro_rules! each_row {
-    ($n:ident, |$r:ident| $body:block) => { each_row!(@ $n, $r, $body, 0 1 2 3 4 5 6 7) };
-    (@ $n:ident, $r:ident, $body:block, $($i:literal)*) => {
-        $(if $i < $n { let $r = $i; $body })*
-    };
-}
-
 impl<A: Left> Product<'_, A> {
     /// The loops around the tiles, over whole panels.
     ///

@@ -1,5 +1,15 @@
 //! Kernels: arithmetic on slices and packed panels, generic over the instruction set, ignorant of layers and sequences.
 
+/// `body` for every `r` below `n`, at most 8, unrolled for certain: a loop of this length the compiler may keep, and then
+/// the accumulators live in memory.
+macro_rules! each_row {
+    ($n:ident, |$r:ident| $body:block) => { each_row!(@ $n, $r, $body, 0 1 2 3 4 5 6 7) };
+    (@ $n:ident, $r:ident, $body:block, $($i:literal)*) => {
+        $(if $i < $n { let $r = $i; $body })*
+    };
+}
+
+pub(crate) mod ahead;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod bounds_tests;
 pub(crate) mod columns;

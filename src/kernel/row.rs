@@ -3,6 +3,7 @@
 //! This is the path of single sequences and of streams, where every weight is read once a step: what counts is how fast
 //! the panels are read, and the latency of a step. Every output is the chain that the products of [`super::gemm`] make.
 
+use super::ahead::{Ahead, Tile};
 use super::gates::{Cell, Flush, Half, MOST_SLOTS, Reads};
 use super::panel::PanelView;
 use crate::simd::Ops;
@@ -33,8 +34,8 @@ pub(crate) struct Weights<'a> {
 /// Packed weights as this kernel reads them.
 #[derive(Clone, Copy)]
 pub(crate) struct Side<'a> {
-    values: &'a [f32],
-    k: usize,
+    pub(crate) values: &'a [f32],
+    pub(crate) k: usize,
 }
 
 impl<'a> From<PanelView<'a>> for Side<'a> {
@@ -60,7 +61,7 @@ impl Walk<*const f32> {
 
 impl Walk<*mut f32> {
     #[inline(always)]
-    fn at(self, i: usize) -> *mut f32 {
+    pub(crate) fn at(self, i: usize) -> *mut f32 {
         self.first.wrapping_offset(i as isize * self.step)
     }
 
@@ -86,8 +87,10 @@ impl States {
 
 /// The buffers that a layer's rows lie in.
 pub(crate) struct Rows {
-    /// Where the chains start: rows of slots.
+    /// Where the chains start that have an input product, or will have one: rows of slots.
     pub(crate) start: Walk<*const f32>,
+    /// Where the others start.
+    pub(crate) bias: *const f32,
     /// Where the complete pre-activations are kept, if they are.
     pub(crate) keep: Option<Walk<*mut f32>>,
     /// Input rows; used where there are input weights.
@@ -101,6 +104,7 @@ pub(crate) struct Rows {
 /// One row's part of [`Rows`].
 pub(crate) struct Row {
     pub(crate) start: *const f32,
+    pub(crate) bias: *const f32,
     pub(crate) keep: Option<*mut f32>,
     pub(crate) x: *const f32,
     pub(crate) h_before: *const f32,
@@ -114,6 +118,7 @@ impl Rows {
     fn row(&self, i: usize) -> Row {
         Row {
             start: self.start.at(i),
+            bias: self.bias,
             keep: self.keep.map(|k| k.at(i)),
             x: self.x.at(i),
             h_before: self.h.before(i),
@@ -130,6 +135,8 @@ struct Groups<S, C> {
     first: usize,
     end: usize,
     count: usize,
+    /// Blocks of a full group.
+    most: usize,
     /// Where the last group starts.
     last: usize,
     shape: PhantomData<(S, C)>,
@@ -149,18 +156,24 @@ impl<S: Ops, C: Cell> Groups<S, C> {
     /// Blocks of a full group.
     const MOST: usize = {
         let registers = S::REGISTERS * 3 / 4;
-        let chains = if registers < MOST_CHAINS { registers } else { MOST_CHAINS };
-        let fit = if chains / Self::GATES > MOST_GROUP { MOST_GROUP } else { chains / Self::GATES };
-        fit - fit % Self::ALIGN
+        Self::fit(if registers < MOST_CHAINS { registers } else { MOST_CHAINS })
     };
+    /// The same where rows to come are taken along, whose chains need registers too; none where they are not.
+    const MOST_WITH_AHEAD: usize = if S::AHEAD_ROWS == 0 { 0 } else { Self::fit(S::AHEAD_ROWS) };
+
+    /// Blocks that have so many chains.
+    const fn fit(chains: usize) -> usize {
+        let fit = if chains / Self::GATES > MOST_GROUP { MOST_GROUP } else { chains / Self::GATES };
+        if fit < Self::ALIGN { Self::ALIGN } else { fit - fit % Self::ALIGN }
+    }
 
     #[inline(always)]
-    fn new(blocks: Range<usize>) -> Self {
-        let count = blocks.len().div_ceil(Self::MOST);
-        let pair = blocks.start + count.saturating_sub(2) * Self::MOST;
+    fn new(blocks: Range<usize>, most: usize) -> Self {
+        let count = blocks.len().div_ceil(most);
+        let pair = blocks.start + count.saturating_sub(2) * most;
         let half = (blocks.end - pair).div_ceil(2).next_multiple_of(Self::ALIGN);
         let last = if count < 2 { pair } else { pair + half };
-        Self { first: blocks.start, end: blocks.end, count, last, shape: PhantomData }
+        Self { first: blocks.start, end: blocks.end, count, most, last, shape: PhantomData }
     }
 
     /// Whether the groups are visited to and fro.
@@ -178,7 +191,7 @@ impl<S: Ops, C: Cell> Groups<S, C> {
         } else if g + 1 == self.count {
             self.last
         } else {
-            self.first + g * Self::MOST
+            self.first + g * self.most
         }
     }
 }
@@ -195,7 +208,7 @@ impl<S: Ops, C: Cell> Layer<S, C> {
     #[inline]
     pub(crate) fn new(s: S, cell: C, blocks: Range<usize>, flush: Flush) -> Self {
         debug_assert!(blocks.is_empty() || blocks.start.is_multiple_of(Groups::<S, C>::ALIGN));
-        Self { s, group: Group { cell, flush }, groups: Groups::new(blocks) }
+        Self { s, group: Group { cell, flush }, groups: Groups::new(blocks, Groups::<S, C>::MOST) }
     }
 
     /// Takes a row. `turned` says whether to visit the groups in the other order, if they are visited to and fro.
@@ -226,16 +239,73 @@ impl<S: Ops, C: Cell> Layer<S, C> {
         }
     }
 
-    /// Takes rows, one after another, and calls `done` after each.
+    /// Takes rows, one after another, and calls `done` after each. The first [`Ops::AHEAD_ROWS`] rows start with their input
+    /// product; with `ahead` that of the others is taken along, else they do so too.
     ///
     /// # Safety
     /// As [`Layer::row`]'s for each. Where these are not all units, `done` returns when the others of the row are written too.
-    pub(crate) unsafe fn rows(&self, weights: &Weights<'_>, rows: &Rows, done: impl Fn()) {
-        for i in 0..rows.count {
-            // SAFETY: the caller's contract.
-            unsafe { self.row(weights, &rows.row(i), i % 2 == 1) };
-            done();
+    /// What is taken along goes to where the rows start, and reaches to the last block.
+    pub(crate) unsafe fn rows<X: Fn(usize) -> *const f32>(
+        &self,
+        weights: &Weights<'_>,
+        rows: &Rows,
+        ahead: Option<&Ahead<'_, X>>,
+        done: impl Fn(),
+    ) {
+        let Some(ahead) = ahead.filter(|_| S::AHEAD_ROWS > 0) else {
+            for i in 0..rows.count {
+                // SAFETY: the caller's contract.
+                unsafe { self.row(weights, &rows.row(i), i % 2 == 1) };
+                done();
+            }
+            return;
+        };
+        let groups = Groups::<S, C>::new(self.groups.first..self.groups.end, Groups::<S, C>::MOST_WITH_AHEAD);
+        let to_and_fro = groups.to_and_fro(weights);
+        for first in (0..rows.count).step_by(S::AHEAD_ROWS) {
+            // SAFETY: the caller's contract, for the whole loop.
+            unsafe {
+                let window = ahead.window::<S>(first + S::AHEAD_ROWS, rows.count);
+                for place in 0..S::AHEAD_ROWS.min(rows.count - first) {
+                    let row = rows.row(first + place);
+                    let turned = (first + place) % 2 == 1;
+                    for j in 0..groups.count {
+                        let g = if turned && to_and_fro { groups.count - 1 - j } else { j };
+                        let blocks = groups.start(g)..groups.start(g + 1);
+                        // Every step of the window takes other vectors along.
+                        let vectors = if window.count == 0 { 0 } else { blocks.len() * Groups::<S, C>::GATES };
+                        let mut tiles = (place * S::AHEAD_VECTORS..vectors).step_by(S::AHEAD_ROWS * S::AHEAD_VECTORS);
+                        let tile = tiles.next().map(|v| ahead.tile::<S, C>(window, blocks.start, v));
+                        self.group_with(weights, &row, blocks.clone(), tile.as_ref());
+                        tiles.for_each(|v| ahead.tile::<S, C>(window, blocks.start, v).run(self.s));
+                    }
+                    done();
+                }
+            }
         }
+    }
+
+    /// Runs a group, and a tile with it.
+    ///
+    /// # Safety
+    /// As [`Layer::rows`]'s.
+    unsafe fn group_with(&self, weights: &Weights<'_>, row: &Row, blocks: Range<usize>, tile: Option<&Tile>) {
+        macro_rules! sizes {
+            ($($n:literal)*) => {
+                match (blocks.len(), tile) {
+                    // SAFETY: the caller's contract.
+                    $(($n, Some(tile)) if $n <= Groups::<S, C>::MOST_WITH_AHEAD => unsafe {
+                        run_group_with::<S, C, $n>(self.s, &self.group, weights, row, blocks.start, tile)
+                    },
+                    // SAFETY: as above.
+                    ($n, None) if $n <= Groups::<S, C>::MOST_WITH_AHEAD => unsafe {
+                        run_group::<S, C, $n>(self.s, &self.group, weights, row, blocks.start)
+                    },)*
+                    (n, _) => unreachable!("no group of {n} blocks"),
+                }
+            };
+        }
+        sizes!(1 2 3 4 5 6 7 8);
     }
 }
 
@@ -271,7 +341,27 @@ unsafe fn run_group<S: Ops, C: Cell, const B: usize>(
     s.enter(
         #[inline(always)]
         // SAFETY: the caller's contract.
-        || unsafe { group.run::<S, B>(s, weights, row, block) },
+        || unsafe { group.run::<S, B>(s, weights, row, block, None) },
+    );
+}
+
+/// As [`run_group`], with a tile.
+///
+/// # Safety
+/// As [`Layer::rows`]'s.
+#[inline(never)]
+unsafe fn run_group_with<S: Ops, C: Cell, const B: usize>(
+    s: S,
+    group: &Group<C>,
+    weights: &Weights<'_>,
+    row: &Row,
+    block: usize,
+    tile: &Tile,
+) {
+    s.enter(
+        #[inline(always)]
+        // SAFETY: the caller's contract.
+        || unsafe { group.run::<S, B>(s, weights, row, block, Some(tile)) },
     );
 }
 
@@ -281,13 +371,20 @@ struct Group<C> {
 }
 
 impl<C: Cell> Group<C> {
-    /// The `B` blocks of units from `block` on.
+    /// The `B` blocks of units from `block` on, and a tile of rows to come.
     ///
     /// # Safety
     /// As [`Layer::row`]'s.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "indices that run over registers and memory alike")]
-    unsafe fn run<S: Ops, const B: usize>(&self, s: S, weights: &Weights<'_>, row: &Row, block: usize) {
+    unsafe fn run<S: Ops, const B: usize>(
+        &self,
+        s: S,
+        weights: &Weights<'_>,
+        row: &Row,
+        block: usize,
+        tile: Option<&Tile>,
+    ) {
         let slots = block * C::SLOTS * S::LANES;
         let mut acc = [[s.splat(0.0); MOST_SLOTS]; B];
         // The gates' loop reads the slots back from memory: indexed in a loop, they could not stay in registers.
@@ -296,13 +393,14 @@ impl<C: Cell> Group<C> {
         unsafe {
             for b in 0..B {
                 for i in 0..C::SLOTS {
-                    acc[b][i] = s.load(row.start.add(slots + (b * C::SLOTS + i) * S::LANES));
+                    let start = if has_input::<C>(i) { row.start } else { row.bias };
+                    acc[b][i] = s.load(start.add(slots + (b * C::SLOTS + i) * S::LANES));
                 }
             }
             if let Some(input) = weights.input {
-                acc = chain(s, acc, C::INPUT, input, block, row.x);
+                acc = chain(s, acc, C::INPUT, input, block, row.x, None);
             }
-            acc = chain(s, acc, C::RECURRENT, weights.recurrent, block, row.h_before);
+            acc = chain(s, acc, C::RECURRENT, weights.recurrent, block, row.h_before, tile);
             let complete = match row.keep {
                 Some(keep) => keep.add(slots),
                 None => scratch.as_mut_ptr().cast::<f32>(),
@@ -350,12 +448,23 @@ impl<C: Cell> Group<C> {
     }
 }
 
-/// Continues the chains of `B` blocks of units over the rows of their panels.
+/// Whether the slot takes part in the input product.
+const fn has_input<C: Cell>(slot: usize) -> bool {
+    let mut i = 0;
+    while i < C::INPUT.len() {
+        if C::INPUT[i].1 == slot {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+/// Continues the chains of `B` blocks of units over the rows of their panels, and makes a tile meanwhile.
 ///
 /// # Safety
 /// The panels have `gates` for these blocks, and `x` a value for each of their rows.
 #[inline(always)]
-#[expect(clippy::needless_range_loop, reason = "indices that run over registers and memory alike")]
 unsafe fn chain<S: Ops, const B: usize>(
     s: S,
     mut acc: [[S::f32s; MOST_SLOTS]; B],
@@ -363,21 +472,40 @@ unsafe fn chain<S: Ops, const B: usize>(
     panels: Side<'_>,
     block: usize,
     x: *const f32,
+    tile: Option<&Tile>,
 ) -> [[S::f32s; MOST_SLOTS]; B] {
     let stride = panels.k * S::PANEL_WIDTH;
     // SAFETY: the caller's contract.
     unsafe {
         let first = panels.values.as_ptr().add(block * gates.len() / S::PANEL_VECTORS * stride);
-        for k in 0..panels.k {
-            let v = s.splat(*x.add(k));
-            for b in 0..B {
-                for (g, &(_, slot)) in gates.iter().enumerate() {
-                    let vector = b * gates.len() + g;
-                    let (panel, column) = (vector / S::PANEL_VECTORS, vector % S::PANEL_VECTORS * S::LANES);
-                    let w = s.load(first.add(panel * stride + k * S::PANEL_WIDTH + column));
-                    acc[b][slot] = s.fma(v, w, acc[b][slot]);
+        macro_rules! feature {
+            ($k:expr) => {{
+                let v = s.splat(*x.add($k));
+                for b in 0..B {
+                    for (g, &(_, slot)) in gates.iter().enumerate() {
+                        let vector = b * gates.len() + g;
+                        let (panel, column) = (vector / S::PANEL_VECTORS, vector % S::PANEL_VECTORS * S::LANES);
+                        let w = s.load(first.add(panel * stride + $k * S::PANEL_WIDTH + column));
+                        acc[b][slot] = s.fma(v, w, acc[b][slot]);
+                    }
                 }
+            }};
+        }
+        let mut both = 0;
+        if let Some(tile) = tile {
+            both = panels.k.min(tile.k);
+            let mut chains = tile.start(s);
+            for k in 0..both {
+                feature!(k);
+                chains = tile.feature(s, chains, k);
             }
+            for k in both..tile.k {
+                chains = tile.feature(s, chains, k);
+            }
+            tile.finish(s, chains);
+        }
+        for k in both..panels.k {
+            feature!(k);
         }
     }
     acc
@@ -386,6 +514,7 @@ unsafe fn chain<S: Ops, const B: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::ahead::MOST_AHEAD;
     use crate::kernel::gates::elman::Elman;
     use crate::kernel::gates::gru::ResetAfter;
     use crate::kernel::gates::lstm::Lstm;
@@ -407,6 +536,9 @@ mod tests {
         flush: Flush,
     }
 
+    /// Two windows of rows that are taken along, and a part of one.
+    const STEPS: usize = 2 * MOST_AHEAD + 3;
+
     /// What a run leaves behind: pre-activations, and the rows of states with the initial ones first.
     #[derive(Clone)]
     struct Found {
@@ -422,6 +554,12 @@ mod tests {
 
         fn steps(&self) -> usize {
             self.x.len() / self.input.view().k
+        }
+
+        /// The rows of pre-activations, without the vector that takes what pads panels.
+        fn slots<'a, S: Ops>(&self, found: &'a Found) -> impl Iterator<Item = &'a [f32]> {
+            let width = self.bias.len();
+            found.pre.chunks_exact(width).map(move |row| &row[..width - S::LANES])
         }
 
         fn general<S: Ops, C: Cell>(&self, s: S, cell: C, found: &mut Found) {
@@ -454,16 +592,27 @@ mod tests {
             }
         }
 
-        /// `cut` shares the blocks between two runs for each step; without it one run does all steps.
-        fn by_rows<S: Ops, C: Cell>(&self, s: S, cell: C, found: &mut Found, hoisted: bool, cut: Option<usize>) {
+        /// `hoisted` rows start with their input product, so many of them. `cut` shares the blocks between two runs for each
+        /// step; without it one run does all steps, and takes the product of rows along that have none.
+        fn by_rows<S: Ops, C: Cell>(
+            &self,
+            s: S,
+            cell: C,
+            found: &mut Found,
+            hoisted: Option<usize>,
+            cut: Option<usize>,
+        ) {
             let (features, stride, width) = (self.input.view().k, self.stride(), self.bias.len());
             let blocks = self.units.div_ceil(S::LANES);
             let panels = 0..self.input.view().panels;
-            if hoisted {
-                let x = Matrix::strided(self.x, self.steps(), features, features);
-                found.pre.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(self.bias));
-                gemm_gates(s, x, self.input.view(), panels, Start::Output, Output::new(&mut found.pre, width));
+            if let Some(rows) = hoisted {
+                let x = Matrix::strided(self.x, rows, features, features);
+                found.pre.fill(f32::NAN);
+                let out = Output::new(&mut found.pre, width);
+                gemm_gates(s, x, self.input.view(), panels, Start::Row(self.bias), out);
             }
+            let along = hoisted.is_some_and(|rows| rows < self.steps());
+            let hoisted = hoisted.is_some();
             let weights = Weights {
                 input: (!hoisted).then(|| self.input.view().into()),
                 recurrent: self.recurrent.view().into(),
@@ -482,13 +631,32 @@ mod tests {
                 let start = if hoisted { keep.read() } else { bias };
                 let x = Walk { first: self.x[t * features..].as_ptr(), step: features as isize };
                 let (h, c) = (states(&mut found.h), states(&mut found.c));
-                Rows { start, keep: (hoisted || t.is_multiple_of(2)).then_some(keep), x, h, c, count }
+                Rows {
+                    start,
+                    bias: self.bias.as_ptr(),
+                    keep: (hoisted || t.is_multiple_of(2)).then_some(keep),
+                    x,
+                    h,
+                    c,
+                    count,
+                }
             };
             let layer = |blocks| super::Layer::new(s, cell, blocks, self.flush);
+            let mut packed = vec![f32::NAN; MOST_AHEAD * features];
             // SAFETY: all rows lie within the buffers, whose strides hold whole blocks.
             unsafe {
                 match cut {
-                    None => layer(0..blocks).rows(&weights, &rows(0, self.steps()), || ()),
+                    None => {
+                        let rows = rows(0, self.steps());
+                        let ahead = Ahead {
+                            weights: self.input.view().into(),
+                            bias: self.bias.as_ptr(),
+                            x: |i: usize| self.x[i * features..].as_ptr(),
+                            packed: packed.as_mut_ptr(),
+                            out: walk(&mut found.pre, 0, width),
+                        };
+                        layer(0..blocks).rows(&weights, &rows, along.then_some(&ahead), || ());
+                    }
                     Some(cut) => {
                         let cut = cut.next_multiple_of(S::PANEL_VECTORS).min(blocks);
                         for t in 0..self.steps() {
@@ -516,14 +684,16 @@ mod tests {
             let mut want = start.clone();
             layer.general(s, cell, &mut want);
             let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-            for (hoisted, cut) in [(true, None), (false, None), (true, Some(1)), (false, Some(3))] {
+            let (all, some) = (Some(layer.steps()), Some(S::AHEAD_ROWS).filter(|&rows| rows > 0));
+            for (hoisted, cut) in [(all, None), (None, None), (all, Some(1)), (None, Some(3)), (some, None)] {
                 let mut found = start.clone();
                 layer.by_rows(s, cell, &mut found, hoisted, cut);
-                let what = format!("{name} hoisted {hoisted} cut {cut:?}");
+                let what = format!("{name} hoisted {hoisted:?} cut {cut:?}");
                 assert_eq!(bits(&found.h), bits(&want.h), "{what}");
                 assert_eq!(bits(&found.c), bits(&want.c), "{what}");
-                if hoisted {
-                    assert_eq!(bits(&found.pre), bits(&want.pre), "{what}");
+                if hoisted.is_some() {
+                    let (found, want) = (layer.slots::<S>(&found), layer.slots::<S>(&want));
+                    found.zip(want).for_each(|(f, w)| assert_eq!(bits(f), bits(w), "{what}"));
                 }
             }
         }
@@ -535,7 +705,7 @@ mod tests {
         for &(features, units) in sizes {
             let gates = C::INPUT.len();
             let (ih, hh) = (random(gates * units * features), random(gates * units * units));
-            let x = random(3 * features);
+            let x = random(STEPS * features);
             for isa in Isa::available() {
                 let columns = |gates| GateColumns { gates, slots: C::SLOTS, units };
                 let mut input = Panels::for_gates(isa, features, columns(C::INPUT)).unwrap();
@@ -551,9 +721,9 @@ mod tests {
                     let (unit, slot) = (i / C::SLOTS, i % C::SLOTS);
                     bias[(unit / lanes * C::SLOTS + slot) * lanes + unit % lanes] = v;
                 }
-                let mut states = vec![0.0; 4 * stride];
+                let mut states = vec![0.0; (STEPS + 1) * stride];
                 states[..units].copy_from_slice(&random(units));
-                let start = Found { pre: vec![0.0; 3 * width], h: states.clone(), c: states };
+                let start = Found { pre: vec![0.0; STEPS * width], h: states.clone(), c: states };
                 let flush = Flush::new(units % 2 == 0);
                 let layer = Layer { input: &input, recurrent: &recurrent, units, x: &x, bias: &bias, flush };
                 let name = format!("{name} {features}->{units} on {}", isa.name());

@@ -4,7 +4,7 @@ use super::batch::Plan;
 use super::config::{Cell, RnnConfig};
 use super::history::{History, Strides};
 use super::output::Target;
-use super::row::{self, States, Walk};
+use super::row::{self, Ahead, MOST_AHEAD, States, Walk};
 use super::session::block_rows;
 use super::weights::ForwardWeights;
 use crate::buffer::AlignedBuf;
@@ -31,6 +31,8 @@ pub(crate) struct StepScratch {
     offsets: AlignedBuf<usize>,
     /// `r h` (GRU with reset before) or the hidden state before projection.
     rows: AlignedBuf<f32>,
+    /// For each thread, the inputs of rows that a single sequence takes along.
+    ahead: AlignedBuf<f32>,
 }
 
 /// Kinds of offsets.
@@ -38,7 +40,7 @@ const KINDS: usize = 4;
 
 impl StepScratch {
     pub(crate) const fn new() -> Self {
-        Self { offsets: AlignedBuf::new(), rows: AlignedBuf::new() }
+        Self { offsets: AlignedBuf::new(), rows: AlignedBuf::new(), ahead: AlignedBuf::new() }
     }
 
     pub(crate) fn reserve(&mut self, config: &RnnConfig, batch: usize, threads: usize) -> Result<()> {
@@ -46,13 +48,39 @@ impl StepScratch {
         self.offsets.resize(product("a step's offsets", &[KINDS, batch + MOST_SHARED * threads])?)?;
         if config.has_second_product() {
             self.rows.resize(product("a step's scratch", &[batch, Strides::of(config, 1).c])?)?;
+        } else {
+            self.ahead.resize(product("rows to come", &[threads, ahead_values(config)])?)?;
         }
         Ok(())
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.rows.bytes() + self.offsets.bytes()
+        self.rows.bytes() + self.offsets.bytes() + self.ahead.bytes()
     }
+}
+
+/// Values of [`StepScratch::ahead`] for each thread.
+fn ahead_values(config: &RnnConfig) -> usize {
+    let between = if config.num_layers > 1 { config.output_size() } else { 0 };
+    config.input_size.max(between).saturating_mul(MOST_AHEAD)
+}
+
+/// Values of recurrent weights that the first-level cache holds about; fewer leave nothing to wait for.
+const FEWEST_ALONG: usize = 8 << 10;
+/// Values of all weights that the last cache holds for certain. Of more, every read costs, and steps that take rows along read
+/// the input weights more often.
+const MOST_ALONG: usize = 4 << 20;
+
+/// Whether a single sequence's steps take the input product of rows to come along, by sizes. Inputs much longer than the state
+/// would be left over, and fare better in a product of their own.
+fn takes_along<S: Ops>(config: &RnnConfig, load: &Load) -> bool {
+    let gates = load.gates * load.units;
+    row::serves(config)
+        && S::AHEAD_ROWS > 0
+        && load.rows > S::AHEAD_ROWS
+        && gates * load.state > FEWEST_ALONG
+        && gates * (load.state + load.input) <= MOST_ALONG
+        && load.input <= 2 * load.state
 }
 
 /// What a pass with `input` features has to do in the steps `block`.
@@ -94,6 +122,8 @@ struct Memory<'a> {
     rows_len: usize,
     /// [`StepScratch::offsets`].
     offsets: *mut usize,
+    /// [`StepScratch::ahead`].
+    ahead: *mut f32,
 }
 
 // SAFETY: threads work on disjoint sequences or units, and meet where one reads what another wrote.
@@ -157,6 +187,7 @@ impl Pass<'_> {
             rows: Mat::new(&mut scratch.rows, strides.c),
             rows_len: scratch.rows.len(),
             offsets: scratch.offsets.as_mut_ptr(),
+            ahead: scratch.ahead.as_mut_ptr(),
             history,
         };
         let load = load(self.config, S::PANEL_WIDTH, input.width(), self.plan, &block);
@@ -169,7 +200,12 @@ impl Pass<'_> {
         let enough = if near { S::TILE_ROWS } else { ROWS_OF_A_STEP };
         let consecutive = split.units == 1 && average / split.sequences >= enough;
         let cut = |i: usize| split.cut(i, average, sequences);
-        let own_rows = split.threads() > 1 && (consecutive || split.sequences == 1);
+        let along = sequences == 1 && takes_along::<S>(self.config, &load);
+        let own_rows = along || split.threads() > 1 && (consecutive || split.sequences == 1);
+        if along {
+            let values = ahead_values(self.config);
+            assert!(MOST_AHEAD * input.width() <= values && split.units * values <= scratch.ahead.len());
+        }
         if !own_rows {
             let fewest = (FEWEST_PRODUCTS / (load.gates * load.units * load.input)).max(S::TILE_ROWS);
             team.split(0..rows, fewest, &|part: Range<usize>| {
@@ -210,7 +246,11 @@ impl Pass<'_> {
                         self.start_rows(s, input.slice(own), target, share.blocks.clone());
                     }
                 };
-                if split.sequences == 1 {
+                if along {
+                    // The first rows in the order of the steps.
+                    let first = if self.reverse { rows - S::AHEAD_ROWS..rows } else { 0..S::AHEAD_ROWS };
+                    start_rows(first);
+                } else if split.sequences == 1 {
                     start_rows(0..rows);
                 } else {
                     for t in block.clone() {
@@ -224,7 +264,7 @@ impl Pass<'_> {
             let by_rows = sequences == 1 && row::serves(self.config);
             if by_rows {
                 // SAFETY: the buffers reach to the block's last row, as asserted; threads have disjoint units.
-                unsafe { self.run_single(s, &block, &share, memory) };
+                unsafe { self.run_single(s, &block, along.then_some(input), &share, memory) };
             } else {
                 let mut step = |t: usize| {
                     // SAFETY: the buffers reach to the block's last row, as asserted; threads share no row, or meet.
@@ -245,12 +285,20 @@ impl Pass<'_> {
         });
     }
 
-    /// One thread's share of the steps `block`, in which one sequence runs, after their input product.
+    /// One thread's share of the steps `block`, in which one sequence runs, after their input product; with `input`, after
+    /// that of the first rows.
     ///
     /// # Safety
     /// The memory's buffers have the rows of all steps, no other thread works on these units, and those that work on
     /// others do the same.
-    unsafe fn run_single<S: Ops>(&self, s: S, block: &Range<usize>, share: &Share<'_>, memory: &Memory<'_>) {
+    unsafe fn run_single<S: Ops>(
+        &self,
+        s: S,
+        block: &Range<usize>,
+        input: Option<Rows<'_>>,
+        share: &Share<'_>,
+        memory: &Memory<'_>,
+    ) {
         let (plan, history) = (self.plan, memory.history);
         let (first, sign) = if self.reverse { (block.end - 1, -1) } else { (block.start, 1) };
         let row = plan.start(first) - history.base;
@@ -262,9 +310,17 @@ impl Pass<'_> {
             let (pre, h) = (walk(memory.pre, row), states(memory.h));
             let c = if self.config.cell.has_cell_state() { states(memory.c) } else { h };
             let (start, count) = (pre.read(), block.len());
-            let rows = row::Rows { start, keep: Some(pre), x: start, h, c, count };
+            let bias = self.weights.bias.as_ptr();
+            let rows = row::Rows { start, bias, keep: Some(pre), x: start, h, c, count };
             let meet = || share.team.meet(share.place);
-            row::run(s, self.config, self.weights, &rows, share.blocks.clone(), meet);
+            let ahead = input.map(|input| Ahead {
+                weights: self.weights.input.view().into(),
+                bias,
+                x: move |i: usize| input.pointer(if self.reverse { count - 1 - i } else { i }),
+                packed: memory.ahead.add(share.place * ahead_values(self.config)),
+                out: pre,
+            });
+            row::run(s, self.config, self.weights, &rows, ahead.as_ref(), share.blocks.clone(), meet);
         }
     }
 

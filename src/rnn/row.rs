@@ -4,6 +4,7 @@ use super::config::{Cell, RnnConfig};
 use super::weights::ForwardWeights;
 use crate::buffer::try_box;
 use crate::error::Result;
+pub(crate) use crate::kernel::ahead::{Ahead, MOST_AHEAD};
 use crate::kernel::gates::Flush;
 use crate::kernel::gates::elman::Elman;
 use crate::kernel::gates::gru::ResetAfter;
@@ -58,20 +59,22 @@ pub(crate) fn weights(weights: &ForwardWeights) -> Weights<'_> {
     Weights { input: Some(weights.input.view().into()), recurrent: weights.recurrent[0].view().into() }
 }
 
-/// Runs rows, whose input product has been taken, through some blocks of units of a layer; `done` is called after each.
+/// Runs rows through some blocks of units of a layer; their input product has been taken, or, with `ahead`, that of the first
+/// window of rows. `done` is called after each.
 ///
 /// # Safety
 /// As [`Layer::rows`]'s.
-pub(crate) unsafe fn run<S: Ops>(
+pub(crate) unsafe fn run<S: Ops, X: Fn(usize) -> *const f32>(
     s: S,
     config: &RnnConfig,
     weights: &ForwardWeights,
     rows: &Rows,
+    ahead: Option<&Ahead<'_, X>>,
     blocks: Range<usize>,
     done: impl Fn(),
 ) {
     let flush = Flush::new(config.flush_small_states);
     let weights = Weights { input: None, recurrent: weights.recurrent[0].view().into() };
     // SAFETY: the caller's contract; the panels are those of the cell.
-    with_cell!(config, cell => unsafe { Layer::new(s, cell, blocks, flush).rows(&weights, rows, done) });
+    with_cell!(config, cell => unsafe { Layer::new(s, cell, blocks, flush).rows(&weights, rows, ahead, done) });
 }

@@ -195,7 +195,7 @@ fn step_by_rows(units: &dyn AnyLayer, rnn: &Rnn, scratch: &mut Scratch, x: &[f32
             unsafe {
                 let (h_before, c_before) = (h.add(from + at), c.add(from + at));
                 let (x, h, c) = (x.add(lane * x_stride), h.add(to + at), c.add(to + at));
-                let row = Row { start, keep: None, x, h_before, h, c_before, c };
+                let row = Row { start, bias: start, keep: None, x, h_before, h, c_before, c };
                 units.row(&weights, &row, turned ^ (lane % 2 == 1));
             }
         }

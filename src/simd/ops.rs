@@ -21,6 +21,11 @@ pub(crate) trait Ops: Simd {
     /// Panels read together when there is one row, so that enough independent chains hide the latency.
     const ROW_PANELS: usize;
 
+    /// Rows to come whose input product a single row takes along; at most 8. None where that needs more registers than there are.
+    const AHEAD_ROWS: usize;
+    /// Vectors of it that are made at once; at most 2, and a divisor of PANEL_VECTORS.
+    const AHEAD_VECTORS: usize;
+
     /// f32 values in one row of a packed panel.
     const PANEL_WIDTH: usize = Self::LANES * Self::PANEL_VECTORS;
 
@@ -189,6 +194,8 @@ impl Ops for pulp::Scalar {
     const TILE_ROWS: usize = 2;
     const REGISTERS: usize = 16;
     const ROW_PANELS: usize = 1;
+    const AHEAD_ROWS: usize = 0;
+    const AHEAD_VECTORS: usize = 1;
     #[inline(always)]
     fn fma(self, a: f32, b: f32, c: f32) -> f32 {
         fma::fma(a, b, c)
@@ -226,6 +233,8 @@ impl Ops for pulp::x86::V3 {
     const TILE_ROWS: usize = 6;
     const REGISTERS: usize = 16;
     const ROW_PANELS: usize = 4;
+    const AHEAD_ROWS: usize = 0;
+    const AHEAD_VECTORS: usize = 1;
     #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
         let avx = self.avx;
@@ -295,6 +304,8 @@ impl Ops for pulp::x86::V4 {
     const TILE_ROWS: usize = 8;
     const REGISTERS: usize = 32;
     const ROW_PANELS: usize = 4;
+    const AHEAD_ROWS: usize = 8;
+    const AHEAD_VECTORS: usize = 2;
     #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
         let half: pulp::x86::V3 = *self;
@@ -348,6 +359,8 @@ impl Ops for pulp::aarch64::Neon {
     const TILE_ROWS: usize = 6;
     const REGISTERS: usize = 32;
     const ROW_PANELS: usize = 4;
+    const AHEAD_ROWS: usize = 8;
+    const AHEAD_VECTORS: usize = 2;
     #[inline(always)]
     fn sum_lanes(self, v: &[Self::f32s; 16]) -> Self::f32s {
         use std::arch::aarch64::*;
