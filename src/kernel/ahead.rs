@@ -24,10 +24,6 @@ pub(crate) struct Ahead<'a, X> {
     pub(crate) out: Walk<*mut f32>,
 }
 
-/// That of rows which take nothing along.
-#[cfg(test)]
-pub(crate) type Nothing = Ahead<'static, fn(usize) -> *const f32>;
-
 /// The rows of a window whose input is packed.
 #[derive(Clone, Copy)]
 pub(crate) struct Window {

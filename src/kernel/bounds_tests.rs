@@ -3,7 +3,8 @@
 //! length are also the pointers of every alignment that f32 allows. Gaps between rows, and lanes past the last unit, hold
 //! NaN, which must neither reach a value nor be overwritten where the layout says that nobody writes.
 
-use super::ahead::Nothing;
+use super::ahead::{Ahead, MOST_AHEAD};
+use super::columns::gemm_columns;
 use super::gates::elman::{self, Elman};
 use super::gates::gru::{self, ResetAfter, ResetBefore};
 use super::gates::lstm::{self, Lstm};
@@ -11,11 +12,11 @@ use super::gates::{self, Cell, Copies, Flush, Mat, Previous, STATE_PADDING, Span
 use super::gemm::{Output, Start, gemm_gates, gemm_view};
 use super::nearest::{Best, dot, scan};
 use super::outer::{OuterScratch, Right, Target};
-use super::panel::{GateColumns, Geometry, PanelView, Panels, padded_row};
+use super::panel::{GateColumns, Geometry, PanelView, Panels, pack_as_panels, padded_row};
 use super::reduce::{Stripes, sum_of_squares};
-use super::rows::Rows;
+use super::rows::{Left, Rows};
 use super::sigmoid::sigmoid;
-use super::softmax::{log_softmax, softmax};
+use super::softmax::{exp_sum, log_softmax, softmax};
 use super::{row, row::Walk};
 use crate::nn::{BceWithLogits, CrossEntropy, Dropout, Reduction, clip_grad_norm, clip_grad_value, mse_loss};
 use crate::parallel::Team;
@@ -23,6 +24,8 @@ use crate::random::Random;
 use crate::simd::{Isa, Kernel, Ops, dispatch};
 use guarded::{Guarded, Side};
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 #[allow(unreachable_pub, reason = "shared with the integration tests")]
 #[path = "../../tests/common/guarded.rs"]
@@ -134,6 +137,46 @@ fn products() {
     }
 }
 
+struct ColumnProduct<'a>(Rows<'a>, &'a Panels, Range<usize>, Start<'a>, &'a mut [f32], usize);
+impl Kernel for ColumnProduct<'_> {
+    type Output = ();
+    fn run<S: Ops>(self, s: S) {
+        let Self(left, panels, range, start, out, stride) = self;
+        // SAFETY: the output reaches to the last row's last column.
+        unsafe { gemm_columns(s, left, panels, range, start, Mat::new(out, stride)) }
+    }
+}
+
+/// Some of the panels, as threads share them: other columns keep their NaN.
+#[test]
+fn products_by_columns() {
+    let (mut rng, mut compared) = (Random::new(39, 0), Compared::default());
+    for n in sizes() {
+        let (rows, k, stride) = (1 + n % 9, 1 + n % 5, n + n % 4);
+        let (a, w, bias) = (random(&mut rng, rows * k), random(&mut rng, n * k), random(&mut rng, n));
+        let chain = |r: usize, j: usize| (0..k).fold(bias[j], |acc, i| a[r * k + i].mul_add(w[j * k + i], acc));
+        for (isa, side) in places() {
+            let mut packed = Panels::plain(isa, k, n).unwrap();
+            packed.pack_rows(Team::one(), &w);
+            let Geometry { lanes, panel_vectors } = Geometry::of(isa);
+            let (panels, width) = (packed.view().panels, lanes * panel_vectors);
+            let (left, bias) = (Guarded::new(&a, side), Guarded::new(&bias, side));
+            for range in [0..panels / 2, panels / 2..panels] {
+                let columns = range.start * width..range.end * width;
+                let mut out = Guarded::new(&vec![f32::NAN; (rows - 1) * stride + n], side);
+                let left = Rows::strided(&left, rows, k, k);
+                dispatch(isa, ColumnProduct(left, &packed, range, Start::Row(&bias), &mut out, stride));
+                let own = |i: usize| columns.contains(&(i % n));
+                let want: Vec<f32> =
+                    (0..rows * n).map(|i| if own(i) { chain(i / n, i % n) } else { f32::NAN }).collect();
+                let what = format!("columns {columns:?} of {rows}x{k}x{n} on {}, {side:?}", isa.name());
+                assert_same(&out, &apart(&want, n, stride), &what);
+            }
+            compared.add("gemm by columns", isa);
+        }
+    }
+}
+
 struct GateProduct<'a>(Rows<'a>, PanelView<'a>, Start<'a>, Output);
 impl Kernel for GateProduct<'_> {
     type Output = ();
@@ -185,7 +228,15 @@ fn products_into_slots() {
     }
 }
 
-/// Packing of both kinds: the weights guarded, against what ordinary arrays give.
+struct AsPanels<'a>(Rows<'a>, &'a mut [f32]);
+impl Kernel for AsPanels<'_> {
+    type Output = ();
+    fn run<S: Ops>(self, s: S) {
+        pack_as_panels(s, Team::one(), self.0, self.1);
+    }
+}
+
+/// Packing of both kinds: the weights guarded, and of rows the panels too, against what ordinary arrays give.
 #[test]
 fn packing() {
     let (mut rng, mut compared) = (Random::new(33, 0), Compared::default());
@@ -196,7 +247,8 @@ fn packing() {
                 let (mut rows, mut columns) = (Panels::plain(isa, k, n).unwrap(), Panels::plain(isa, k, n).unwrap());
                 rows.pack_rows(Team::one(), &Guarded::new(&w, side));
                 let turned: Vec<f32> = (0..n * k).map(|i| w[i % n * k + i / n]).collect();
-                columns.pack_columns(Team::one(), &Guarded::new(&turned, side));
+                let turned = Guarded::new(&turned, side);
+                columns.pack_columns(Team::one(), &turned);
                 let Geometry { lanes, panel_vectors } = Geometry::of(isa);
                 let width = lanes * panel_vectors;
                 let mut want = vec![0.0; rows.view().data.len()];
@@ -206,6 +258,9 @@ fn packing() {
                 let what = format!("{n} columns of {k} on {}, {side:?}", isa.name());
                 assert_same(rows.view().data, &want, &what);
                 assert_same(columns.view().data, &want, &what);
+                let mut panels = Guarded::new(&vec![f32::NAN; want.len()], side);
+                dispatch(isa, AsPanels(Rows::strided(&turned, k, n, n), &mut panels));
+                assert_same(&panels, &want, &what);
                 compared.add("packing", isa);
             }
         }
@@ -223,7 +278,6 @@ struct Outer<'a> {
 impl Kernel for Outer<'_> {
     type Output = ();
     fn run<S: Ops>(self, s: S) {
-        use super::rows::Left;
         let Self { left, right, first, sums, c } = self;
         let (rows, m, n) = (left.count(), left.width(), right.width());
         let mut scratch = OuterScratch::default();
@@ -265,6 +319,76 @@ fn outer_products() {
                 compared.add("outer", isa);
             }
         }
+    }
+}
+
+struct Exponentials<'a>(&'a [f32], &'a mut [f32]);
+impl Kernel for Exponentials<'_> {
+    type Output = f64;
+    fn run<S: Ops>(self, s: S) -> f64 {
+        exp_sum(s, self.0, 0.0, self.1)
+    }
+}
+
+/// Kernels that go through pointers rely on these checks: what lacks one value, row or column is refused.
+#[test]
+fn what_does_not_fit_is_refused() {
+    let is_refused = |call: &mut dyn FnMut()| catch_unwind(AssertUnwindSafe(call)).is_err();
+    let (rows, k, n) = (3, 5, 7);
+    let (a, w) = (vec![1.0; rows * k], vec![1.0; n * k]);
+    let left = || Rows::strided(&a, rows, k, k);
+    assert!(!is_refused(&mut || _ = left().slice(1..rows).columns(1, k - 1).pointer(rows - 2)));
+    assert!(is_refused(&mut || _ = Rows::strided(&a[1..], rows, k, k)), "a strided row");
+    assert!(is_refused(&mut || _ = Rows::at(&a, &[0, 2 * k + 1], k)), "a row at an offset");
+    assert!(is_refused(&mut || _ = Rows::at(&a, &[usize::MAX], k)), "an offset that wraps around");
+    assert!(is_refused(&mut || _ = left().slice(1..rows + 1)), "a row behind the last");
+    assert!(is_refused(&mut || _ = left().columns(1, k)), "a column behind the last");
+    assert!(is_refused(&mut || _ = left().pointer(rows)), "the pointer to a row behind the last");
+
+    for isa in Isa::available() {
+        let mut packed = Panels::plain(isa, k, n).unwrap();
+        packed.pack_rows(Team::one(), &w);
+        let panels = PanelView { offsets: None, ..packed.view() };
+        let bias = vec![1.0; n];
+        let product = |columns: usize, start: usize, out: usize, stride: usize| {
+            let (mut out, width) = (vec![0.0; out], columns.min(k));
+            let out = Output::new(&mut out, stride);
+            let left = left().columns(0, width);
+            is_refused(&mut || dispatch(isa, Product(left, panels, n, Start::Row(&bias[..start]), out)))
+        };
+        assert!(!product(k, n, rows * n, n));
+        assert!(product(k, n, rows * n - 1, n), "an output too short");
+        assert!(product(k, n - 1, rows * n, n), "a start too short");
+        assert!(product(k - 1, n, rows * n, n), "inner sizes that differ");
+        assert!(product(k, n, rows * n, n - 1), "rows that overlap");
+        let cut = PanelView { data: &panels.data[1..], ..panels };
+        let mut out = vec![0.0; rows * n];
+        let out = Output::new(&mut out, n);
+        let mut short = || dispatch(isa, Product(left(), cut, n, Start::Zero, out));
+        assert!(is_refused(&mut short), "panels too short");
+        let most = panels.panels * Geometry::of(isa).lanes * Geometry::of(isa).panel_vectors;
+        let mut out = vec![0.0; rows * (most + 1)];
+        let out = Output::new(&mut out, most + 1);
+        let mut wide = || dispatch(isa, Product(left(), panels, most + 1, Start::Zero, out));
+        assert!(is_refused(&mut wide), "more columns than the panels have");
+
+        let outer = |rights: usize, sums: usize, values: usize| {
+            let (b, mut sums, mut c) = (vec![1.0; rights * n], [(); 2].map(|()| vec![0.0; sums]), vec![0.0; values]);
+            let [one, two] = &mut sums;
+            let outer =
+                Outer { left: left(), right: Rows::strided(&b, rights, n, n), first: 0, sums: [one, two], c: &mut c };
+            let mut outer = Some(outer);
+            is_refused(&mut || dispatch(isa, outer.take().unwrap()))
+        };
+        assert!(!outer(rows, k, k * n));
+        assert!(outer(rows - 1, k, k * n), "operands of other numbers of rows");
+        assert!(outer(rows, k - 1, k * n), "sums too short");
+        assert!(outer(rows, k, k * n - 1), "a result too short");
+
+        assert!(is_refused(&mut || softmax(isa, n, &w, &mut vec![0.0; n * k - 1])), "a softmax too short");
+        let mut exponentials = || _ = dispatch(isa, Exponentials(&w, &mut vec![0.0; n * k - 1]));
+        assert!(is_refused(&mut exponentials), "exponentials too short");
+        assert!(is_refused(&mut || _ = dot(isa, &w, &w[1..])), "an inner product of two lengths");
     }
 }
 
@@ -454,14 +578,28 @@ fn gate_kernels() {
     }
 }
 
-/// A sequence through the row kernel: panels guarded too, pre-activations kept, and the states of all steps, the initial ones first.
+/// Rows that an instruction set's single rows take along.
+struct AheadRows;
+impl Kernel for AheadRows {
+    type Output = usize;
+    fn run<S: Ops>(self, _: S) -> usize {
+        S::AHEAD_ROWS
+    }
+}
+
+/// A sequence through the row kernel: panels guarded too, pre-activations kept, and the states of all steps. The initial
+/// ones are in arrays of their own, so that nothing lies behind the row that is read first. With room for packed inputs, the
+/// steps take the input product of steps to come along.
 struct Sequence<'a, C> {
     cell: C,
-    weights: row::Weights<'a>,
+    input: PanelView<'a>,
+    recurrent: PanelView<'a>,
+    packed: Option<&'a mut [f32]>,
     start: &'a [f32],
     keep: &'a mut [f32],
     x: &'a [f32],
     x_stride: usize,
+    initial: [&'a [f32]; 2],
     h: &'a mut [f32],
     c: &'a mut [f32],
     steps: usize,
@@ -472,40 +610,53 @@ impl<C: Cell> Kernel for Sequence<'_, C> {
     type Output = ();
     fn run<S: Ops>(self, s: S) {
         let stride = self.units.next_multiple_of(STATE_PADDING) as isize;
-        let states = |values: &mut [f32]| {
-            let first = values.as_mut_ptr();
-            row::States { first, now: Walk { first: first.wrapping_offset(stride), step: stride } }
+        let states = |initial: &[f32], values: &mut [f32]| row::States {
+            first: initial.as_ptr(),
+            now: Walk { first: values.as_mut_ptr(), step: stride },
         };
+        let width = padded_row(S::LANES, self.units, C::SLOTS);
+        let keep = Walk { first: self.keep.as_mut_ptr(), step: width as isize };
+        let bias = self.start.as_ptr();
+        let ahead = self.packed.map(|packed| {
+            let x = Rows::strided(self.x, S::AHEAD_ROWS, self.x_stride, self.input.k);
+            let out = Output::new(self.keep, width);
+            gemm_gates(s, x, self.input, 0..self.input.panels, Start::Row(self.start), out);
+            assert_eq!(packed.len(), S::AHEAD_ROWS * self.input.k);
+            Ahead {
+                weights: self.input.into(),
+                bias,
+                x: |i: usize| self.x[i * self.x_stride..].as_ptr(),
+                packed: packed.as_mut_ptr(),
+                out: keep,
+            }
+        });
         let rows = row::Rows {
-            start: Walk { first: self.start.as_ptr(), step: 0 },
-            bias: self.start.as_ptr(),
-            keep: Some(Walk {
-                first: self.keep.as_mut_ptr(),
-                step: padded_row(S::LANES, self.units, C::SLOTS) as isize,
-            }),
+            start: if ahead.is_some() { keep.read() } else { Walk { first: bias, step: 0 } },
+            bias,
+            keep: Some(keep),
             x: Walk { first: self.x.as_ptr(), step: self.x_stride as isize },
-            h: states(self.h),
-            c: states(self.c),
+            h: states(self.initial[0], self.h),
+            c: states(self.initial[1], self.c),
             count: self.steps,
         };
-        let blocks = 0..self.units.div_ceil(S::LANES);
+        let input = ahead.is_none().then(|| self.input.into());
+        let weights = row::Weights { input, recurrent: self.recurrent.into() };
+        let layer = row::Layer::new(s, self.cell, 0..self.units.div_ceil(S::LANES), Flush::new(false));
         // SAFETY: starts, kept rows and states reach to the last vector, inputs and panels to the last feature.
-        unsafe {
-            row::Layer::new(s, self.cell, blocks, Flush::new(false)).rows(&self.weights, &rows, None::<&Nothing>, || ())
-        }
+        unsafe { layer.rows(&weights, &rows, ahead.as_ref(), || ()) }
     }
 }
 
 fn sequences<C: Cell>(cell: C, name: &'static str, rng: &mut Random, compared: &mut Compared) {
-    const STEPS: usize = 3;
+    /// A window of rows that are taken along, of which three exist.
+    const STEPS: usize = MOST_AHEAD + 3;
     for units in sizes() {
         let (features, slots, gate_count) = (1 + units % 6, C::SLOTS, C::INPUT.len());
         let (ih, hh) = (random(rng, gate_count * units * features), random(rng, gate_count * units * units));
         let (bias, x) = (random(rng, units * slots), random(rng, STEPS * features));
-        let mut states = random(rng, units);
-        states.resize((STEPS + 1) * units, f32::NAN);
-        let run = |isa: Isa, side: Side| {
-            let lanes = Geometry::of(isa).lanes;
+        let (initial, states) = (random(rng, units), vec![f32::NAN; STEPS * units]);
+        let run = |isa: Isa, side: Side, along: bool| {
+            let (lanes, ahead_rows) = (Geometry::of(isa).lanes, dispatch(isa, AheadRows));
             let panels = |k, weights: &[f32], gates| {
                 let mut panels = Panels::for_gates(isa, k, GateColumns { gates, slots, units }).unwrap();
                 panels.pack_rows(Team::one(), weights);
@@ -514,18 +665,27 @@ fn sequences<C: Cell>(cell: C, name: &'static str, rng: &mut Random, compared: &
             let panels = [panels(features, &ih, C::INPUT), panels(units, &hh, C::RECURRENT)];
             let data = panels.each_ref().map(|panels| Guarded::new(panels.view().data, side));
             let [input, recurrent] = [0, 1].map(|i| PanelView { data: &data[i], ..panels[i].view() });
-            let start = Guarded::new(&into_slots(&bias, lanes, slots, units), side);
-            let nothing = vec![f32::NAN; STEPS * units * slots];
-            let mut keep = Guarded::new(&into_slots(&nothing, lanes, slots, units), side);
+            // Products also write the vector that takes what pads panels.
+            let slots_of = |values: &[f32]| {
+                let mut values = into_slots(values, lanes, slots, units);
+                values.resize(values.len() + if along { lanes } else { 0 }, f32::NAN);
+                Guarded::new(&values, side)
+            };
+            let (start, mut keep) = (slots_of(&bias), slots_of(&vec![f32::NAN; STEPS * units * slots]));
+            let mut packed = Guarded::new(&vec![f32::NAN; ahead_rows * features], side);
             let x = Guarded::new(&apart(&x, features, features + 1), side);
+            let initial = [(); 2].map(|()| Guarded::new(&into_states(&initial, lanes, units), side));
             let [mut h, mut c] = [(); 2].map(|()| Guarded::new(&into_states(&states, lanes, units), side));
             let sequence = Sequence {
                 cell,
-                weights: row::Weights { input: Some(input.into()), recurrent: recurrent.into() },
+                input,
+                recurrent,
+                packed: along.then_some(&mut packed),
                 start: &start,
                 keep: &mut keep,
                 x: &x,
                 x_stride: features + 1,
+                initial: [&initial[0], &initial[1]],
                 h: &mut h,
                 c: &mut c,
                 steps: STEPS,
@@ -534,12 +694,17 @@ fn sequences<C: Cell>(cell: C, name: &'static str, rng: &mut Random, compared: &
             dispatch(isa, sequence);
             [from_slots(&keep, lanes, slots, units), from_states(&h, units), from_states(&c, units)]
         };
-        let want = run(Isa::Scalar, Side::Behind);
+        let want = run(Isa::Scalar, Side::Behind, false);
         assert!(want[..2].iter().flatten().all(|v| v.is_finite()), "{name}");
         for (isa, side) in places() {
-            let what = format!("{name} {features}->{units} on {}, {side:?}", isa.name());
-            run(isa, side).iter().zip(&want).for_each(|(found, want)| assert_same(found, want, &what));
-            compared.add(name, isa);
+            for along in [false, true] {
+                if along && dispatch(isa, AheadRows) == 0 {
+                    continue;
+                }
+                let what = format!("{name} {features}->{units} on {}, {side:?}, along {along}", isa.name());
+                run(isa, side, along).iter().zip(&want).for_each(|(found, want)| assert_same(found, want, &what));
+                compared.add(name, isa);
+            }
         }
     }
 }

@@ -68,7 +68,7 @@ pub(crate) fn gemm_gates<S: Ops>(
         return;
     }
     assert!(range.end <= b.panels && b.offsets.is_some());
-    check(&a, &b, b.row_len, start, &out);
+    check::<S>(&a, &b, b.row_len, start, &out);
     let product = Product { a, b, start: Source::new(start, &out), out };
     s.enter(
         #[inline(always)]
@@ -88,7 +88,7 @@ pub(crate) fn gemm_view<S: Ops>(s: S, a: impl Left, b: PanelView<'_>, n: usize, 
     if a.count() == 0 || n == 0 {
         return;
     }
-    check(&a, &b, n, start, &out);
+    check::<S>(&a, &b, n, start, &out);
     assert!(b.offsets.is_none() && n <= b.panels * S::PANEL_WIDTH);
     let product = Product { a, b, start: Source::new(start, &out), out };
     s.enter(
@@ -105,8 +105,9 @@ pub(crate) fn gemm_view<S: Ops>(s: S, a: impl Left, b: PanelView<'_>, n: usize, 
 }
 
 /// Panics unless a product with outputs below column `end` stays within its buffers.
-fn check(a: &impl Left, b: &PanelView<'_>, end: usize, start: Start<'_>, out: &Output) {
+fn check<S: Ops>(a: &impl Left, b: &PanelView<'_>, end: usize, start: Start<'_>, out: &Output) {
     assert!(a.width() == b.k, "the operands' inner sizes agree");
+    assert!(b.panels * b.k * S::PANEL_WIDTH <= b.data.len(), "the panels have their data");
     assert!((a.count() - 1) * out.stride + end <= out.len, "the output fits its buffer");
     assert!(a.count() == 1 || end <= out.stride, "output rows do not overlap");
     if let Start::Row(row) = start {

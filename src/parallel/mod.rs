@@ -127,6 +127,7 @@ pub(crate) fn enter<T>(pool: Option<&Pool>, call: impl FnOnce(Team<'_>) -> T) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::UnsafeCell;
     use std::ops::Range;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -181,6 +182,41 @@ mod tests {
                         });
                     });
                 });
+            }
+        }
+    }
+
+    /// Values that are not atomic, for ThreadSanitizer: each member writes its own and reads a mate's once they have met, and
+    /// the caller reads all once they have ended.
+    #[test]
+    fn what_was_written_before_is_seen_after() {
+        struct Values(Vec<UnsafeCell<usize>>);
+        // SAFETY: members write and read one value at different times, with a meeting in between.
+        unsafe impl Sync for Values {}
+        impl Values {
+            fn at(&self, i: usize) -> *mut usize {
+                self.0[i].get()
+            }
+        }
+        for threads in SIZES {
+            let pool = Pool::new(threads).unwrap();
+            let values = Values((0..threads).map(|_| UnsafeCell::new(0)).collect());
+            for call in 1..=20 {
+                enter(Some(&pool), |team| {
+                    team.run(threads, &|index, _| {
+                        for step in 0..20 {
+                            let value = call * 100 + step;
+                            // SAFETY: the others read what was written before the last meeting, and not after it.
+                            unsafe { *values.at(index) = value };
+                            team.meet(index);
+                            // SAFETY: written before this meeting, and not again before the next.
+                            assert_eq!(unsafe { *values.at((index + step) % threads) }, value);
+                            team.meet(index);
+                        }
+                    });
+                });
+                // SAFETY: all members have ended.
+                assert!((0..threads).all(|i| unsafe { *values.at(i) } == call * 100 + 19));
             }
         }
     }
