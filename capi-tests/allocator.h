@@ -7,18 +7,19 @@
 #include <errno.h>
 #include <stddef.h>
 
+/* Sanitizers bring allocators of their own. */
 #if defined(__has_feature)
-#define HAS_ASAN __has_feature(address_sanitizer)
-#elif defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN 1
+#define IS_SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED 1
 #else
-#define HAS_ASAN 0
+#define IS_SANITIZED 0
 #endif
 
 static long failed;                                /* allocations that did */
 static __thread volatile long until_failure = -1; /* allocations of this thread that still succeed; -1: all */
 
-#if defined(__GLIBC__) && !HAS_ASAN
+#if defined(__GLIBC__) && !IS_SANITIZED
 #define CAN_FAIL_ALLOCATIONS 1
 
 void *__libc_malloc(size_t size);
