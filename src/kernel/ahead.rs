@@ -11,7 +11,7 @@ pub(crate) const MOST_AHEAD: usize = 8;
 const MOST_VECTORS: usize = 2;
 
 /// The input product of all rows of a sequence, in the order of the steps. Rows are taken along in windows of
-/// [`Ops::AHEAD_ROWS`]: while one window's steps run, the next one's product is made, vector by vector.
+/// [`Ops::AHEAD_ROWS`]: while one window's steps run, the next one's product is made, tile by tile.
 pub(crate) struct Ahead<'a, X> {
     pub(crate) weights: Side<'a>,
     /// Where the chains start: a row of slots.
@@ -58,6 +58,7 @@ impl<X: Fn(usize) -> *const f32> Ahead<'_, X> {
     pub(crate) unsafe fn tile<S: Ops, C: Cell>(&self, window: Window, block: usize, v: usize) -> Tile {
         let gates = C::INPUT.len();
         let vector = block * gates + v;
+        // Where a layer's last vector has no mate, that is the vector after the last slot, which takes what pads panels.
         let offset = |v: usize| ((block + v / gates) * C::SLOTS + C::INPUT[v % gates].1) * S::LANES;
         let offsets = [offset(v), offset(v + S::AHEAD_VECTORS - 1)];
         let (panel, column) = (vector / S::PANEL_VECTORS, vector % S::PANEL_VECTORS * S::LANES);
@@ -77,7 +78,7 @@ impl<X: Fn(usize) -> *const f32> Ahead<'_, X> {
     }
 }
 
-/// One vector of the products of a window's rows.
+/// [`Ops::AHEAD_VECTORS`] vectors of the products of a window's rows.
 pub(crate) struct Tile {
     weights: *const f32,
     pub(crate) k: usize,
@@ -97,7 +98,7 @@ impl Tile {
     /// The chains before the first feature.
     ///
     /// # Safety
-    /// The bias has this vector.
+    /// The bias has these vectors.
     #[inline(always)]
     pub(crate) unsafe fn start<S: Ops>(&self, s: S) -> Chains<S> {
         // SAFETY: the caller's contract.
@@ -132,7 +133,7 @@ impl Tile {
     /// Writes the chains of the rows that exist.
     ///
     /// # Safety
-    /// The rows of the output have this vector.
+    /// The rows of the output have these vectors.
     #[inline(always)]
     pub(crate) unsafe fn finish<S: Ops>(&self, s: S, chains: Chains<S>) {
         let rows = S::AHEAD_ROWS;

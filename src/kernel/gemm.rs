@@ -39,7 +39,8 @@ impl Output {
     }
 }
 
-/// Features a tile runs over before it moves on: a panel block of this many rows stays in the L1 cache.
+/// Features a tile runs over before it moves on, at most: enough that starting a tile costs little, few enough that a panel's
+/// block stays in the L2 cache.
 const K_BLOCK: usize = 512;
 /// Rows that share one pass over the panels: their block of the left matrix stays in the L2 cache.
 const ROW_BLOCK: usize = 96;
