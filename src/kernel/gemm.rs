@@ -42,7 +42,7 @@ impl Output {
 /// Features a tile runs over before it moves on, at most: enough that starting a tile costs little, few enough that a panel's
 /// block stays in the L2 cache.
 const K_BLOCK: usize = 512;
-/// Rows that share one pass over the panels: their block of the left matrix stays in the L2 cache.
+/// Rows that share one pass over the panels, at most: their block of the left matrix stays in the L2 cache.
 const ROW_BLOCK: usize = 96;
 /// Features in a turn of the micro-tile's loop.
 const UNROLLED: usize = 4;
@@ -133,6 +133,22 @@ impl Source {
     }
 }
 
+/// Rows of a micro-tile of so many panels, at most.
+const fn tile_rows<S: Ops>(panels: usize) -> usize {
+    if panels == 1 { S::TALL_ROWS } else { S::TILE_ROWS }
+}
+
+/// Panels of a micro-tile of so many rows, at most: few rows have few chains in each, and several hide the latency.
+const fn tile_panels<S: Ops>(rows: usize) -> usize {
+    let panels = S::ROW_PANELS / rows;
+    if panels > S::TILE_PANELS { panels } else { S::TILE_PANELS }
+}
+
+/// Whether there is such a micro-tile.
+const fn fits<S: Ops>(rows: usize, panels: usize) -> bool {
+    rows <= tile_rows::<S>(panels) && panels <= tile_panels::<S>(rows)
+}
+
 struct Product<'a, A> {
     a: A,
     b: PanelView<'a>,
@@ -176,12 +192,16 @@ impl<A: Left> Product<'_, A> {
         for (v, offset) in sequential.iter_mut().enumerate() {
             *offset = v * S::LANES;
         }
+        let row_block = rows.div_ceil(rows.div_ceil(ROW_BLOCK)).next_multiple_of(S::TILE_ROWS);
         let mut row0 = 0;
         while row0 < rows {
-            let row1 = rows.min(row0 + ROW_BLOCK);
-            // Few rows have few chains each, so several panels run together to hide the latency.
-            let most = (S::ROW_PANELS / (row1 - row0)).max(1);
-            let k_block = if row1 - row0 <= S::TILE_ROWS { k } else { k.div_ceil(k.div_ceil(K_BLOCK).max(1)) };
+            let row1 = rows.min(row0 + row_block);
+            let most = match row1 - row0 {
+                // One tall tile reads the panels once.
+                count if count > S::TILE_ROWS && count <= S::TALL_ROWS => 1,
+                count => tile_panels::<S>(count),
+            };
+            let k_block = if row1 - row0 <= tile_rows::<S>(most) { k } else { k.div_ceil(k.div_ceil(K_BLOCK).max(1)) };
             // A last panel that is half empty, unless its rows are too few to hide the latency.
             let half_from = match range.end == self.b.panels && self.last_is_half::<S>() && row1 - row0 > 4 {
                 true => range.end - 1,
@@ -203,17 +223,19 @@ impl<A: Left> Product<'_, A> {
                     } else {
                         Source { values: Some(self.out.values), stride: self.out.stride }
                     };
-                    // The block that follows in memory, the panel's next or the next panel's first, is fetched meanwhile,
-                    // evenly: far caches give lines slowly.
-                    let block = self.b.data.as_ptr().wrapping_add((panel * k + k0) * S::PANEL_WIDTH);
+                    // The blocks that follow, the panels' next or the next panels' first, are fetched meanwhile, evenly:
+                    // far caches give lines slowly.
+                    let at =
+                        |panel: usize, k0: usize| self.b.data.as_ptr().wrapping_add((panel * k + k0) * S::PANEL_WIDTH);
+                    let block = at(panel, k0);
                     let mut row = row0;
-                    let mut tiles = (row1 - row0).div_ceil(S::TILE_ROWS);
+                    let mut tiles = (row1 - row0).div_ceil(tile_rows::<S>(panels));
                     // What follows the last one may be another thread's.
                     let is_last = panel + panels == self.b.panels && k0 + kc == k;
-                    let following = if panels == 1 && !is_last { kc * S::PANEL_WIDTH } else { 0 };
+                    let following = if panels <= S::TILE_PANELS && !is_last { kc * S::PANEL_WIDTH } else { 0 };
                     let turns = tiles * kc.div_ceil(UNROLLED);
                     let ahead_lines = following.div_ceil(LINE).div_ceil(turns).min(MOST_AHEAD);
-                    let mut ahead = block.wrapping_add(following);
+                    let mut ahead = if k0 + kc < k { at(panel, k0 + kc) } else { at(panel + panels, 0) };
                     while tiles > 0 {
                         // Rows are shared evenly, so that no tile is left with too few chains.
                         let count = (row1 - row).div_ceil(tiles);
@@ -274,7 +296,7 @@ impl<A: Left> Product<'_, A> {
         }
         let mut row = 0;
         while row < rows {
-            let count = S::TILE_ROWS.min(rows - row);
+            let count = tile_rows::<S>(1).min(rows - row);
             // SAFETY: `count * width` values fit the buffer; starts and outputs have `columns` values.
             unsafe {
                 if let Some(start) = self.start.values {
@@ -320,10 +342,10 @@ impl<A: Left> Product<'_, A> {
         macro_rules! shapes {
             ($vectors:literal: $(($rows:literal, $panels:literal))*) => {
                 match (t.rows, t.panels) {
-                    // SAFETY: the caller's contract.
-                    $(($rows, $panels) if $rows <= S::TILE_ROWS && $panels <= S::ROW_PANELS => unsafe {
-                        self.micro::<S, $rows, $panels, $vectors>(s, t)
-                    },)*
+                    $(($rows, $panels) if fits::<S>($rows, $panels) => {
+                        // SAFETY: the caller's contract.
+                        unsafe { self.micro::<S, $rows, $panels, $vectors>(s, t) }
+                    })*
                     other => unreachable!("no tile of {other:?} rows and panels"),
                 }
             };
@@ -332,8 +354,10 @@ impl<A: Left> Product<'_, A> {
             // Half a panel for fewer rows has too few chains to hide the latency.
             2 if t.half && t.rows > 4 => shapes!(1: (5, 1) (6, 1) (7, 1) (8, 1)),
             4 if t.half && t.rows > 2 => shapes!(2: (3, 1) (4, 1) (5, 1) (6, 1)),
-            2 => shapes!(2: (1, 4) (1, 3) (1, 2) (1, 1) (2, 2) (2, 1) (3, 1) (4, 1) (5, 1) (6, 1) (7, 1) (8, 1)),
-            4 => shapes!(4: (1, 4) (1, 3) (1, 2) (1, 1) (2, 2) (2, 1) (3, 1) (4, 1) (5, 1) (6, 1)),
+            2 => shapes!(2:
+                (1, 1) (2, 1) (3, 1) (4, 1) (5, 1) (6, 1) (7, 1) (8, 1)
+                (1, 2) (2, 2) (3, 2) (4, 2) (5, 2) (6, 2) (1, 3) (1, 4)),
+            4 => shapes!(4: (1, 1) (2, 1) (3, 1) (4, 1) (5, 1) (6, 1) (1, 2) (2, 2) (1, 3) (1, 4)),
             other => unreachable!("no tile for panels of {other} vectors"),
         }
     }
@@ -382,15 +406,20 @@ impl<A: Left> Product<'_, A> {
             // Unrolled, so that counting takes no time from the multiply-adds.
             let (mut i, mut ahead) = (0, t.ahead);
             while i + UNROLLED <= t.k {
-                s.prefetch(ahead);
-                if t.ahead_lines > 1 {
-                    s.prefetch(ahead.wrapping_add(LINE));
-                    if t.ahead_lines > 2 {
-                        s.prefetch(ahead.wrapping_add(2 * LINE));
-                        s.prefetch(ahead.wrapping_add(3 * LINE));
+                if P <= S::TILE_PANELS {
+                    for p in 0..P {
+                        let ahead = ahead.wrapping_add(p * panel_stride);
+                        s.prefetch(ahead);
+                        if t.ahead_lines > 1 {
+                            s.prefetch(ahead.wrapping_add(LINE));
+                            if t.ahead_lines > 2 {
+                                s.prefetch(ahead.wrapping_add(2 * LINE));
+                                s.prefetch(ahead.wrapping_add(3 * LINE));
+                            }
+                        }
                     }
+                    ahead = ahead.wrapping_add(t.ahead_lines * LINE);
                 }
-                ahead = ahead.wrapping_add(t.ahead_lines * LINE);
                 feature!(i);
                 feature!(i + 1);
                 feature!(i + 2);

@@ -130,7 +130,6 @@ impl OuterScratch {
                     || match S::TILE_ROWS {
                         2 => packing.tiles::<2>(tiles.clone()),
                         6 => packing.tiles::<6>(tiles.clone()),
-                        8 => packing.tiles::<8>(tiles.clone()),
                         other => unreachable!("no tile of {other} rows"),
                     },
                 );
@@ -179,7 +178,6 @@ unsafe fn multiply<S: Ops>(s: S, tiles: Mat, rows: usize, columns: Range<usize>,
         match S::TILE_ROWS {
             2 => gemm_view(s, PackedLeft::<2>::new(tiles, rows, columns), b, n, Start::Output, out),
             6 => gemm_view(s, PackedLeft::<6>::new(tiles, rows, columns), b, n, Start::Output, out),
-            8 => gemm_view(s, PackedLeft::<8>::new(tiles, rows, columns), b, n, Start::Output, out),
             other => unreachable!("no tile of {other} rows"),
         }
     }

@@ -14,8 +14,12 @@ pub(crate) trait Ops: Simd {
     const LANES: usize;
     /// Vectors side by side in one packed panel.
     const PANEL_VECTORS: usize;
-    /// Rows of the largest micro-tile.
+    /// Rows of a whole micro-tile.
     const TILE_ROWS: usize;
+    /// Panels of a whole micro-tile.
+    const TILE_PANELS: usize = 1;
+    /// Rows of a micro-tile that has a single panel; at most 8.
+    const TALL_ROWS: usize = Self::TILE_ROWS;
     /// Vector registers.
     const REGISTERS: usize;
     /// Panels read together when there is one row, so that enough independent chains hide the latency.
@@ -301,7 +305,9 @@ impl Ops for pulp::x86::V4 {
     }
     const LANES: usize = 16;
     const PANEL_VECTORS: usize = 2;
-    const TILE_ROWS: usize = 8;
+    const TILE_ROWS: usize = 6;
+    const TILE_PANELS: usize = 2;
+    const TALL_ROWS: usize = 8;
     const REGISTERS: usize = 32;
     const ROW_PANELS: usize = 4;
     const AHEAD_ROWS: usize = 8;
