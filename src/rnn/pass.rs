@@ -76,7 +76,7 @@ const MOST_ALONG: usize = 4 << 20;
 fn takes_along<S: Ops>(config: &RnnConfig, load: &Load) -> bool {
     let gates = load.gates * load.units;
     row::serves(config)
-        && S::AHEAD_ROWS > 0
+        && S::takes_along()
         && load.rows > S::AHEAD_ROWS
         && gates * load.state > FEWEST_ALONG
         && gates * (load.state + load.input) <= MOST_ALONG

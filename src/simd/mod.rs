@@ -2,6 +2,8 @@
 //!
 //! Every kernel is generic over [`Ops`] and is entered through [`dispatch`] once per call; everything below inlines.
 
+#[cfg(target_arch = "x86_64")]
+mod cpu;
 mod fma;
 pub(crate) mod math;
 mod ops;

@@ -1,5 +1,7 @@
 //! The operations kernels use, named plainly, on top of pulp's tokens.
 
+#[cfg(target_arch = "x86_64")]
+use super::cpu;
 use super::fma;
 use pulp::Simd;
 #[cfg(target_arch = "x86_64")]
@@ -32,6 +34,12 @@ pub(crate) trait Ops: Simd {
 
     /// f32 values in one row of a packed panel.
     const PANEL_WIDTH: usize = Self::LANES * Self::PANEL_VECTORS;
+
+    /// Whether it pays to take rows along on this processor.
+    #[inline]
+    fn takes_along() -> bool {
+        Self::AHEAD_ROWS > 0
+    }
 
     /// Runs `f`, an `#[inline(always)]` closure, as a function compiled for these instructions.
     fn enter<T>(self, f: impl FnOnce() -> T) -> T;
@@ -312,6 +320,11 @@ impl Ops for pulp::x86::V4 {
     const ROW_PANELS: usize = 4;
     const AHEAD_ROWS: usize = 8;
     const AHEAD_VECTORS: usize = 2;
+    #[inline]
+    fn takes_along() -> bool {
+        // Whole ones make the input product in half the time, and wait less for what they read.
+        cpu::has_half_avx512()
+    }
     #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
         let half: pulp::x86::V3 = *self;
