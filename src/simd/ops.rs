@@ -317,7 +317,7 @@ impl Ops for pulp::x86::V4 {
     const TILE_PANELS: usize = 2;
     const TALL_ROWS: usize = 8;
     const REGISTERS: usize = 32;
-    const ROW_PANELS: usize = 4;
+    const ROW_PANELS: usize = 8;
     const AHEAD_ROWS: usize = 8;
     const AHEAD_VECTORS: usize = 2;
     #[inline]
