@@ -106,8 +106,9 @@ impl Kernel for Product<'_> {
 fn products() {
     let (mut rng, mut compared) = (Random::new(31, 0), Compared::default());
     let shapes = sizes().flat_map(|n| (1..=9).map(move |rows| (rows, 1 + (n * 5 + rows * 3) % 7, n)));
-    // Over the blocks of features and of rows.
-    for (rows, k, n) in shapes.chain([(7, 300, 17), (13, 259, 65), (97, 257, 33), (193, 5, 40)]) {
+    // Over the blocks of features and of rows, and as many panels as any tile spans.
+    let large = [(7, 300, 17), (13, 515, 65), (97, 257, 33), (193, 5, 40), (1, 9, 300), (2, 7, 140), (9, 520, 129)];
+    for (rows, k, n) in shapes.chain(large) {
         let (a, w, bias) = (random(&mut rng, rows * k), random(&mut rng, n * k), random(&mut rng, n));
         let before = random(&mut rng, rows * n);
         let (gap, rest) = (rows % 3, n % 4);

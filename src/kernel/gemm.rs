@@ -464,9 +464,11 @@ mod tests {
     fn shapes() -> impl Iterator<Item = (usize, usize, usize)> {
         let mut rng = Random::new(11, 0);
         let small = (1..=20).flat_map(|rows| (1..=70).step_by(3).map(move |n| (rows, (rows * n) % 7 + 1, n)));
+        // As many panels as any tile spans, and what may be left.
+        let wide = (1..=9).flat_map(|rows| (97..=330).step_by(29).map(move |n| (rows, (rows * n) % 7 + 1, n)));
         let random = (0..60)
             .map(move |_| (rng.below(120) as usize + 1, rng.below(600) as usize + 1, rng.below(90) as usize + 1));
-        small.chain(random)
+        small.chain(wide).chain(random)
     }
 
     struct Plain<'a>(&'a [f32], usize, &'a Panels, Start<'a>, &'a mut [f32]);
