@@ -111,7 +111,6 @@ impl Tile {
     /// Inputs and weights have this feature.
     #[inline(always)]
     pub(crate) unsafe fn feature<S: Ops>(&self, s: S, mut chains: Chains<S>, k: usize) -> Chains<S> {
-        let rows = S::AHEAD_ROWS;
         // SAFETY: the caller's contract; a feature's inputs follow each other.
         unsafe {
             let weights = self.weights.add(k * S::PANEL_WIDTH);
@@ -119,8 +118,8 @@ impl Tile {
             for (v, w) in w.iter_mut().enumerate().take(S::AHEAD_VECTORS) {
                 *w = s.load(weights.add(v * S::LANES));
             }
-            let x = self.x.add(k * rows);
-            each_row!(rows, |r| {
+            let x = self.x.add(k * S::AHEAD_ROWS);
+            each_row!(S::AHEAD_ROWS, |r| {
                 let x = s.splat(*x.add(r));
                 for v in 0..S::AHEAD_VECTORS {
                     chains[r][v] = s.fma(x, w[v], chains[r][v]);
@@ -136,8 +135,7 @@ impl Tile {
     /// The rows of the output have these vectors.
     #[inline(always)]
     pub(crate) unsafe fn finish<S: Ops>(&self, s: S, chains: Chains<S>) {
-        let rows = S::AHEAD_ROWS;
-        each_row!(rows, |r| {
+        each_row!(S::AHEAD_ROWS, |r| {
             if r < self.rows {
                 // SAFETY: the caller's contract.
                 unsafe {

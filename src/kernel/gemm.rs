@@ -149,6 +149,12 @@ const fn fits<S: Ops>(rows: usize, panels: usize) -> bool {
     rows <= tile_rows::<S>(panels) && panels <= tile_panels::<S>(rows)
 }
 
+/// The largest of so many parts, as even as can be. One part is frequent, and a division takes as long as many multiply-adds.
+#[inline(always)]
+fn share(all: usize, parts: usize) -> usize {
+    if parts <= 1 { all } else { all.div_ceil(parts) }
+}
+
 struct Product<'a, A> {
     a: A,
     b: PanelView<'a>,
@@ -157,8 +163,8 @@ struct Product<'a, A> {
 }
 
 /// One micro-tile's panels and rows.
-#[derive(Clone, Copy)]
-struct Tile<'a> {
+struct Tile<'a, A> {
+    left: &'a A,
     first_row: usize,
     rows: usize,
     panels: usize,
@@ -167,8 +173,9 @@ struct Tile<'a> {
     /// The features `k0 .. k0 + k`.
     k0: usize,
     k: usize,
-    /// The first panel, at feature `k0`.
+    /// The first panel, at feature `k0`; the others are `panel_stride` apart.
     data: *const f32,
+    panel_stride: usize,
     start: Option<*const f32>,
     start_stride: usize,
     out: *mut f32,
@@ -192,7 +199,7 @@ impl<A: Left> Product<'_, A> {
         for (v, offset) in sequential.iter_mut().enumerate() {
             *offset = v * S::LANES;
         }
-        let row_block = rows.div_ceil(rows.div_ceil(ROW_BLOCK)).next_multiple_of(S::TILE_ROWS);
+        let row_block = share(rows, rows.div_ceil(ROW_BLOCK)).next_multiple_of(S::TILE_ROWS);
         let mut row0 = 0;
         while row0 < rows {
             let row1 = rows.min(row0 + row_block);
@@ -201,7 +208,7 @@ impl<A: Left> Product<'_, A> {
                 count if count > S::TILE_ROWS && count <= S::TALL_ROWS => 1,
                 count => tile_panels::<S>(count),
             };
-            let k_block = if row1 - row0 <= tile_rows::<S>(most) { k } else { k.div_ceil(k.div_ceil(K_BLOCK).max(1)) };
+            let k_block = if row1 - row0 <= tile_rows::<S>(most) { k } else { share(k, k.div_ceil(K_BLOCK)) };
             // A last panel that is half empty, unless its rows are too few to hide the latency.
             let half_from = match range.end == self.b.panels && self.last_is_half::<S>() && row1 - row0 > 4 {
                 true => range.end - 1,
@@ -232,18 +239,20 @@ impl<A: Left> Product<'_, A> {
                     let mut tiles = (row1 - row0).div_ceil(tile_rows::<S>(panels));
                     // What follows the last one may be another thread's.
                     let is_last = panel + panels == self.b.panels && k0 + kc == k;
-                    let following = if panels <= S::TILE_PANELS && !is_last { kc * S::PANEL_WIDTH } else { 0 };
-                    let turns = tiles * kc.div_ceil(UNROLLED);
-                    let ahead_lines = following.div_ceil(LINE).div_ceil(turns).min(MOST_AHEAD);
+                    let ahead_lines = match panels <= S::TILE_PANELS && !is_last {
+                        true => share(UNROLLED * S::PANEL_WIDTH / LINE, tiles).min(MOST_AHEAD),
+                        false => 0,
+                    };
                     let mut ahead = if k0 + kc < k { at(panel, k0 + kc) } else { at(panel + panels, 0) };
                     while tiles > 0 {
                         // Rows are shared evenly, so that no tile is left with too few chains.
-                        let count = (row1 - row).div_ceil(tiles);
+                        let count = share(row1 - row, tiles);
                         // SAFETY: rows, panels and features are within the operands; the caller vouches for the rest.
                         unsafe {
-                            self.tile(
+                            tile(
                                 s,
-                                Tile {
+                                &Tile {
+                                    left: &self.a,
                                     first_row: row,
                                     rows: count,
                                     panels,
@@ -251,6 +260,7 @@ impl<A: Left> Product<'_, A> {
                                     k0,
                                     k: kc,
                                     data: block,
+                                    panel_stride: k * S::PANEL_WIDTH,
                                     start: source.values.map(|p| p.add(row * source.stride + column)),
                                     start_stride: source.stride,
                                     out: self.out.values.add(row * self.out.stride + column),
@@ -289,7 +299,7 @@ impl<A: Left> Product<'_, A> {
     unsafe fn run_cut_panel<S: Ops>(&self, s: S, panel: usize, columns: usize) {
         let (rows, width) = (self.a.count(), S::PANEL_WIDTH);
         let mut buffer = [0f32; MAX_TILE];
-        let tile = buffer.as_mut_ptr();
+        let values = buffer.as_mut_ptr();
         let mut offsets = [0usize; MAX_VECTORS];
         for (v, offset) in offsets.iter_mut().enumerate() {
             *offset = v * S::LANES;
@@ -302,12 +312,13 @@ impl<A: Left> Product<'_, A> {
                 if let Some(start) = self.start.values {
                     for r in 0..count {
                         let from = start.add((row + r) * self.start.stride + panel * width);
-                        std::ptr::copy_nonoverlapping(from, tile.add(r * width), columns);
+                        std::ptr::copy_nonoverlapping(from, values.add(r * width), columns);
                     }
                 }
-                self.tile(
+                tile(
                     s,
-                    Tile {
+                    &Tile {
+                        left: &self.a,
                         first_row: row,
                         rows: count,
                         panels: 1,
@@ -315,9 +326,10 @@ impl<A: Left> Product<'_, A> {
                         k0: 0,
                         k: self.b.k,
                         data: self.b.data.as_ptr().add(panel * self.b.k * width),
-                        start: self.start.values.map(|_| tile.cast_const()),
+                        panel_stride: self.b.k * width,
+                        start: self.start.values.map(|_| values.cast_const()),
                         start_stride: width,
-                        out: tile,
+                        out: values,
                         out_stride: width,
                         offsets: &offsets[..S::PANEL_VECTORS],
                         ahead: self.b.data.as_ptr(),
@@ -326,120 +338,126 @@ impl<A: Left> Product<'_, A> {
                 );
                 for r in 0..count {
                     let to = self.out.values.add((row + r) * self.out.stride + panel * width);
-                    std::ptr::copy_nonoverlapping(tile.add(r * width), to, columns);
+                    std::ptr::copy_nonoverlapping(values.add(r * width), to, columns);
                 }
             }
             row += count;
         }
     }
+}
 
-    /// Chooses the micro-tile of the right shape.
-    ///
-    /// # Safety
-    /// The tile's rows, panels and features are within the operands, its vectors within its start and output rows.
-    #[inline(always)]
-    unsafe fn tile<S: Ops>(&self, s: S, t: Tile<'_>) {
-        macro_rules! shapes {
-            ($vectors:literal: $(($rows:literal, $panels:literal))*) => {
-                match (t.rows, t.panels) {
-                    $(($rows, $panels) if fits::<S>($rows, $panels) => {
-                        // SAFETY: the caller's contract.
-                        unsafe { self.micro::<S, $rows, $panels, $vectors>(s, t) }
-                    })*
-                    other => unreachable!("no tile of {other:?} rows and panels"),
-                }
-            };
-        }
-        match S::PANEL_VECTORS {
-            // Half a panel for fewer rows has too few chains to hide the latency.
-            2 if t.half && t.rows > 4 => shapes!(1: (5, 1) (6, 1) (7, 1) (8, 1)),
-            4 if t.half && t.rows > 2 => shapes!(2: (3, 1) (4, 1) (5, 1) (6, 1)),
-            2 => shapes!(2:
-                (1, 1) (2, 1) (3, 1) (4, 1) (5, 1) (6, 1) (7, 1) (8, 1)
-                (1, 2) (2, 2) (3, 2) (4, 2) (5, 2) (6, 2)
-                (1, 3) (2, 3) (1, 4) (2, 4) (1, 5) (1, 6) (1, 7) (1, 8)),
-            4 => shapes!(4: (1, 1) (2, 1) (3, 1) (4, 1) (5, 1) (6, 1) (1, 2) (2, 2) (1, 3) (1, 4)),
-            other => unreachable!("no tile for panels of {other} vectors"),
-        }
+/// Chooses the micro-tile of the right shape.
+///
+/// # Safety
+/// The tile's rows, panels and features are within the operands, its vectors within its start and output rows.
+#[inline(always)]
+unsafe fn tile<S: Ops, A: Left>(s: S, t: &Tile<'_, A>) {
+    macro_rules! shapes {
+        ($vectors:literal: $(($rows:literal, $panels:literal))*) => {
+            match (t.rows, t.panels) {
+                // Constants, so that no code is made of shapes that an instruction set lacks.
+                $(($rows, $panels) if const { fits::<S>($rows, $panels) } => {
+                    // SAFETY: the caller's contract.
+                    unsafe { micro::<S, A, $rows, $panels, $vectors>(s, t) }
+                })*
+                other => unreachable!("no tile of {other:?} rows and panels"),
+            }
+        };
     }
+    match S::PANEL_VECTORS {
+        // Half a panel for fewer rows has too few chains to hide the latency.
+        2 if t.half && t.rows > 4 => shapes!(1: (5, 1) (6, 1) (7, 1) (8, 1)),
+        4 if t.half && t.rows > 2 => shapes!(2: (3, 1) (4, 1) (5, 1) (6, 1)),
+        2 => shapes!(2:
+            (1, 1) (2, 1) (3, 1) (4, 1) (5, 1) (6, 1) (7, 1) (8, 1)
+            (1, 2) (2, 2) (3, 2) (4, 2) (5, 2) (6, 2)
+            (1, 3) (2, 3) (1, 4) (2, 4) (1, 5) (1, 6) (1, 7) (1, 8)),
+        4 => shapes!(4: (1, 1) (2, 1) (3, 1) (4, 1) (5, 1) (6, 1) (1, 2) (2, 2) (1, 3) (1, 4)),
+        other => unreachable!("no tile for panels of {other} vectors"),
+    }
+}
 
-    /// The micro-tile: `R` rows by `P` panels of `V` vectors, all accumulators in registers.
-    ///
-    /// # Safety
-    /// As [`Product::tile`]'s.
-    #[inline(always)]
-    unsafe fn micro<S: Ops, const R: usize, const P: usize, const V: usize>(&self, s: S, t: Tile<'_>) {
-        let panel_stride = self.b.k * S::PANEL_WIDTH;
-        let offsets = &t.offsets[..P * V];
-        let mut acc = [[[s.splat(0.0); V]; P]; R];
-        let mut a = [std::ptr::null(); R];
-        // SAFETY: the caller's contract covers every access below.
-        unsafe {
-            each_row!(R, |r| {
-                a[r] = self.a.pointer(t.first_row + r).add(t.k0 * A::STEP);
-                if let Some(start) = t.start {
-                    for p in 0..P {
-                        for v in 0..V {
-                            acc[r][p][v] = s.load(start.add(r * t.start_stride + offsets[p * V + v]));
-                        }
-                    }
-                }
-            });
-            macro_rules! feature {
-                ($i:expr) => {{
-                    let i = $i;
-                    let mut b = [[s.splat(0.0); V]; P];
-                    for p in 0..P {
-                        for v in 0..V {
-                            b[p][v] = s.load(t.data.add(p * panel_stride + i * S::PANEL_WIDTH + v * S::LANES));
-                        }
-                    }
-                    each_row!(R, |r| {
-                        let x = s.splat(*a[r].add(i * A::STEP));
+/// The micro-tile: `R` rows by `P` panels of `V` vectors, all accumulators in registers. Not inlined: all products share it,
+/// and its registers are its own.
+///
+/// # Safety
+/// As [`tile`]'s.
+#[inline(never)]
+unsafe fn micro<S: Ops, A: Left, const R: usize, const P: usize, const V: usize>(s: S, t: &Tile<'_, A>) {
+    s.enter(
+        #[inline(always)]
+        || {
+            let offsets = &t.offsets[..P * V];
+            let mut acc = [[[s.splat(0.0); V]; P]; R];
+            let mut a = [std::ptr::null(); R];
+            // SAFETY: the caller's contract covers every access below.
+            unsafe {
+                each_row!(R, |r| {
+                    a[r] = t.left.pointer(t.first_row + r).add(t.k0 * A::STEP);
+                    if let Some(start) = t.start {
                         for p in 0..P {
                             for v in 0..V {
-                                acc[r][p][v] = s.fma(x, b[p][v], acc[r][p][v]);
+                                acc[r][p][v] = s.load(start.add(r * t.start_stride + offsets[p * V + v]));
                             }
                         }
-                    });
-                }};
-            }
-            // Unrolled, so that counting takes no time from the multiply-adds.
-            let (mut i, mut ahead) = (0, t.ahead);
-            while i + UNROLLED <= t.k {
-                if P <= S::TILE_PANELS {
+                    }
+                });
+                macro_rules! feature {
+                    ($i:expr) => {{
+                        let i = $i;
+                        let mut b = [[s.splat(0.0); V]; P];
+                        for p in 0..P {
+                            for v in 0..V {
+                                b[p][v] = s.load(t.data.add(p * t.panel_stride + i * S::PANEL_WIDTH + v * S::LANES));
+                            }
+                        }
+                        each_row!(R, |r| {
+                            let x = s.splat(*a[r].add(i * A::STEP));
+                            for p in 0..P {
+                                for v in 0..V {
+                                    acc[r][p][v] = s.fma(x, b[p][v], acc[r][p][v]);
+                                }
+                            }
+                        });
+                    }};
+                }
+                // Unrolled, so that counting takes no time from the multiply-adds.
+                let (mut i, mut ahead) = (0, t.ahead);
+                while i + UNROLLED <= t.k {
+                    if P <= S::TILE_PANELS {
+                        for p in 0..P {
+                            let ahead = ahead.wrapping_add(p * t.panel_stride);
+                            s.prefetch(ahead);
+                            if t.ahead_lines > 1 {
+                                s.prefetch(ahead.wrapping_add(LINE));
+                                if t.ahead_lines > 2 {
+                                    s.prefetch(ahead.wrapping_add(2 * LINE));
+                                    s.prefetch(ahead.wrapping_add(3 * LINE));
+                                }
+                            }
+                        }
+                        ahead = ahead.wrapping_add(t.ahead_lines * LINE);
+                    }
+                    feature!(i);
+                    feature!(i + 1);
+                    feature!(i + 2);
+                    feature!(i + 3);
+                    i += UNROLLED;
+                }
+                while i < t.k {
+                    feature!(i);
+                    i += 1;
+                }
+                each_row!(R, |r| {
                     for p in 0..P {
-                        let ahead = ahead.wrapping_add(p * panel_stride);
-                        s.prefetch(ahead);
-                        if t.ahead_lines > 1 {
-                            s.prefetch(ahead.wrapping_add(LINE));
-                            if t.ahead_lines > 2 {
-                                s.prefetch(ahead.wrapping_add(2 * LINE));
-                                s.prefetch(ahead.wrapping_add(3 * LINE));
-                            }
+                        for v in 0..V {
+                            s.store(t.out.add(r * t.out_stride + offsets[p * V + v]), acc[r][p][v]);
                         }
                     }
-                    ahead = ahead.wrapping_add(t.ahead_lines * LINE);
-                }
-                feature!(i);
-                feature!(i + 1);
-                feature!(i + 2);
-                feature!(i + 3);
-                i += UNROLLED;
+                });
             }
-            while i < t.k {
-                feature!(i);
-                i += 1;
-            }
-            each_row!(R, |r| {
-                for p in 0..P {
-                    for v in 0..V {
-                        s.store(t.out.add(r * t.out_stride + offsets[p * V + v]), acc[r][p][v]);
-                    }
-                }
-            });
-        }
-    }
+        },
+    );
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 /// `body` for every `r` below `n`, at most 8, unrolled for certain: a loop of this length the compiler may keep, and then
 /// the accumulators live in memory.
 macro_rules! each_row {
-    ($n:ident, |$r:ident| $body:block) => { each_row!(@ $n, $r, $body, 0 1 2 3 4 5 6 7) };
-    (@ $n:ident, $r:ident, $body:block, $($i:literal)*) => {
-        $(if $i < $n { let $r = $i; $body })*
+    ($n:expr, |$r:ident| $body:block) => { each_row!(@ $n, $r, $body, 0 1 2 3 4 5 6 7) };
+    (@ $n:expr, $r:ident, $body:block, $($i:literal)*) => {
+        $(if const { $i < $n } { let $r = $i; $body })*
     };
 }
 
