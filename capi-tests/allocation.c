@@ -62,6 +62,7 @@ static void recurrent(void) {
   RUNS_OUT(srnn_truncated_bptt_forward(bptt, forward, session, STEPS, 0, x, X, y, Y / 2, &err));
   RUNS_OUT(srnn_truncated_bptt_backward(bptt, forward, session, dy, Y / 2, dx, X, grads, &err));
   RUNS_OUT(srnn_stream_create(forward, BATCH, &stream, &err));
+  RUNS_OUT(srnn_stream_set_pool(stream, NULL, &err));
 
   /* What a stream promises: not one allocation. */
   before = failed;

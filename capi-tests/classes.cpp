@@ -160,6 +160,7 @@ static void training() {
   Stream stream;
   OK(stream.create(rnn, size));
   CHECK(stream.lanes() == size && stream.bytes() > 0);
+  OK(stream.set_pool({}));
   std::array<float, steps * size * hidden> again;
   OK(stream.step(rnn, Floats(x.data(), size * in), FloatsOut(again.data(), size * hidden)));
   OK(stream.process(rnn, steps - 1, Floats(x.data() + size * in, (steps - 1) * size * in),

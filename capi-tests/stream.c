@@ -11,6 +11,7 @@ static float x[STEPS * X + 1], whole[STEPS * Y], y[STEPS * Y + 1];
 static void use(const srnn_rnn *rnn) {
   srnn_session *session = make_session();
   srnn_stream *stream;
+  srnn_pool *pool;
   srnn_batch batch;
   srnn_state from;
   srnn_state_out last, to;
@@ -52,6 +53,15 @@ static void use(const srnn_rnn *rnn) {
   OK(srnn_stream_set_state(stream, NULL, &err)); /* zeros */
   OK(srnn_stream_step(stream, rnn, x, X, y, Y, &err));
   CHECK(same_bits(y, whole, Y));
+
+  /* A pool, which the stream keeps alive, and none again: the states stay. */
+  OK(srnn_pool_create(2, &pool, &err));
+  OK(srnn_stream_set_pool(stream, pool, &err));
+  srnn_pool_destroy(pool);
+  OK(srnn_stream_step(stream, rnn, x + X, X, y + Y, Y, &err));
+  OK(srnn_stream_set_pool(stream, NULL, &err));
+  OK(srnn_stream_process(stream, rnn, STEPS - 2, x + 2 * X, (STEPS - 2) * X, y + 2 * Y, (STEPS - 2) * Y, &err));
+  CHECK(same_bits(y, whole, STEPS * Y));
   srnn_stream_destroy(stream);
   srnn_stream_destroy(NULL);
   srnn_session_destroy(session);
@@ -117,6 +127,7 @@ static void misuse(const srnn_rnn *rnn) {
   IS_NULL("state.c", srnn_stream_set_state(s, &from, &err));
   srnn_state_init(&from, NULL, 0, h, STATE);
   BAD_ARGUMENT("only an LSTM", srnn_stream_set_state(g, &from, &err));
+  IS_NULL("stream", srnn_stream_set_pool(NULL, NULL, &err));
   IS_NULL("stream", srnn_stream_reset(NULL, &err));
   IS_NULL("stream", srnn_stream_reset_lane(NULL, 0, &err));
   BAD_ARGUMENT("lane 2", srnn_stream_reset_lane(s, LANES, &err));

@@ -713,8 +713,8 @@ SRNN_API srnn_status srnn_truncated_bptt_get_state(const srnn_truncated_bptt *bp
  * Streams
  *
  * An srnn_stream holds the live states of one or more parallel sequences (lanes) that go on for as long as the caller
- * likes. Step and process allocate nothing, lock nothing, make no system call, and their time does not depend on the
- * data. Results are, bit for bit, those of one long forward.
+ * likes. Step and process allocate nothing, and their time does not depend on the data. Unless the stream has a pool, they
+ * lock nothing, make no system call and wait for nobody. Results are, bit for bit, those of one long forward.
  */
 
 /** Live states of parallel sequences. */
@@ -737,6 +737,16 @@ SRNN_API size_t srnn_stream_lanes(const srnn_stream *stream);
 
 /** Bytes held; 0 for NULL. */
 SRNN_API size_t srnn_stream_bytes(const srnn_stream *stream);
+
+/**
+ * Spreads steps of large layers, from about a megabyte of recurrent weights on, over the threads of `pool` from now
+ * on; NULL for the caller's thread alone. Step and process then wait for the pool's threads, and for their turn if other
+ * calls use it. The states stay as they are. The pool may be destroyed before the stream. The number of threads changes no
+ * bit.
+ *
+ * Errors: SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY. The stream stays as it was.
+ */
+SRNN_API srnn_status srnn_stream_set_pool(srnn_stream *stream, const srnn_pool *pool, srnn_error *error);
 
 /**
  * One step of every lane.

@@ -301,6 +301,10 @@ class Stream : public Handle<srnn_stream, srnn_stream_destroy> {
   Status create(const Rnn &rnn, std::size_t lanes = 1) {
     return take([&](srnn_stream **s, srnn_error *e) { srnn_stream_create(rnn.get(), lanes, s, e); });
   }
+  /** Without a pool, steps use no other thread than the caller's, and wait for nobody. */
+  Status set_pool(const Pool &pool) {
+    return Status::of([&](srnn_error *e) { srnn_stream_set_pool(get(), pool.get(), e); });
+  }
   std::size_t lanes() const noexcept { return srnn_stream_lanes(get()); }
   std::size_t bytes() const noexcept { return srnn_stream_bytes(get()); }
   Status step(const Rnn &rnn, Floats x, FloatsOut y) {

@@ -67,6 +67,11 @@ impl<T: Plain> AlignedBuf<T> {
         self.capacity * size_of::<T>()
     }
 
+    /// Pointer to the values, valid for writing too: threads that share a buffer see to it that none writes what another uses.
+    pub(crate) fn shared(&self) -> *mut T {
+        self.ptr.as_ptr()
+    }
+
     fn layout(len: usize) -> Result<Layout> {
         let bytes = len.checked_mul(size_of::<T>());
         let align = if bytes.is_some_and(|b| b >= HUGE) { HUGE } else { ALIGN };

@@ -7,7 +7,6 @@ use std::cell::Cell as Counter;
 
 use common::problem::{DIRECTIONS, Problem, random_lengths, variants};
 use common::random::SplitMix64;
-use simdrnn::Isa;
 use simdrnn::nn::{
     AdamConfig, CrossEntropy, Dense, Embedding, EmbeddingGrads, Optimizer, OptimizerConfig, RmsPropConfig, SgdConfig,
     clip_grad_norm,
@@ -16,6 +15,7 @@ use simdrnn::rnn::{
     BackwardArgs, Batch, Cell, Direction, DropoutPosition, ForwardArgs, GradientFlow, Grads, RnnConfig, Session,
     Stream, Tape, TruncatedBptt,
 };
+use simdrnn::{Isa, Pool};
 
 struct Counting;
 
@@ -124,6 +124,22 @@ fn streams() {
             }
         }
     }
+}
+
+/// Where threads share steps, too.
+#[test]
+fn streams_on_a_pool() {
+    let config = RnnConfig { num_layers: 2, ..RnnConfig::new(Cell::Lstm, 6, 300) };
+    let p = Problem::random(&mut SplitMix64::new(54), &config, 1, 20, None);
+    let (rnn, mut y) = (p.model(Isa::available().last().unwrap()), vec![0.0; p.dy.len()]);
+    let mut stream = Stream::new(&rnn, 1).unwrap();
+    stream.set_pool(Some(&Pool::new(2).unwrap())).unwrap();
+    let found = calls(|| {
+        stream.step(&rnn, &p.x[..6], &mut y[..300]).unwrap();
+        stream.process(&rnn, 20, &p.x, Some(&mut y)).unwrap();
+        stream.step(&rnn, &p.x[..6], &mut y[..300]).unwrap();
+    });
+    assert_eq!(found, 0);
 }
 
 fn forward(p: &Problem, rnn: &simdrnn::rnn::Rnn, session: &mut Session, y: &mut [f32], hn: &mut [f32]) {

@@ -299,6 +299,42 @@ fn streams_of_few_lanes_go_on_whatever_comes_between() {
     }
 }
 
+/// Layers large enough that threads share a single step, beside streams without a pool; pools come and go on the way.
+#[test]
+fn streams_on_pools_go_on_too() {
+    let mut r = SplitMix64::new(10);
+    let pools = [None, Some(Pool::new(2).unwrap()), Some(Pool::new(3).unwrap())];
+    for (i, (cell, projection)) in variants().into_iter().enumerate() {
+        let hidden = if cell == Cell::ElmanTanh || cell == Cell::ElmanRelu { 520 } else { 310 };
+        let mut config = RnnConfig { num_layers: 2, ..RnnConfig::new(cell, 30, hidden) };
+        config.proj_size = if projection { 250 } else { 0 };
+        let (lanes, isa) = (1 + i % 2, Isa::available().last().unwrap());
+        let p = Problem::random(&mut r, &config, lanes, 20, None);
+        let rnn = p.model(isa);
+        let expected = p.forward(&rnn, &mut Session::new());
+        let (input, output) = (lanes * config.input_size, lanes * config.output_size());
+        let mut found = Outputs { y: vec![f32::NAN; p.dy.len()], hn: p.h0.clone(), cn: p.c0.clone() };
+        let mut stream = Stream::new(&rnn, lanes).unwrap();
+        stream.set_state(Some(&p.h0), p.is_lstm().then_some(&p.c0[..])).unwrap();
+        let mut start = 0;
+        while start < p.seq_len {
+            if r.between(0, 2) == 0 {
+                stream.set_pool(pools[r.between(0, 2)].as_ref()).unwrap();
+            }
+            let steps = r.between(1, (p.seq_len - start).min(3));
+            let x = &p.x[start * input..(start + steps) * input];
+            let y = &mut found.y[start * output..(start + steps) * output];
+            match steps {
+                1 => stream.step(&rnn, x, y).unwrap(),
+                _ => stream.process(&rnn, steps, x, Some(y)).unwrap(),
+            }
+            start += steps;
+        }
+        stream.state(Some(&mut found.hn), p.is_lstm().then_some(&mut found.cn[..])).unwrap();
+        found.assert_same_bits(&expected, &format!("{} on {}, streamed on pools", p.describe(), isa.name()));
+    }
+}
+
 #[test]
 fn a_stream_without_outputs_and_with_reset_lanes() {
     for isa in Isa::available() {
@@ -436,6 +472,34 @@ fn threads_change_nothing_where_there_is_work_to_split() {
                 p.forward(&p.model(isa), &mut session).assert_same_bits(&plain, &what);
                 assert_eq!(norms(&p, isa, &mut session), plain_norms, "{what}: norms");
             }
+        }
+    }
+}
+
+/// Deep stacks of few sequences, whose layers threads share, in training too: more rows than backward takes at once, blocks of
+/// one step and of many, dropout, both orders of time.
+#[test]
+fn layers_on_threads_change_nothing() {
+    let mut r = SplitMix64::new(6);
+    let shapes = [(Cell::Lstm, 3, 1, 300), (Cell::Gru, 5, 2, 150), (Cell::ElmanTanh, 4, 9, 40)];
+    for (i, (cell, layers, batch, seq_len)) in shapes.into_iter().enumerate() {
+        let mut config = RnnConfig::new(cell, 30, if cell == Cell::ElmanTanh { 120 } else { 62 });
+        (config.num_layers, config.direction) = (layers, DIRECTIONS[i % 2]);
+        (config.dropout, config.batch_first) = (if i > 0 { 0.3 } else { 0.0 }, i == 2);
+        let lengths = (batch > 1).then(|| random_lengths(&mut r, batch, seq_len));
+        let p = Problem::random(&mut r, &config, batch, seq_len, lengths);
+        let isa = Isa::available().last().unwrap();
+        let (out, gradients) = p.run(isa);
+        let plain_norms = norms(&p, isa, &mut Session::new());
+        for threads in [2, 3, 5] {
+            let what = format!("{} on {}, {threads} threads", p.describe(), isa.name());
+            let (mut session, mut tape) = (Session::with_pool(&Pool::new(threads).unwrap()), Tape::new());
+            for _ in 0..2 {
+                let (found, found_gradients) = train(&p, isa, &mut session, &mut tape);
+                found.assert_same_bits(&out, &what);
+                found_gradients.assert_same_bits(&gradients, &what);
+            }
+            assert_eq!(norms(&p, isa, &mut session), plain_norms, "{what}: norms");
         }
     }
 }

@@ -63,6 +63,7 @@ unsafe extern "C" {
         error: *mut c_void,
     ) -> i32;
     fn srnn_stream_reset_lane(stream: Handle, lane: usize, error: *mut c_void) -> i32;
+    fn srnn_stream_set_pool(stream: Handle, pool: Handle, error: *mut c_void) -> i32;
     fn srnn_grads_data(grads: Handle, data: *mut *mut f32, data_len: *mut usize, error: *mut c_void) -> i32;
     fn srnn_gradient_flow_create(flow: *mut Handle, error: *mut c_void) -> i32;
     fn srnn_gradient_flow_destroy(flow: Handle);
@@ -424,6 +425,7 @@ impl World {
                 }
                 10 => srnn_stream_step(self.streams.pick(u)?, rnn, xp, x_len, yp, y_len, e),
                 11 => srnn_stream_process(self.streams.pick(u)?, rnn, steps, xp, x_len, yp, y_len, e),
+                12 if u.ratio(1, 3)? => srnn_stream_set_pool(self.streams.pick(u)?, self.pools.pick(u)?, e),
                 12 => srnn_stream_reset_lane(self.streams.pick(u)?, sequences, e),
                 13 => make!(self.flows, u, srnn_gradient_flow_destroy, |made| srnn_gradient_flow_create(made, e)),
                 14 => {

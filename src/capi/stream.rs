@@ -1,14 +1,15 @@
 //! # Streams
 //!
 //! An srnn_stream holds the live states of one or more parallel sequences (lanes) that go on for as long as the caller
-//! likes. Step and process allocate nothing, lock nothing, make no system call, and their time does not depend on the
-//! data. Results are, bit for bit, those of one long forward.
+//! likes. Step and process allocate nothing, and their time does not depend on the data. Unless the stream has a pool, they
+//! lock nothing, make no system call and wait for nobody. Results are, bit for bit, those of one long forward.
 
 use super::args::{Arrays, out};
 use super::batch::{read_state, srnn_state, srnn_state_out, write_state};
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
+use super::pool::srnn_pool;
 use super::rnn::srnn_rnn;
 use crate::rnn::Stream;
 
@@ -54,6 +55,25 @@ pub unsafe extern "C" fn srnn_stream_lanes(stream: *const srnn_stream) -> usize 
 pub unsafe extern "C" fn srnn_stream_bytes(stream: *const srnn_stream) -> usize {
     // SAFETY: the header's contract.
     unsafe { handle::get(stream, 0, |s| s.0.bytes()) }
+}
+
+/// Spreads steps of large layers, from about a megabyte of recurrent weights on, over the threads of `pool` from now
+/// on; NULL for the caller's thread alone. Step and process then wait for the pool's threads, and for their turn if other
+/// calls use it. The states stay as they are. The pool may be destroyed before the stream. The number of threads changes no
+/// bit.
+///
+/// Errors: SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY. The stream stays as it was.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_stream_set_pool(
+    stream: *mut srnn_stream,
+    pool: *const srnn_pool,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (stream, pool) = unsafe { (handle::exclusive("stream", stream)?, handle::shared_optional("pool", pool)?) };
+        stream.0.set_pool(pool.map(|pool| &pool.0))
+    })
 }
 
 /// One step of every lane.

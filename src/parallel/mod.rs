@@ -17,7 +17,7 @@ pub(crate) use schedule::{
     FEWEST_COPIES, FEWEST_PRODUCTS, Load, MOST_SHARED, NEAR_VALUES, Split, Wavefront, directions_at_once,
     is_worth_waking, product_cost,
 };
-pub(crate) use team::Team;
+pub(crate) use team::{Elements, Team};
 
 use crate::error::{Result, ensure, err};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -4,6 +4,7 @@
 //! as much as some rows, more where the weights are far; with fewer rows for each thread it is better to split units than
 //! sequences, although the members then meet at every step. `docs/threads.md` tells it at length.
 
+use super::team::Team;
 use std::ops::Range;
 
 /// Multiply-adds below which a share of the work is not worth handing to a thread that is awake.
@@ -24,8 +25,11 @@ const ACTIVATION: usize = 64;
 const MEETING: usize = 1 << 15;
 /// Blocks of a wavefront for each of its stages: in the first and the last waves threads idle.
 const BLOCKS_PER_STAGE: usize = 8;
-/// Rows of its blocks: as many as make a full tile, and no more than stay in the cache.
-const WAVE_ROWS: Range<usize> = 8..96;
+/// Rows of its blocks at least: as many as make a full tile, or are worth reading a layer's weights for, where these are near
+/// and where not.
+const FEWEST_WAVE_ROWS: [usize; 2] = [8, 48];
+/// Rows of its blocks at most: as many as stay in the cache.
+const MOST_WAVE_ROWS: usize = 96;
 /// Multiply-adds in the time that it takes to wake a thread and to wait for its end.
 const WAKING: usize = 1 << 22;
 
@@ -68,9 +72,10 @@ impl Load {
         self.rows.div_ceil(self.steps.max(1))
     }
 
-    /// All of it.
-    pub(crate) fn products(&self) -> usize {
-        self.rows * self.row() + self.input_products()
+    /// The time of all of it on one thread.
+    pub(crate) fn cost(&self) -> usize {
+        let row = self.gates * self.units * self.input;
+        self.time(Split::NONE) + product_cost(self.rows, row, row)
     }
 
     /// The input product.
@@ -147,12 +152,54 @@ impl Wavefront {
         if stages < 2 || load.rows == 0 {
             return None;
         }
-        let rows = (load.rows / (BLOCKS_PER_STAGE * stages)).clamp(WAVE_ROWS.start, WAVE_ROWS.end);
+        let is_far = load.gates * load.units * (load.state + load.input) > NEAR_VALUES;
+        if is_far && Split::choose(threads, load).units > 1 {
+            // Those who share units read a part of the weights each.
+            return None;
+        }
+        let fewest = FEWEST_WAVE_ROWS[usize::from(is_far)];
+        let rows = (load.rows / (BLOCKS_PER_STAGE * stages)).clamp(fewest, MOST_WAVE_ROWS);
         let steps = rows.div_ceil(load.rows_per_step());
         let blocks = load.steps.div_ceil(steps);
         let time = |threads| load.time(Split::choose(threads, load)) + load.input_products() / threads;
         let waves = layers.div_ceil(stages) * (time(threads / stages) / blocks) * (blocks + stages - 1);
         (waves < layers * time(threads)).then_some(Self { stages, steps })
+    }
+
+    /// Blocks of the steps `all`.
+    pub(crate) fn blocks(self, all: &Range<usize>) -> usize {
+        all.len().div_ceil(self.steps)
+    }
+
+    /// The steps of block `k`, counted from the end of `all` if time is `reverse`.
+    pub(crate) fn block(self, all: &Range<usize>, reverse: bool, k: usize) -> Range<usize> {
+        let (near, far) = (k * self.steps, all.len().min((k + 1) * self.steps));
+        if reverse { all.end - far..all.end - near } else { all.start + near..all.start + far }
+    }
+
+    /// Runs `blocks` blocks through the layers: `work` gets the stage, its layers, the number of the block, and the threads of
+    /// the stage. Layers count from the one that comes first. All meet after a wave, so of a block a stage finds all that
+    /// those before it have done. In a forked child, whose team is smaller than the pool, stages take turns.
+    pub(crate) fn run(
+        self,
+        team: Team<'_>,
+        layers: usize,
+        blocks: usize,
+        work: &(impl Fn(usize, Range<usize>, usize, Team<'_>) + Sync),
+    ) {
+        let stages = self.stages;
+        for wave in 0..blocks + stages - 1 {
+            let part = |stage: usize, team: Team<'_>| {
+                if (stage..stage + blocks).contains(&wave) {
+                    work(stage, layers * stage / stages..layers * (stage + 1) / stages, wave - stage, team);
+                }
+            };
+            if team.threads() < stages {
+                (0..stages).for_each(|stage| part(stage, Team::one()));
+            } else {
+                team.run(stages, &part);
+            }
+        }
     }
 }
 
@@ -162,9 +209,9 @@ pub(crate) fn product_cost(rows: usize, weights: usize, row: usize) -> usize {
     if rows == 0 { 0 } else { (2 * rows).max(fewest) * row / 2 }
 }
 
-/// Whether so many multiply-adds are work enough for more than one thread.
-pub(crate) fn is_worth_waking(products: usize) -> bool {
-    products >= WAKING
+/// Whether work of this cost is enough for more than one thread.
+pub(crate) fn is_worth_waking(cost: usize) -> bool {
+    cost >= WAKING
 }
 
 #[cfg(test)]
@@ -222,6 +269,25 @@ mod tests {
     }
 
     #[test]
+    fn far_weights_are_worth_waking_for() {
+        let step = |units| is_worth_waking(load(4, units, 1, 1).cost());
+        assert!(step(512) && !step(256) && is_worth_waking(load(4, 256, 1, 20).cost()));
+    }
+
+    #[test]
+    fn blocks_of_a_wavefront_are_all_steps_in_order() {
+        for (all, steps) in [(0..10, 3), (4..16, 4), (7..8, 5), (3..3, 2)] {
+            let wavefront = Wavefront { stages: 2, steps };
+            let all = &all;
+            let blocks = |reverse| (0..wavefront.blocks(all)).map(move |k| wavefront.block(all, reverse, k));
+            assert_eq!(blocks(false).flatten().collect::<Vec<_>>(), all.clone().collect::<Vec<_>>());
+            let back = blocks(true).flat_map(|block| block.rev());
+            assert_eq!(back.collect::<Vec<_>>(), all.clone().rev().collect::<Vec<_>>());
+            assert!(blocks(true).all(|block| (1..=steps).contains(&block.len())));
+        }
+    }
+
+    #[test]
     fn directions_and_layers() {
         assert!(directions_at_once(2, &load(4, 256, 16, 50)) && directions_at_once(4, &load(4, 64, 1, 50)));
         assert!(!directions_at_once(1, &load(4, 256, 16, 50)) && !directions_at_once(3, &load(4, 256, 64, 50)));
@@ -229,6 +295,9 @@ mod tests {
         assert_eq!(stages(2, 4, load(4, 64, 1, 100)), Some(2));
         assert_eq!(stages(4, 3, load(4, 64, 1, 1000)), Some(3));
         assert_eq!(stages(2, 4, load(4, 256, 64, 50)), None);
+        // Far weights, of which those who share units read a part each; or units that cannot be shared.
+        assert_eq!(stages(2, 4, load(4, 256, 1, 100)), None);
+        assert_eq!(stages(2, 4, Load { pieces: 1, ..load(4, 256, 1, 400) }), Some(2));
         assert_eq!(stages(2, 1, load(4, 64, 1, 100)), None);
         assert_eq!(stages(1, 4, load(4, 64, 1, 100)), None);
     }

@@ -3,6 +3,7 @@
 use super::meeting::Meeting;
 use super::signal::{Patience, Signal};
 use std::cell::UnsafeCell;
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -203,5 +204,29 @@ impl<'a> Team<'a> {
 impl std::fmt::Debug for Team<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Team").field("first", &self.first).field("count", &self.count).finish()
+    }
+}
+
+/// An array of which threads take different elements.
+pub(crate) struct Elements<'a, T> {
+    first: *mut T,
+    borrow: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: elements are one thread's at a time, and may move between threads.
+unsafe impl<T: Send> Sync for Elements<'_, T> {}
+
+impl<'a, T> Elements<'a, T> {
+    pub(crate) fn of(array: &'a mut [T]) -> Self {
+        Self { first: array.as_mut_ptr(), borrow: PhantomData }
+    }
+
+    /// Pointer to element `i`.
+    ///
+    /// # Safety
+    /// There is such an element.
+    pub(crate) unsafe fn at(&self, i: usize) -> *mut T {
+        // SAFETY: the caller's contract.
+        unsafe { self.first.add(i) }
     }
 }

@@ -40,7 +40,6 @@ pub(super) struct PassScratch {
     c_offsets: AlignedBuf<usize>,
     /// A block's rows in the order of visit: where each row's operands start.
     pub(super) visit: [AlignedBuf<usize>; 5],
-    pub(super) outer: OuterScratch,
     /// Sums of gate gradients on top of what the gradients of `bias_ih` and `bias_hh` were before.
     pub(super) sums: [AlignedBuf<f32>; 2],
 }
@@ -48,9 +47,7 @@ pub(super) struct PassScratch {
 impl PassScratch {
     pub(super) fn reserve(&mut self, config: &RnnConfig, plan: &Plan, threads: usize) -> Result<()> {
         let strides = Strides::of(config, 1);
-        let block = plan.rows.min(BLOCK_ROWS + plan.batch);
-        let widest = config.input_size.max(config.output_size());
-        let gate_row = Layout::of(config.cell).gradient_gates * config.hidden_size;
+        let (block, gate_row) = (most_rows(plan), gate_row(config));
         self.dh.resize(product("state gradients", &[plan.batch, strides.h])?)?;
         self.dc.resize(product("state gradients", &[plan.batch, strides.c])?)?;
         self.step.resize(product("state gradients", &[plan.batch, strides.c])?)?;
@@ -69,7 +66,7 @@ impl PassScratch {
         for sums in &mut self.sums {
             sums.resize(gate_row)?;
         }
-        self.outer.reserve(block, gate_row.max(config.state_size()), widest.max(config.hidden_size), threads)
+        Ok(())
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -78,16 +75,31 @@ impl PassScratch {
         floats.into_iter().chain(&self.sums).map(|b| b.bytes()).sum::<usize>()
             + offsets.map(|b| b.bytes()).sum::<usize>()
             + self.squares.bytes()
-            + self.outer.bytes()
     }
+}
+
+/// Makes room for the products of a pass's weight gradients.
+pub(super) fn reserve_outer(outer: &mut OuterScratch, config: &RnnConfig, plan: &Plan, threads: usize) -> Result<()> {
+    let widest = config.input_size.max(config.output_size()).max(config.hidden_size);
+    outer.reserve(most_rows(plan), gate_row(config).max(config.state_size()), widest, threads)
+}
+
+/// The most rows of a block: its last step may bring a whole batch.
+fn most_rows(plan: &Plan) -> usize {
+    plan.rows.min(BLOCK_ROWS + plan.batch)
+}
+
+/// Values in a row of gate gradients.
+fn gate_row(config: &RnnConfig) -> usize {
+    Layout::of(config.cell).gradient_gates * config.hidden_size
 }
 
 /// Gradients of a layer's outputs.
 #[derive(Clone, Copy)]
 pub(super) enum OutputGradients<'a> {
     Zero,
-    /// In packed rows.
-    Packed(&'a [f32]),
+    /// In packed rows, of all steps of the plan; those that are asked for are complete.
+    Packed(Mat),
     /// As the caller has them.
     User(&'a [f32]),
 }
@@ -99,10 +111,29 @@ impl<'a> OutputGradients<'a> {
         let features = config.output_size();
         match self {
             Self::Zero => None,
-            Self::Packed(rows) => Some(&rows[(plan.start(t) + j) * features..][..features]),
+            Self::Packed(rows) => {
+                assert!(j < plan.count(t) && rows.stride == features);
+                // SAFETY: who made this vouches for the rows.
+                Some(unsafe { std::slice::from_raw_parts(rows.row(plan.start(t) + j), features) })
+            }
             Self::User(rows) => Some(&rows[plan.user_offset(config, t, j, features)..][..features]),
         }
     }
+}
+
+/// What a pass with `input` features has to do in the steps `block`, backward, but for the gradients of its weights.
+pub(super) fn backward_load(
+    config: &RnnConfig,
+    panel_width: usize,
+    input: usize,
+    plan: &Plan,
+    block: &Range<usize>,
+    wants_norms: bool,
+) -> Load {
+    let load = Load { exchanged: gate_row(config), ..load(config, panel_width, input, plan, block) };
+    // Norms are of whole rows, and so are further products' operands.
+    let pieces = if wants_norms || config.has_second_product() { 1 } else { load.pieces };
+    Load { pieces, ..load }
 }
 
 /// A pass ready to walk back.
@@ -134,8 +165,8 @@ struct Memory {
     squares: *mut f64,
     /// Whether steps leave the squares of their states' gradients.
     wants_norms: bool,
-    /// The block's first packed row.
-    first: usize,
+    /// The packed row that its rows begin with.
+    base: usize,
 }
 
 // SAFETY: threads work on disjoint sequences or units, and meet where one reads what another wrote.
@@ -164,15 +195,16 @@ impl Share<'_> {
 impl PassBackward<'_> {
     /// Values in a row of gate gradients.
     pub(super) fn gate_row(&self) -> usize {
-        self.layout.gradient_gates * self.config.hidden_size
+        gate_row(self.config)
     }
 
-    /// Gate gradients of a block; the states' gradients move to the step that precedes the block in the pass. The input's
-    /// gradient goes to the packed rows `target`.
+    /// Gate gradients of a block, which is among the steps `kept` whose rows the scratch has; the states' gradients move to
+    /// the step that precedes the block in the pass. The input's gradient goes to the packed rows `target`.
     pub(super) fn steps<S: Ops>(
         &self,
         s: S,
         team: Team<'_>,
+        kept: &Range<usize>,
         block: &Range<usize>,
         scratch: &mut PassScratch,
         wants_norms: bool,
@@ -181,10 +213,12 @@ impl PassBackward<'_> {
         let (config, plan, strides) = (self.config, self.plan, self.strides);
         let (rows, sequences) = (block_rows(plan, block), plan.count(block.start));
         let (size, gate_row) = (config.state_size(), self.gate_row());
-        let last = plan.start(block.start) + rows;
-        let history = self.history;
+        let (base, first) = (plan.start(kept.start), plan.start(block.start));
+        let (last, history) = (first + rows, self.history);
         assert!(last * strides.pre <= history.pre.len() && (plan.batch + last) * strides.h <= history.h.len());
-        assert!(rows * gate_row <= scratch.gates.len() && rows <= scratch.squares.len());
+        assert!(
+            base <= first && (last - base) * gate_row <= scratch.gates.len() && last - base <= scratch.squares.len()
+        );
         assert!(sequences * strides.h <= scratch.dh.len() && sequences * strides.c <= scratch.dc.len());
         assert!(sequences * strides.c <= scratch.step.len());
         assert!(plan.batch + team.threads() * MOST_SHARED <= scratch.h_offsets.len());
@@ -192,7 +226,8 @@ impl PassBackward<'_> {
             assert!((plan.batch + last) * strides.c <= history.c.len());
         }
         if config.has_second_product() {
-            assert!(rows * strides.c <= scratch.hidden.len() && rows * config.proj_size <= scratch.projected.len());
+            assert!((last - base) * strides.c <= scratch.hidden.len());
+            assert!((last - base) * config.proj_size <= scratch.projected.len());
         }
         let memory = Memory {
             dh: Mat::new(&mut scratch.dh, strides.h),
@@ -205,7 +240,7 @@ impl PassBackward<'_> {
             c_offsets: scratch.c_offsets.as_mut_ptr(),
             squares: scratch.squares.as_mut_ptr(),
             wants_norms,
-            first: plan.start(block.start),
+            base,
         };
         let split = self.split::<S>(team, block, wants_norms);
         // Where members share sequences, none may have more than there is room for.
@@ -253,8 +288,8 @@ impl PassBackward<'_> {
             team.run(split.units, &|place, _| walk(part, team, place));
         });
         if let (Some(target), None) = (target, own) {
-            let (first, fewest) = (memory.first, (FEWEST_PRODUCTS / (gate_row * target.stride)).max(S::TILE_ROWS));
-            team.split(first..first + rows, fewest, &|part: Range<usize>| {
+            let fewest = (FEWEST_PRODUCTS / (gate_row * target.stride)).max(S::TILE_ROWS);
+            team.split(first..last, fewest, &|part: Range<usize>| {
                 // SAFETY: as above; all gate gradients are made.
                 unsafe { self.input_gradient(s, part, &memory, target) }
             });
@@ -263,12 +298,7 @@ impl PassBackward<'_> {
 
     /// How threads share the steps of a block: by sequences, and by units where these are few.
     fn split<S: Ops>(&self, team: Team<'_>, block: &Range<usize>, wants_norms: bool) -> Split {
-        let load = load(self.config, S::PANEL_WIDTH, 0, self.plan, block);
-        let mut load = Load { exchanged: self.gate_row(), ..load };
-        if wants_norms || self.config.has_second_product() {
-            // Norms are of whole rows, and so are further products' operands.
-            load.pieces = 1;
-        }
+        let load = backward_load(self.config, S::PANEL_WIDTH, 0, self.plan, block, wants_norms);
         let split = Split::choose(team.threads(), &load);
         if split.units > 1 {
             return split;
@@ -293,7 +323,7 @@ impl PassBackward<'_> {
         assert_eq!(width, self.weights.input.columns());
         // SAFETY: the caller's contract.
         let (gates, out) = unsafe {
-            let gates = memory.gates.row(rows.start - memory.first).cast_const();
+            let gates = memory.gates.row(rows.start - memory.base).cast_const();
             let gates = std::slice::from_raw_parts(gates, rows.len() * gate_row);
             (gates, Output::raw(target.row(rows.start), rows.len() * width, width))
         };
@@ -320,7 +350,7 @@ impl PassBackward<'_> {
         let (config, plan, history, strides) = (self.config, self.plan, self.history, self.strides);
         let (units, size, gate_row) = (config.hidden_size, config.state_size(), self.gate_row());
         let (count, first) = (part.len(), plan.start(t) + part.start);
-        let (row, index) = (first - memory.first, history.index(plan, first));
+        let (row, index) = (first - memory.base, history.index(plan, first));
         // Whole panels of the recurrent product: for a state as wide as the hidden one these are its units.
         let is_all = share.panels.len() == self.pieces::<S>();
         let blocks = units.div_ceil(S::LANES);

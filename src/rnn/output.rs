@@ -60,7 +60,17 @@ impl<'a> Target<'a> {
     /// The next layer's input.
     pub(crate) fn packed(rows: &'a mut [f32], config: &'a RnnConfig, plan: &'a Plan) -> Self {
         assert!(rows.len() >= plan.rows * config.output_size());
-        Self { rows: Mat::new(rows, config.output_size()), config, plan, is_packed: true }
+        // SAFETY: as asserted, and borrowed.
+        unsafe { Self::packed_raw(rows.as_mut_ptr(), config, plan) }
+    }
+
+    /// As [`Target::packed`], in a buffer of which other threads use other rows meanwhile.
+    ///
+    /// # Safety
+    /// `rows` is valid for writing the plan's rows of outputs, and nobody else touches those that are written.
+    pub(crate) unsafe fn packed_raw(rows: *mut f32, config: &'a RnnConfig, plan: &'a Plan) -> Self {
+        let rows = Mat { values: rows, stride: config.output_size() };
+        Self { rows, config, plan, is_packed: true }
     }
 
     /// Where the features of `direction` of row (t, sorted place j) go.

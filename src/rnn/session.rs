@@ -11,8 +11,8 @@ use crate::buffer::{AlignedBuf, try_grow};
 use crate::error::{Result, product};
 use crate::kernel::panel::Geometry;
 use crate::kernel::rows::Rows;
-use crate::parallel::{Pool, Split, Team, Wavefront, directions_at_once, enter, is_worth_waking};
-use crate::simd::{Kernel, Ops, dispatch};
+use crate::parallel::{Elements, Load, Pool, Split, Team, Wavefront, directions_at_once, enter, is_worth_waking};
+use crate::simd::{Isa, Kernel, Ops, dispatch};
 use std::ops::Range;
 
 /// One caller's scratch memory for forward and backward. It grows to what a call needs and is reused from then on:
@@ -78,25 +78,42 @@ impl Rnn {
 
     /// How a forward of `plan` is shared by threads.
     fn schedule(&self, plan: &Plan, threads: usize) -> Schedule {
-        let (config, Geometry { lanes, panel_vectors }) = (self.config(), Geometry::of(self.isa()));
+        let config = self.config();
         if config.direction == Direction::Bidirectional {
             return Schedule::Together;
         }
-        let load = |input: usize| load(config, lanes * panel_vectors, input, plan, &(0..plan.steps));
-        let split = Split::choose(threads, &load(config.input_size));
-        match Wavefront::choose(threads, config.num_layers, &load(config.state_size())) {
+        let split = Split::choose(threads, &all_steps(config, self.isa(), config.input_size, plan));
+        match self.wavefront(plan, threads) {
             Some(wavefront) => Schedule::Wavefront(wavefront),
             None if split.sequences > 1 => Schedule::Apart(split),
             None => Schedule::Together,
         }
     }
 
+    /// The wavefront in which a forward of `plan` goes through the layers, if it does.
+    pub(crate) fn wavefront(&self, plan: &Plan, threads: usize) -> Option<Wavefront> {
+        let config = self.config();
+        let load = all_steps(config, self.isa(), config.state_size(), plan);
+        (config.direction != Direction::Bidirectional)
+            .then(|| Wavefront::choose(threads, config.num_layers, &load))
+            .flatten()
+    }
+
     /// The pool, unless a forward of `plan` is too little work to wake its threads.
     pub(crate) fn pool_for<'a>(&self, plan: &Plan, pool: Option<&'a Pool>) -> Option<&'a Pool> {
-        let (config, Geometry { lanes, panel_vectors }) = (self.config(), Geometry::of(self.isa()));
-        let load = load(config, lanes * panel_vectors, config.input_size, plan, &(0..plan.steps));
-        pool.filter(|_| is_worth_waking(config.passes() * load.products()))
+        pool.filter(|_| is_worth_sharing(self.config(), self.isa(), plan))
     }
+}
+
+/// Whether a forward of `plan` is work enough to wake a pool's threads.
+pub(crate) fn is_worth_sharing(config: &RnnConfig, isa: Isa, plan: &Plan) -> bool {
+    is_worth_waking(config.passes() * all_steps(config, isa, config.input_size, plan).cost())
+}
+
+/// What a pass with `input` features has to do in all steps of `plan`.
+fn all_steps(config: &RnnConfig, isa: Isa, input: usize, plan: &Plan) -> Load {
+    let Geometry { lanes, panel_vectors } = Geometry::of(isa);
+    load(config, lanes * panel_vectors, input, plan, &(0..plan.steps))
 }
 
 impl Scratch {
@@ -127,7 +144,7 @@ impl Scratch {
         // Steps have no more rows than those before them, so no block has more than the first.
         let rows = rows.max(wavefront.map_or(0, |w| self.plan.start(w.steps.min(self.plan.steps))));
         let rows = self.plan.rows.min(rows);
-        self.reserve_rows(rnn, rows, threads)?;
+        self.reserve_rows(rnn.config(), rnn.isa(), rows, threads)?;
         if let Some(Wavefront { stages, .. }) = wavefront {
             let (config, lanes) = (rnn.config(), Geometry::of(rnn.isa()).lanes);
             try_grow(&mut self.histories, 2 * config.num_layers, History::new)?;
@@ -140,14 +157,14 @@ impl Scratch {
     }
 
     /// Makes room for blocks of `rows` rows of the planned batch.
-    pub(crate) fn reserve_rows(&mut self, rnn: &Rnn, rows: usize, threads: usize) -> Result<()> {
-        let (config, plan) = (rnn.config(), &self.plan);
+    pub(crate) fn reserve_rows(&mut self, config: &RnnConfig, isa: Isa, rows: usize, threads: usize) -> Result<()> {
+        let plan = &self.plan;
         let stacked = config.direction != Direction::Bidirectional;
         let at_once = if stacked || threads == 1 { 1 } else { 2 };
         let histories = if stacked { config.num_layers } else { at_once };
         try_grow(&mut self.histories, histories, History::new)?;
         for history in &mut self.histories[..histories] {
-            history.reserve(config, Geometry::of(rnn.isa()).lanes, plan.batch, rows)?;
+            history.reserve(config, Geometry::of(isa).lanes, plan.batch, rows)?;
         }
         reserve_steps(&mut self.step, at_once, config, plan.batch, threads)?;
         for x_offsets in &mut self.x_offsets[..at_once] {
@@ -204,10 +221,7 @@ impl Kernel for Forward<'_> {
         let outputs = Outputs::new(rnn.config(), &scratch.plan, y, hn, cn);
         let walk = Walk { rnn, input, h0, c0, outputs, keep_states };
         match schedule {
-            // In a forked child the team is smaller than the pool.
-            Schedule::Wavefront(wavefront) if wavefront.stages <= team.threads() => {
-                walk.as_wavefront(s, scratch, team, wavefront);
-            }
+            Schedule::Wavefront(wavefront) => walk.as_wavefront(s, scratch, team, wavefront),
             Schedule::Apart(split) => walk.apart(s, scratch, team, split),
             _ if rnn.config().direction == Direction::Bidirectional => walk.layer_by_layer(s, scratch, team),
             _ => walk.block_by_block(s, scratch, team),
@@ -234,11 +248,10 @@ impl Walk<'_> {
             // In a forked child.
             return parts.iter_mut().for_each(|part| self.block_by_block(s, part, Team::one()));
         }
-        let parts = Parts(parts.as_mut_ptr());
-        let parts = &parts;
+        let parts = Elements::of(parts);
         team.first(split.threads()).run(split.sequences, &|i, team| {
             // SAFETY: there are as many parts, and each is one thread's.
-            let part = unsafe { &mut *parts.0.add(i) };
+            let part = unsafe { &mut *parts.at(i) };
             self.block_by_block(s, part, team);
         });
     }
@@ -282,13 +295,7 @@ impl Walk<'_> {
 
     /// One direction, layers on threads of their own. Each layer has two histories, which take blocks in turns: while one is
     /// written, the layer above reads the other. Between two waves all meet.
-    fn as_wavefront<S: Ops>(
-        &self,
-        s: S,
-        scratch: &mut Scratch,
-        team: Team<'_>,
-        Wavefront { stages, steps }: Wavefront,
-    ) {
+    fn as_wavefront<S: Ops>(&self, s: S, scratch: &mut Scratch, team: Team<'_>, wavefront: Wavefront) {
         let config = self.rnn.config();
         let Scratch { plan, step, histories, x_offsets: [x_offsets, _], .. } = scratch;
         let (plan, layers) = (&*plan, config.num_layers);
@@ -297,29 +304,27 @@ impl Walk<'_> {
         for (layer, pair) in histories[..2 * layers].chunks_exact_mut(2).enumerate() {
             pair[0].set_initial(config, plan, layer, self.h0, self.c0);
         }
-        let blocks = plan.steps.div_ceil(steps);
-        let block = |k: usize| {
-            let (start, end) = (k * steps, plan.steps.min((k + 1) * steps));
-            if reverse { plan.steps - end..plan.steps - start } else { start..end }
-        };
+        let all = 0..plan.steps;
+        let blocks = wavefront.blocks(&all);
         let target = self.outputs.y.map(|y| Target::user(y, config, plan));
-        let shared = Stages { histories: histories.as_mut_ptr(), steps: step.as_mut_ptr(), x_offsets };
-        let (source, rnn, shared) = (self.input, self.rnn, &shared);
-        let work = |stage: usize, k: usize, team: Team<'_>| {
-            let block = block(k);
-            for layer in layers * stage / stages..layers * (stage + 1) / stages {
+        let (histories_of, steps_of) = (Elements::of(&mut histories[..2 * layers]), Elements::of(step));
+        let offsets_of = Elements::of(std::slice::from_mut(x_offsets));
+        let (source, rnn) = (self.input, self.rnn);
+        wavefront.run(team, layers, blocks, &|stage, own, k, team| {
+            let block = wavefront.block(&all, reverse, k);
+            for layer in own {
                 // SAFETY: in one wave a layer's history of this block is written here alone. The layer below has written the
                 // one that is read in this stage or in an earlier wave, and writes its other one now. Steps are the
                 // stage's, and only the first stage gathers input.
                 let (before, history, step, input) = unsafe {
-                    let at = |layer: usize, k: usize| shared.histories.add(2 * layer + k % 2);
+                    let at = |layer: usize, k: usize| histories_of.at(2 * layer + k % 2);
                     let input = if layer == 0 {
-                        source.rows(config, plan, &block, &mut *shared.x_offsets)
+                        source.rows(config, plan, &block, &mut *offsets_of.at(0))
                     } else {
                         let below = &(&(*at(layer - 1, k)).h)[plan.batch * strides.h..];
                         Rows::strided(below, block_rows(plan, &block), strides.h, config.state_size())
                     };
-                    (&*at(layer, k + 1), &mut *at(layer, k), &mut *shared.steps.add(stage), input)
+                    (&*at(layer, k + 1), &mut *at(layer, k), &mut *steps_of.at(stage), input)
                 };
                 if k > 0 {
                     before.carry_to(history, config, plan, reverse);
@@ -329,14 +334,7 @@ impl Walk<'_> {
                 let target = target.as_ref().filter(|_| layer + 1 == layers).map(|target| (target, 0));
                 Pass { config, weights, plan, reverse }.run(s, team, block.clone(), input, history, step, target);
             }
-        };
-        for wave in 0..blocks + stages - 1 {
-            team.run(stages, &|stage, team| {
-                if (stage..stage + blocks).contains(&wave) {
-                    work(stage, wave - stage, team);
-                }
-            });
-        }
+        });
         for (layer, pair) in histories[..2 * layers].chunks_exact_mut(2).enumerate() {
             let last = &mut pair[(blocks - 1) % 2];
             last.write_final(config, plan, layer, reverse, &self.outputs);
@@ -404,22 +402,6 @@ impl Walk<'_> {
         }
     }
 }
-
-/// The memory of parts as their threads share it.
-struct Parts(*mut Scratch);
-
-// SAFETY: each thread touches its own part.
-unsafe impl Sync for Parts {}
-
-/// The memory of a wavefront as its stages share it.
-struct Stages {
-    histories: *mut History,
-    steps: *mut StepScratch,
-    x_offsets: *mut AlignedBuf<usize>,
-}
-
-// SAFETY: each stage touches what is its own in a wave; stages meet between waves.
-unsafe impl Sync for Stages {}
 
 /// Rows of a block of steps.
 pub(crate) fn block_rows(plan: &Plan, block: &Range<usize>) -> usize {

@@ -8,10 +8,10 @@ use super::model::Rnn;
 use super::output::Outputs;
 use super::pass::{HOISTED_ROWS, Pass};
 use super::row::{self, AnyLayer, Row};
-use super::session::{Forward, Schedule, Scratch};
-use crate::error::{Result, check_len, ensure, product};
+use super::session::{Forward, Schedule, Scratch, is_worth_sharing};
+use crate::error::{Result, check_len, ensure};
 use crate::kernel::rows::Rows as Matrix;
-use crate::parallel::Team;
+use crate::parallel::{Pool, Team, enter};
 use crate::simd::{Isa, Kernel, Ops, dispatch};
 
 /// Multiply-adds of a step up to which several lanes take it one after another. Beyond, it pays that they share each read
@@ -19,14 +19,17 @@ use crate::simd::{Isa, Kernel, Ops, dispatch};
 const ROW_PRODUCTS: usize = 1 << 15;
 
 /// The states of one or more parallel sequences that go on for as long as the caller likes. The calls
-/// [`Stream::step`] and [`Stream::process`] allocate nothing, lock nothing, make no system call, and their time does
-/// not depend on the data. Results are, bit for bit, those of one long forward.
+/// [`Stream::step`] and [`Stream::process`] allocate nothing, and their time does not depend on the data. Unless the stream has
+/// a pool, they lock nothing, make no system call and wait for nobody. Results are, bit for bit, those of one long forward.
 pub struct Stream {
     config: RnnConfig,
     isa: Isa,
     scratch: Scratch,
     /// What takes steps row by row, if they are.
     units: Option<Box<dyn AnyLayer>>,
+    pool: Option<Pool>,
+    /// Whether there is a pool and a single step is work enough for it.
+    shares_steps: bool,
     /// The version of the last model that was checked: one that has it need not be checked again.
     checked: u64,
 }
@@ -42,13 +45,26 @@ impl Stream {
             "a stream needs forward layers: a reverse direction would have to know the future"
         );
         ensure!(lanes > 0, InvalidArgument, "lanes is 0, expected at least 1");
-        let mut scratch = Scratch::default();
-        scratch.plan.set(&Batch::new(lanes, 1))?;
-        scratch.reserve_rows(rnn, product("lanes", &[lanes])?.saturating_add(HOISTED_ROWS), 1)?;
+        let scratch = scratch(config, rnn.isa(), lanes, 1)?;
         let products = lanes.saturating_mul(rnn.values().len() / config.num_layers);
         let by_rows = row::serves(config) && (lanes == 1 || products <= ROW_PRODUCTS);
         let units = if by_rows { Some(row::units(config, rnn.isa())?) } else { None };
-        Ok(Self { config: config.clone(), isa: rnn.isa(), scratch, units, checked: rnn.version() })
+        let (config, isa, checked) = (config.clone(), rnn.isa(), rnn.version());
+        Ok(Self { config, isa, scratch, units, pool: None, shares_steps: false, checked })
+    }
+
+    /// Spreads steps of large layers, from about a megabyte of recurrent weights on, over the threads of `pool` from now on, or
+    /// with `None` over no others. Calls then wait for
+    /// the pool's threads, and for their turn if others use it. The number of threads changes no bit. After an error nothing
+    /// has changed.
+    pub fn set_pool(&mut self, pool: Option<&Pool>) -> Result<()> {
+        let mut scratch = scratch(&self.config, self.isa, self.lanes(), pool.map_or(1, Pool::threads))?;
+        for (history, old) in scratch.histories.iter_mut().zip(&self.scratch.histories) {
+            old.carry_to(history, &self.config, &self.scratch.plan, false);
+        }
+        self.shares_steps = pool.is_some() && is_worth_sharing(&self.config, self.isa, &scratch.plan);
+        (self.scratch, self.pool) = (scratch, pool.cloned());
+        Ok(())
     }
 
     /// Number of parallel sequences.
@@ -67,12 +83,20 @@ impl Stream {
         self.check_model(rnn)?;
         check_len("x", x.len(), self.lanes() * self.config.input_size)?;
         check_len("y", y.len(), self.lanes() * self.config.state_size())?;
-        let scratch = &mut self.scratch;
         match &self.units {
-            Some(units) => step_by_rows(&**units, rnn, scratch, x, y),
-            None => dispatch(self.isa, Step { rnn, scratch, x, y }),
+            Some(units) if !self.shares_steps => step_by_rows(&**units, rnn, &mut self.scratch, x, y),
+            _ => self.step_together(rnn, x, y),
         }
         Ok(())
+    }
+
+    /// A step of all lanes together, by the pool's threads if it is worth it. Apart: small steps take no longer than a call.
+    #[inline(never)]
+    fn step_together(&mut self, rnn: &Rnn, x: &[f32], y: &mut [f32]) {
+        let scratch = &mut self.scratch;
+        enter(self.pool.as_ref().filter(|_| self.shares_steps), |team| {
+            dispatch(self.isa, Step { rnn, scratch, x, y, team });
+        });
     }
 
     /// `steps` steps of every lane: `x` is (steps, lanes, input_size), `y` (steps, lanes, S); with `batch_first`
@@ -88,17 +112,11 @@ impl Stream {
         let Scratch { plan, histories, .. } = &mut self.scratch;
         histories.iter_mut().for_each(|history| history.settle(&self.config, plan, false));
         plan.set(&batch)?;
-        dispatch(
-            self.isa,
-            Forward {
-                rnn,
-                scratch: &mut self.scratch,
-                args,
-                keep_states: true,
-                team: Team::one(),
-                schedule: Schedule::Together,
-            },
-        );
+        let (pool, scratch) = (rnn.pool_for(plan, self.pool.as_ref()), &mut self.scratch);
+        enter(pool, |team| {
+            let schedule = Schedule::Together;
+            dispatch(self.isa, Forward { rnn, scratch, args, keep_states: true, team, schedule });
+        });
         Ok(())
     }
 
@@ -170,6 +188,14 @@ impl Stream {
     }
 }
 
+/// The memory of a stream on so many threads, with zero states.
+fn scratch(config: &RnnConfig, isa: Isa, lanes: usize, threads: usize) -> Result<Scratch> {
+    let mut scratch = Scratch::default();
+    scratch.plan.set(&Batch::new(lanes, 1))?;
+    scratch.reserve_rows(config, isa, lanes.saturating_add(HOISTED_ROWS * threads), threads)?;
+    Ok(scratch)
+}
+
 /// One step of every lane by the row kernel. States go to and fro between the histories' two rows a lane: the one kept step,
 /// if there is one, has the current ones.
 fn step_by_rows(units: &dyn AnyLayer, rnn: &Rnn, scratch: &mut Scratch, x: &[f32], y: &mut [f32]) {
@@ -215,6 +241,7 @@ struct Step<'a> {
     scratch: &'a mut Scratch,
     x: &'a [f32],
     y: &'a mut [f32],
+    team: Team<'a>,
 }
 
 impl Kernel for Step<'_> {
@@ -224,6 +251,8 @@ impl Kernel for Step<'_> {
         let config = self.rnn.config();
         let Scratch { plan, step, histories, .. } = self.scratch;
         let (lanes, size, strides) = (plan.batch, config.state_size(), Strides::of(config, S::LANES));
+        // Steps row by row leave the states elsewhere.
+        histories.iter_mut().for_each(|history| history.settle(config, plan, false));
         for layer in 0..config.num_layers {
             let (below, own) = histories.split_at_mut(layer);
             let input = match below.last() {
@@ -234,7 +263,7 @@ impl Kernel for Step<'_> {
             (history.base, history.steps) = (0, 0..1);
             let weights = self.rnn.forward_weights(layer);
             let pass = Pass { config, weights, plan, reverse: false };
-            pass.run(s, Team::one(), 0..1, input, history, &mut step[0], None);
+            pass.run(s, self.team, 0..1, input, history, &mut step[0], None);
         }
         for history in &mut histories[..config.num_layers] {
             history.steps = 0..0;

@@ -14,7 +14,7 @@ use crate::error::{Result, product};
 use crate::kernel::gates::Mat;
 use crate::kernel::panel::Geometry;
 use crate::kernel::rows::Rows;
-use crate::parallel::{FEWEST_COPIES, Pool, Team, directions_at_once, enter};
+use crate::parallel::{Elements, FEWEST_COPIES, Pool, Team, Wavefront, directions_at_once, enter};
 use crate::simd::{Isa, Kernel, Ops, dispatch};
 use std::ops::Range;
 
@@ -89,11 +89,13 @@ impl Rnn {
         tape.reserve(self)?;
         let pool = self.pool_for(&tape.plan, session.pool.as_ref());
         let threads = pool.map_or(1, Pool::threads);
-        reserve_steps(&mut session.scratch.step, threads.min(2), config, batch.batch_size, threads)?;
+        let wavefront = self.wavefront(&tape.plan, threads);
+        let at_once = wavefront.map_or(threads.min(2), |wavefront| wavefront.stages);
+        reserve_steps(&mut session.scratch.step, at_once, config, batch.batch_size, threads)?;
         let recorded = Recorded { config: config.clone(), isa: self.isa(), version: self.version(), dropout };
         let step = &mut session.scratch.step;
         enter(pool, |team| {
-            dispatch(self.isa(), ForwardTrain { rnn: self, step, tape, args, dropout, team });
+            dispatch(self.isa(), ForwardTrain { rnn: self, step, tape, args, dropout, team, wavefront });
         });
         tape.recorded = Some(recorded);
         Ok(())
@@ -107,17 +109,18 @@ struct ForwardTrain<'a> {
     args: ForwardArgs<'a>,
     dropout: DropoutPosition,
     team: Team<'a>,
+    wavefront: Option<Wavefront>,
 }
 
 impl Kernel for ForwardTrain<'_> {
     type Output = ();
     fn run<S: Ops>(self, s: S) {
-        let config = self.rnn.config();
-        let Tape { plan, inputs, histories, x_offsets, .. } = self.tape;
-        let input = self.args.input();
-        let ForwardArgs { h0, c0, y, hn, cn, .. } = self.args;
+        let Self { rnn, step, tape, args, dropout, team, wavefront } = self;
+        let config = rnn.config();
+        let Tape { plan, inputs, histories, x_offsets, .. } = tape;
+        let input = args.input();
+        let ForwardArgs { h0, c0, y, hn, cn, .. } = args;
         let outputs = Outputs::new(config, plan, y, hn, cn);
-        let team = self.team;
         if plan.rows > 0 {
             let features = config.input_size;
             let x = input.rows(config, plan, &(0..plan.steps), x_offsets);
@@ -127,43 +130,131 @@ impl Kernel for ForwardTrain<'_> {
                 }
             });
         }
-        let (plan, mask) = (&*plan, Mask::new(self.dropout, config.dropout));
-        for layer in 0..config.num_layers {
-            let (input, above) = inputs[layer..config.num_layers].split_first_mut().expect("every layer has an input");
-            let (directions, features) = (config.direction.count(), config.layer_input_size(layer));
-            let target = match above.first_mut() {
-                Some(next) => Some(Target::packed(next, config, plan)),
-                None => outputs.y.map(|y| Target::user(y, config, plan)),
-            };
-            let input = &**input;
+        let histories = &mut histories[..config.passes()];
+        for (pass, history) in histories.iter_mut().enumerate() {
+            history.set_initial(config, plan, pass, h0, c0);
+            (history.base, history.steps) = (0, 0..plan.steps);
+        }
+        let walk = Walk {
+            rnn,
+            plan,
+            inputs: &inputs[..config.num_layers],
+            mask: Mask::new(dropout, config.dropout),
+            y: outputs.y.map(|y| Target::user(y, config, plan)),
+        };
+        match wavefront {
+            Some(wavefront) => walk.as_wavefront(s, team, wavefront, histories, step),
+            None => walk.layer_by_layer(s, team, histories, step),
+        }
+        for (pass, history) in histories.iter().enumerate() {
+            history.write_final(config, plan, pass, config.is_reverse(pass % config.direction.count()), &outputs);
+        }
+    }
+}
+
+/// What all threads of a training forward share.
+struct Walk<'a> {
+    rnn: &'a Rnn,
+    plan: &'a Plan,
+    /// Of each layer; the layer below writes it.
+    inputs: &'a [AlignedBuf<f32>],
+    mask: Option<Mask>,
+    y: Option<Target<'a>>,
+}
+
+impl Walk<'_> {
+    /// A layer runs over all steps before the next one starts; both directions may run at the same time.
+    fn layer_by_layer<S: Ops>(&self, s: S, team: Team<'_>, histories: &mut [History], step: &mut [StepScratch]) {
+        let (config, plan) = (self.rnn.config(), self.plan);
+        let directions = config.direction.count();
+        let (first_step, others) = step.split_first_mut().expect("memory for a pass");
+        for (layer, own) in histories.chunks_exact_mut(directions).enumerate() {
             let walk = |direction: usize, team: Team<'_>, history: &mut History, step: &mut StepScratch| {
-                let (pass, reverse) = (layer * directions + direction, config.is_reverse(direction));
-                history.set_initial(config, plan, pass, h0, c0);
-                (history.base, history.steps) = (0, 0..plan.steps);
-                let weights = self.rnn.forward_weights(pass);
-                for block in Blocks::new::<S>(config, plan, reverse, team) {
-                    let first = plan.start(block.start);
-                    let rows = Rows::strided(&input[first * features..], block_rows(plan, &block), features, features);
-                    let target = target.as_ref().map(|target| (target, direction));
-                    Pass { config, weights, plan, reverse }.run(s, team, block, rows, history, step, target);
+                for block in Blocks::new::<S>(config, plan, config.is_reverse(direction), team) {
+                    // SAFETY: directions write other features of a row, and the layer below is done.
+                    unsafe { self.block(s, team, (layer, direction), block, history, step) };
                 }
             };
-            let own = &mut histories[layer * directions..(layer + 1) * directions];
-            let load = load(config, S::PANEL_WIDTH, features, plan, &(0..plan.steps));
-            let (first_step, others) = self.step.split_first_mut().expect("memory for a pass");
+            let load = load(config, S::PANEL_WIDTH, config.layer_input_size(layer), plan, &(0..plan.steps));
             match own {
                 [first, second] if directions_at_once(team.threads(), &load) => {
                     team.join(|team| walk(0, team, first, first_step), |team| walk(1, team, second, &mut others[0]));
                 }
                 _ => own.iter_mut().enumerate().for_each(|(d, history)| walk(d, team, history, first_step)),
             }
-            for (direction, history) in own.iter().enumerate() {
-                let (pass, reverse) = (layer * directions + direction, config.is_reverse(direction));
-                history.write_final(config, plan, pass, reverse, &outputs);
+            // SAFETY: the layer is done, and the next one has not begun.
+            unsafe { self.mask_outputs(team, layer, 0..plan.steps) };
+        }
+    }
+
+    /// One direction, layers on threads of their own.
+    fn as_wavefront<S: Ops>(
+        &self,
+        s: S,
+        team: Team<'_>,
+        wavefront: Wavefront,
+        histories: &mut [History],
+        step: &mut [StepScratch],
+    ) {
+        let config = self.rnn.config();
+        let (all, reverse) = (0..self.plan.steps, config.is_reverse(0));
+        assert!(wavefront.stages <= step.len() && config.num_layers == histories.len());
+        let (histories, steps) = (Elements::of(histories), Elements::of(step));
+        wavefront.run(team, config.num_layers, wavefront.blocks(&all), &|stage, layers, k, team| {
+            let block = wavefront.block(&all, reverse, k);
+            for layer in layers {
+                // SAFETY: a layer, its history and its outputs are one stage's, and so is the memory for a step; the layer below
+                // has done this block, and now writes the rows of another.
+                unsafe {
+                    let (history, step) = (&mut *histories.at(layer), &mut *steps.at(stage));
+                    self.block(s, team, (layer, 0), block.clone(), history, step);
+                    self.mask_outputs(team, layer, block.clone());
+                }
             }
-            if let (Some(next), Some(mask)) = (above.first_mut(), &mask) {
-                mask_rows(team, mask, plan, layer, next, config.output_size());
-            }
+        });
+    }
+
+    /// One block of steps of a layer's direction.
+    ///
+    /// # Safety
+    /// The rows of its input are complete, and nobody else touches the direction's features of its output rows.
+    unsafe fn block<S: Ops>(
+        &self,
+        s: S,
+        team: Team<'_>,
+        (layer, direction): (usize, usize),
+        block: Range<usize>,
+        history: &mut History,
+        step: &mut StepScratch,
+    ) {
+        let (config, plan) = (self.rnn.config(), self.plan);
+        let (first, rows, features) =
+            (plan.start(block.start), block_rows(plan, &block), config.layer_input_size(layer));
+        assert!((first + rows) * features <= self.inputs[layer].len());
+        // SAFETY: the buffers have all rows of the plan, and the caller's contract.
+        let (input, next) = unsafe {
+            let next = self.inputs.get(layer + 1);
+            (
+                std::slice::from_raw_parts(self.inputs[layer].shared().add(first * features), rows * features),
+                next.map(|next| Target::packed_raw(next.shared(), config, plan)),
+            )
+        };
+        let weights = self.rnn.forward_weights(layer * config.direction.count() + direction);
+        let target = next.as_ref().or(self.y.as_ref()).map(|target| (target, direction));
+        let input = Rows::strided(input, rows, features, features);
+        let pass = Pass { config, weights, plan, reverse: config.is_reverse(direction) };
+        pass.run(s, team, block, input, history, step, target);
+    }
+
+    /// Applies dropout to a layer's outputs of some steps, unless the layer is the last.
+    ///
+    /// # Safety
+    /// They are complete, and nobody else touches them.
+    unsafe fn mask_outputs(&self, team: Team<'_>, layer: usize, steps: Range<usize>) {
+        if let (Some(next), Some(mask)) = (self.inputs.get(layer + 1), &self.mask) {
+            let rows = Mat { values: next.shared(), stride: self.rnn.config().output_size() };
+            // SAFETY: the buffer has all rows of the plan, and the caller's contract.
+            unsafe { mask_rows(team, mask, self.plan, layer, steps, rows) };
         }
     }
 }
@@ -178,14 +269,18 @@ fn split_rows(team: Team<'_>, rows: &mut [f32], features: usize, part: &(impl Fn
     });
 }
 
-/// Applies the dropout of `layer`'s outputs to packed rows: to the outputs in forward, to their gradient in backward.
-pub(crate) fn mask_rows(team: Team<'_>, mask: &Mask, plan: &Plan, layer: usize, rows: &mut [f32], features: usize) {
-    let (steps, rows) = (0..plan.steps, Mat::new(&mut rows[..plan.rows * features], features));
-    let fewest = FEWEST_COPIES * plan.steps / (plan.rows * features).max(1);
+/// Applies the dropout of `layer`'s outputs to the packed rows of some steps: to the outputs in forward, to their gradient in
+/// backward.
+///
+/// # Safety
+/// There are rows for all steps of the plan, and nobody else touches those of these steps.
+pub(super) unsafe fn mask_rows(team: Team<'_>, mask: &Mask, plan: &Plan, layer: usize, steps: Range<usize>, rows: Mat) {
+    let features = rows.stride;
+    let fewest = FEWEST_COPIES * steps.len() / (block_rows(plan, &steps) * features).max(1);
     team.split(steps, fewest, &|steps: Range<usize>| {
         for t in steps {
             for j in 0..plan.count(t) {
-                // SAFETY: steps are disjoint, and their rows lie within all.
+                // SAFETY: threads have other steps, and the caller's contract.
                 let row = unsafe { std::slice::from_raw_parts_mut(rows.row(plan.start(t) + j), features) };
                 mask.apply(layer, t, plan.order[j], row);
             }

@@ -4,7 +4,7 @@ use super::backward_pass::{PassBackward, PassScratch};
 use super::config::Cell;
 use super::session::block_rows;
 use super::weights::{PassParams, RecurrentGates};
-use crate::kernel::outer::{Right, Target};
+use crate::kernel::outer::{OuterScratch, Right, Target};
 use crate::kernel::rows::Rows;
 use crate::parallel::Team;
 use crate::simd::Ops;
@@ -18,6 +18,7 @@ impl PassBackward<'_> {
         team: Team<'_>,
         block: &Range<usize>,
         scratch: &mut PassScratch,
+        outer: &mut OuterScratch,
         params: &PassParams<'_>,
         grads: &mut [f32],
     ) {
@@ -26,7 +27,7 @@ impl PassBackward<'_> {
         let features = params.weight_ih.cols;
         let rows = block_rows(plan, block);
         let first = plan.start(block.start);
-        let PassScratch { gates, hidden, projected, visit, outer, sums, .. } = scratch;
+        let PassScratch { gates, hidden, projected, visit, sums, .. } = scratch;
         let [gate_at, input_at, state_at, hidden_at, projected_at] = visit;
         let mut next = 0;
         let mut add_step = |t: usize| {

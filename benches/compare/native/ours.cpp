@@ -81,6 +81,7 @@ Calls step(const Problem &p) {
   auto stream = make<srnn_stream>(srnn_stream_destroy, srnn_stream_create,
                                   static_cast<const srnn_rnn *>(all->rnn.get()), p.batch);
   check(srnn_stream_set_state(stream.get(), &all->initial, &error));
+  check(srnn_stream_set_pool(stream.get(), pool.get(), &error));
   Calls calls = [=](size_t count) {
     srnn_stream *s = stream.get();
     const srnn_rnn *rnn = all->rnn.get();
