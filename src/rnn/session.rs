@@ -93,10 +93,11 @@ impl Rnn {
     /// The wavefront in which a forward of `plan` goes through the layers, if it does.
     pub(crate) fn wavefront(&self, plan: &Plan, threads: usize) -> Option<Wavefront> {
         let config = self.config();
+        if config.direction == Direction::Bidirectional {
+            return None;
+        }
         let load = all_steps(config, self.isa(), config.state_size(), plan);
-        (config.direction != Direction::Bidirectional)
-            .then(|| Wavefront::choose(threads, config.num_layers, &load))
-            .flatten()
+        Wavefront::choose(threads, config.num_layers, &load)
     }
 
     /// The pool, unless a forward of `plan` is too little work to wake its threads.

@@ -54,9 +54,8 @@ impl Stream {
     }
 
     /// Spreads steps of large layers, from about a megabyte of recurrent weights on, over the threads of `pool` from now on, or
-    /// with `None` over no others. Calls then wait for
-    /// the pool's threads, and for their turn if others use it. The number of threads changes no bit. After an error nothing
-    /// has changed.
+    /// with `None` over no others. Calls then wait for the pool's threads, and for their turn if others use it. The states
+    /// stay, and the number of threads changes no bit. After an error nothing has changed.
     pub fn set_pool(&mut self, pool: Option<&Pool>) -> Result<()> {
         let mut scratch = scratch(&self.config, self.isa, self.lanes(), pool.map_or(1, Pool::threads))?;
         for (history, old) in scratch.histories.iter_mut().zip(&self.scratch.histories) {
