@@ -234,7 +234,9 @@ fn step_by_rows(units: &dyn AnyLayer, rnn: &Rnn, scratch: &mut Scratch, x: &[f32
     }
 }
 
-/// One step of all lanes through all layers, by products and gate kernels, without the planning that blocks of steps need.
+/// One step of all lanes through all layers, by products and gate kernels, without the planning that blocks of steps need. The
+/// states are the histories' first rows: a stream never takes some steps so and others row by row, except after
+/// [`Stream::set_pool`], which brings them there.
 struct Step<'a> {
     rnn: &'a Rnn,
     scratch: &'a mut Scratch,
@@ -250,8 +252,6 @@ impl Kernel for Step<'_> {
         let config = self.rnn.config();
         let Scratch { plan, step, histories, .. } = self.scratch;
         let (lanes, size, strides) = (plan.batch, config.state_size(), Strides::of(config, S::LANES));
-        // Steps row by row leave the states elsewhere.
-        histories.iter_mut().for_each(|history| history.settle(config, plan, false));
         for layer in 0..config.num_layers {
             let (below, own) = histories.split_at_mut(layer);
             let input = match below.last() {
