@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use common::problem::{DIRECTIONS, Gradients, Outputs, Problem, assert_same_bits, random_lengths, variants};
@@ -10,7 +11,8 @@ use common::random::SplitMix64;
 use simdrnn::nn::{Dense, Embedding};
 use simdrnn::reference::transpose_batch_first;
 use simdrnn::rnn::{
-    BackwardArgs, Cell, Direction, DropoutPosition, ForwardArgs, GradientFlow, RnnConfig, Session, Stream, Tape, Tokens,
+    BackwardArgs, Cell, Direction, DropoutPosition, ForwardArgs, GradientFlow, Rnn, RnnConfig, Session, Stream, Tape,
+    Tokens,
 };
 use simdrnn::{Isa, Pool};
 
@@ -260,6 +262,17 @@ fn streams_are_the_whole() {
     });
 }
 
+/// Some steps of a problem whose sequences are the lanes, time-major: a single one as such.
+fn go_on(stream: &mut Stream, rnn: &Rnn, p: &Problem, steps: Range<usize>, y: &mut [f32]) {
+    let (input, output) = (p.batch * p.config.input_size, p.batch * p.config.output_size());
+    let x = &p.x[steps.start * input..steps.end * input];
+    let y = &mut y[steps.start * output..steps.end * output];
+    match steps.len() {
+        1 => stream.step(rnn, x, y).unwrap(),
+        count => stream.process(rnn, count, x, Some(y)).unwrap(),
+    }
+}
+
 /// Single steps and blocks in any order, and states that move to another stream in between. Streams of few lanes take
 /// single steps on a path of their own.
 #[test]
@@ -273,19 +286,13 @@ fn streams_of_few_lanes_go_on_whatever_comes_between() {
             for isa in Isa::available() {
                 let rnn = p.model(isa);
                 let expected = p.forward(&rnn, &mut Session::new());
-                let (input, output) = (lanes * config.input_size, lanes * config.output_size());
                 let mut found = Outputs { y: vec![f32::NAN; p.dy.len()], hn: p.h0.clone(), cn: p.c0.clone() };
                 let mut stream = Stream::new(&rnn, lanes).unwrap();
                 stream.set_state(Some(&p.h0), p.is_lstm().then_some(&p.c0[..])).unwrap();
                 let mut start = 0;
                 while start < p.seq_len {
                     let steps = if r.between(0, 2) > 0 { 1 } else { r.between(0, (p.seq_len - start).min(3)) };
-                    let x = &p.x[start * input..(start + steps) * input];
-                    let y = &mut found.y[start * output..(start + steps) * output];
-                    match steps {
-                        1 => stream.step(&rnn, x, y).unwrap(),
-                        _ => stream.process(&rnn, steps, x, Some(y)).unwrap(),
-                    }
+                    go_on(&mut stream, &rnn, &p, start..start + steps, &mut found.y);
                     start += steps;
                     stream.state(Some(&mut found.hn), p.is_lstm().then_some(&mut found.cn[..])).unwrap();
                     if r.between(0, 2) == 0 {
@@ -312,7 +319,6 @@ fn streams_on_pools_go_on_too() {
         let p = Problem::random(&mut r, &config, lanes, 20, None);
         let rnn = p.model(isa);
         let expected = p.forward(&rnn, &mut Session::new());
-        let (input, output) = (lanes * config.input_size, lanes * config.output_size());
         let mut found = Outputs { y: vec![f32::NAN; p.dy.len()], hn: p.h0.clone(), cn: p.c0.clone() };
         let mut stream = Stream::new(&rnn, lanes).unwrap();
         stream.set_state(Some(&p.h0), p.is_lstm().then_some(&p.c0[..])).unwrap();
@@ -322,12 +328,7 @@ fn streams_on_pools_go_on_too() {
                 stream.set_pool(pools[r.between(0, 2)].as_ref()).unwrap();
             }
             let steps = r.between(1, (p.seq_len - start).min(3));
-            let x = &p.x[start * input..(start + steps) * input];
-            let y = &mut found.y[start * output..(start + steps) * output];
-            match steps {
-                1 => stream.step(&rnn, x, y).unwrap(),
-                _ => stream.process(&rnn, steps, x, Some(y)).unwrap(),
-            }
+            go_on(&mut stream, &rnn, &p, start..start + steps, &mut found.y);
             start += steps;
         }
         stream.state(Some(&mut found.hn), p.is_lstm().then_some(&mut found.cn[..])).unwrap();
