@@ -80,10 +80,7 @@ fn resolve(path: &Path) -> Result<PathBuf> {
     #[cfg(unix)]
     {
         use std::os::unix::ffi::OsStrExt;
-        let bytes = path.as_os_str().as_bytes();
-        let mut text = crate::buffer::try_with_capacity(bytes.len() + 1)?;
-        text.extend_from_slice(bytes);
-        text.push(0);
+        let text = super::open::c_path(path)?;
         // SAFETY: the path ends with a NUL; without a buffer the result is allocated.
         let resolved = unsafe { libc::realpath(text.as_ptr().cast(), std::ptr::null_mut()) };
         if resolved.is_null() {

@@ -25,7 +25,12 @@ impl<R: Read> BufRead for Reader<R> {
         if self.start == self.end {
             // Nothing is left of the old block, also if no new one comes.
             (self.start, self.end) = (0, 0);
-            self.end = self.source.read(&mut self.buffer)?;
+            self.end = loop {
+                match self.source.read(&mut self.buffer) {
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    done => break done?,
+                }
+            };
         }
         Ok(&self.buffer[self.start..self.end])
     }

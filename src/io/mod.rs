@@ -5,6 +5,7 @@ pub(crate) mod buffered;
 mod convert;
 pub(crate) mod json;
 mod models;
+pub(crate) mod open;
 pub mod safetensors;
 pub mod vectors;
 

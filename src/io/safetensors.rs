@@ -13,7 +13,6 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -53,14 +52,11 @@ impl TensorFile {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let fail = |action: &str, e: &io::Error| io_error(path, action, e);
-        let file = File::open(path).map_err(|e| fail("open", &e))?;
-        let about = file.metadata().map_err(|e| fail("read", &e))?;
-        // A device or a pipe may never end.
-        ensure!(about.is_file(), Io, "{}: cannot read: not a regular file", Shown(path));
-        let length = usize::try_from(about.len())
-            .map_err(|_| err!(OutOfMemory, "{}: {} bytes are too many", Shown(path), about.len()))?;
+        let (file, file_length) = super::open::open(path)?;
+        let length = usize::try_from(file_length)
+            .map_err(|_| err!(OutOfMemory, "{}: {file_length} bytes are too many", Shown(path)))?;
         let mut bytes = try_with_capacity(length).map_err(|e| e.context(format_args!("{}", Shown(path))))?;
-        file.take(about.len()).read_to_end(&mut bytes).map_err(|e| fail("read", &e))?;
+        file.take(file_length).read_to_end(&mut bytes).map_err(|e| fail("read", &e))?;
         Self::from_bytes(bytes, &try_format(format_args!("{}", Shown(path)))?)
     }
 

@@ -7,7 +7,7 @@ use super::vocab::{Vocab, WordCounts};
 use crate::buffer::{try_format, try_string, try_strings, try_vec, try_with_capacity};
 use crate::error::{Result, ensure, err};
 use crate::io::buffered::Reader;
-use crate::io::{Excerpt, Shown, io_error};
+use crate::io::{Excerpt, Shown};
 use crate::words::Words;
 use std::fs::File;
 use std::io::BufRead;
@@ -228,7 +228,7 @@ impl Dataset {
 }
 
 fn open(path: &Path) -> Result<(Reader<File>, String)> {
-    let file = File::open(path).map_err(|e| io_error(path, "open", &e))?;
+    let (file, _) = crate::io::open::open(path)?;
     Ok((Reader::new(file, 1 << 17)?, try_format(format_args!("{}", Shown(path)))?))
 }
 

@@ -18,13 +18,12 @@ mod tests;
 mod text;
 mod write;
 
-use super::{Shown, io_error};
+use super::Shown;
 use crate::buffer::{try_box, try_format, try_string};
 use crate::error::{Result, ensure, err};
 use crate::nn::vectors::WordVectors;
 use collect::{Collector, Wanted};
 use input::Input;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -176,11 +175,9 @@ impl WordVectors {
 }
 
 fn open(path: &Path, words: Option<&[&str]>, options: &ReadOptions) -> Result<WordVectors> {
-    let file = File::open(path).map_err(|e| io_error(path, "open", &e))?;
-    let about = file.metadata().map_err(|e| io_error(path, "read", &e))?;
-    ensure!(about.is_file(), Io, "{}: cannot read: not a regular file", Shown(path));
+    let (file, length) = super::open::open(path)?;
     let name = try_format(format_args!("{}", Shown(path)))?;
-    read(Input::new(try_box(file)?, &name, Some(about.len()))?, words, options)
+    read(Input::new(try_box(file)?, &name, Some(length))?, words, options)
 }
 
 fn read(mut input: Input<'_>, words: Option<&[&str]>, options: &ReadOptions) -> Result<WordVectors> {
