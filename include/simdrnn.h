@@ -11,9 +11,11 @@
  *               was expected. Nothing is kept per thread.
  *   Failure     A call that fails writes no output (results come last, before the error) and leaves its handles as they
  *               were, unless its comment says otherwise. Every call can fail with SRNN_ERROR_NULL_POINTER for a NULL that
- *               is not allowed, SRNN_ERROR_INVALID_ARGUMENT for a pointer that is not aligned to its type and for an array
- *               that is written and overlaps another of the call's arrays, SRNN_ERROR_SIZE_OVERFLOW for sizes whose product
- *               is more than memory can hold, and SRNN_ERROR_INTERNAL for a bug in the library.
+ *               is not allowed, SRNN_ERROR_INVALID_ARGUMENT for a pointer that is not aligned to its type and for memory
+ *               that is written, be it of an array or of one result, and overlaps another array, text or result of the
+ *               call or what a handle of the call has shown of its own, SRNN_ERROR_SIZE_OVERFLOW for sizes whose product
+ *               is more than memory can hold, and SRNN_ERROR_INTERNAL for a bug in the library. The srnn_error is apart
+ *               from all of them.
  *   Memory      Where it is short, a call fails with SRNN_ERROR_OUT_OF_MEMORY. Only these rest on other libraries that may
  *               end the process instead: starting threads; reading safetensors, Navec and gzip files; a path of 384 bytes or
  *               more; a capital sigma that becomes lower case; and SIMDRNN_ISA, if it is set.

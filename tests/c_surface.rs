@@ -141,3 +141,69 @@ fn the_fuzzers_declarations_are_the_headers() {
         assert_eq!(parameters.collect::<Vec<_>>(), header[name], "{name}");
     }
 }
+
+/// The memory that a call of every function takes, as the lines of `capi-tests/overlap.c` name it: arrays, texts, results
+/// (`!`), and what handles show of theirs (`@`). Of functions that take one alone, or write none, there is nothing.
+fn memory_of_calls() -> BTreeMap<String, Vec<String>> {
+    let header = read(&root().join("include/simdrnn.h"));
+    let code: String = header.split("/*").map(|part| part.split_once("*/").map_or(part, |(_, code)| code)).collect();
+    // The pointers in structs, by the structs' names; what is opaque is not among them.
+    let mut structs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for definition in code.split("typedef struct ").skip(1).filter(|d| d.contains('{')) {
+        let (name, fields) = definition.split_once(" {").unwrap();
+        let fields = fields.split_once('}').unwrap().0.lines().filter(|l| l.contains('*'));
+        structs.insert(name, fields.map(|l| l.rsplit_once('*').unwrap().1.trim_end_matches(';')).collect());
+    }
+    let mut calls = BTreeMap::new();
+    for prototype in code.split("SRNN_API ").skip(1).filter(|p| p.split(';').next().unwrap().ends_with("*error)")) {
+        let (name, parameters) = prototype.split_once(')').unwrap().0.split_once('(').unwrap();
+        let name = name.rsplit([' ', '*']).next().unwrap().to_owned();
+        let mut memory = Vec::new();
+        for parameter in parameters.split(',').filter(|p| p.contains('*')) {
+            let (kind, what) = parameter.trim().rsplit_once('*').unwrap();
+            let base = kind.trim_start_matches("const ").split([' ', '*']).next().unwrap();
+            let (is_const, is_double) = (kind.starts_with("const "), kind.contains('*'));
+            match base {
+                "srnn_error" => (),
+                "srnn_state" => structs[base].iter().for_each(|f| memory.push(format!("{what}.{f}"))),
+                "srnn_state_out" => structs[base].iter().for_each(|f| memory.push(format!("{what}.{f}!"))),
+                _ if kind.contains("*const ") => {
+                    let (each, write) = if base == "char" { ("a word", "") } else { ("an array of grads", "!") };
+                    memory.extend([what.to_owned(), format!("{each}{}", if is_const { "" } else { write })]);
+                }
+                _ if is_double => memory.push(format!("{what}!")),
+                "srnn_grads" => memory.insert(0, "@grads".to_owned()),
+                "srnn_embedding_grads" => drop(memory.splice(..0, ["@grads.rows".into(), "@grads.values".into()])),
+                _ if structs.contains_key(base) && is_const => {
+                    memory.extend(structs[base].iter().map(|f| f.to_string()))
+                }
+                _ if base.starts_with("srnn_") && !structs.contains_key(base) => (),
+                _ => memory.push(format!("{what}{}", if is_const { "" } else { "!" })),
+            }
+        }
+        let written = |m: &String| m.ends_with('!') || m.starts_with('@');
+        let others = memory.iter().filter(|m| !m.starts_with('@')).count();
+        if memory.iter().any(written) && memory.len() > 1 && others > 0 {
+            calls.insert(name, memory);
+        }
+    }
+    calls
+}
+
+/// Every pair of what one call takes, of which it writes one, is tried in one place.
+#[test]
+fn overlaps_are_tried_for_every_function() {
+    let mut calls = memory_of_calls();
+    // The mean squared error refuses weights.
+    calls.get_mut("srnn_mse_loss").unwrap().retain(|m| m != "weight");
+    let program = read(&root().join("capi-tests/overlap.c"));
+    let mut tried = BTreeMap::new();
+    for line in program.split("\n  PAIRS(\"").skip(1) {
+        let (names, rest) = line.split_once("\",").unwrap();
+        let function = rest.split(';').next().unwrap().split("srnn_").nth(1).unwrap().split('(').next().unwrap();
+        tried.insert(format!("srnn_{function}"), names.split(", ").map(str::to_owned).collect::<Vec<_>>());
+    }
+    let missing: Vec<_> = calls.iter().filter(|(name, memory)| tried.get(*name) != Some(memory)).collect();
+    assert!(missing.is_empty() && calls.len() > 50, "capi-tests/overlap.c has no such lines: {missing:#?}");
+    println!("{} functions with memory that could overlap", calls.len());
+}

@@ -3,7 +3,7 @@
 //! Tokens, embedding, recurrent layers, pooling, dense layer, softmax or sigmoid; saved with vocabulary and labels in one
 //! file.
 
-use super::args::{self, Arrays, copy_text, out, text};
+use super::args::{self, Arrays};
 use super::call;
 use super::dataset::srnn_dataset;
 use super::error::{srnn_error, srnn_status};
@@ -134,7 +134,7 @@ pub unsafe extern "C" fn srnn_classifier_create(
         // SAFETY: the header's contract.
         let (config, vocab, dataset, classifier) = unsafe {
             let (vocab, dataset) = (handle::shared("vocab", vocab)?, handle::shared("dataset", dataset)?);
-            (structs::read(config)?, &vocab.0, &dataset.0, out("classifier", classifier)?)
+            (structs::read(config)?, &vocab.0, &dataset.0, Arrays::new().out("classifier", classifier)?)
         };
         let config = config.to_rust(dataset.mode())?;
         let new = TextClassifier::new(&config, vocab.try_clone()?, try_strings(dataset.labels())?, seed)?;
@@ -154,8 +154,9 @@ pub unsafe extern "C" fn srnn_classifier_load(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (path, classifier) = unsafe { (args::path("path", path)?, out("classifier", classifier)?) };
+        let (path, classifier) = unsafe { (a.path("path", path)?, a.out("classifier", classifier)?) };
         classifier.write(handle::create(srnn_classifier(TextClassifier::load(path)?))?);
         Ok(())
     })
@@ -172,7 +173,8 @@ pub unsafe extern "C" fn srnn_classifier_save(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (classifier, path) = unsafe { (handle::shared("classifier", classifier)?, args::path("path", path)?) };
+        let (classifier, path) =
+            unsafe { (handle::shared("classifier", classifier)?, Arrays::new().path("path", path)?) };
         classifier.0.save(path)
     })
 }
@@ -225,7 +227,7 @@ pub unsafe extern "C" fn srnn_classifier_label(
             let label = labels.get(index);
             let label =
                 label.ok_or_else(|| err!(InvalidArgument, "label {index}, expected less than {}", labels.len()))?;
-            copy_text(label, text, text_size, text_len)
+            Arrays::new().copy_text(label, text, text_size, text_len)
         }
     })
 }
@@ -241,10 +243,11 @@ pub unsafe extern "C" fn srnn_classifier_read_dataset(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (path, classifier, dataset) = unsafe {
             let classifier = handle::shared("classifier", classifier)?;
-            (args::path("path", path)?, &classifier.0, out("dataset", dataset)?)
+            (a.path("path", path)?, &classifier.0, a.out("dataset", dataset)?)
         };
         let mode = classifier.config().labels;
         let data = Dataset::open(path, classifier.tokenizer(), mode, classifier.vocab(), classifier.labels())?;
@@ -262,7 +265,7 @@ pub unsafe extern "C" fn srnn_classifier_session_create(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (inner, session) = unsafe { (with_pool(pool)?, out("session", session)?) };
+        let (inner, session) = unsafe { (with_pool(pool)?, Arrays::new().out("session", session)?) };
         session.write(handle::create(srnn_classifier_session(ClassifierSession::new(inner)))?);
         Ok(())
     })
@@ -290,11 +293,12 @@ pub unsafe extern "C" fn srnn_classifier_classify(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         unsafe {
             let classifier = handle::shared("classifier", classifier)?;
-            let (session, text) = (handle::exclusive("session", session)?, self::text("text", text)?);
-            let room = Arrays::new().write("probabilities", probabilities, probabilities_len)?;
+            let (session, text) = (handle::exclusive("session", session)?, a.text("text", text)?);
+            let room = a.write("probabilities", probabilities, probabilities_len)?;
             classifier.0.classify(&mut session.0, text, room)
         }
     })

@@ -1,10 +1,8 @@
 //! # Gradient clipping
 
-use super::args::{self, Arrays, out};
+use super::args::Arrays;
 use super::call;
 use super::error::{srnn_error, srnn_status};
-use crate::buffer::try_with_capacity;
-use crate::error::{Result, check_len, ensure};
 use crate::nn;
 
 /// Writes the L2 norm of several gradients together to `norm`. NaN or infinite where a gradient is.
@@ -23,12 +21,8 @@ pub unsafe extern "C" fn srnn_grad_norm(
         // SAFETY: the header's contract.
         unsafe {
             let (grads, lengths) = (a.read("grads", grads, count)?, a.read("lengths", lengths, count)?);
-            let norm = out("norm", norm)?;
-            let mut slices = try_with_capacity(count)?;
-            for (&ptr, &len) in grads.iter().zip(lengths) {
-                slices.push(Arrays::new().read("an array of grads", ptr, len)?);
-            }
-            norm.write(nn::grad_norm(&slices));
+            let norm = a.out("norm", norm)?;
+            norm.write(nn::grad_norm(&a.read_all("an array of grads", grads, lengths)?));
         }
         Ok(())
     })
@@ -52,10 +46,12 @@ pub unsafe extern "C" fn srnn_clip_grad_norm(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         unsafe {
-            let mut slices = separate(grads, lengths, count)?;
-            let norm = if norm.is_null() { None } else { Some(out("norm", norm)?) };
+            let (grads, lengths) = (a.read("grads", grads, count)?, a.read("lengths", lengths, count)?);
+            let norm = a.out_optional("norm", norm)?;
+            let mut slices = a.write_all("an array of grads", grads, lengths)?;
             let found = nn::clip_grad_norm(&mut slices, max_norm)?;
             norm.map(|n| n.write(found));
         }
@@ -78,37 +74,12 @@ pub unsafe extern "C" fn srnn_clip_grad_value(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let mut slices = unsafe { separate(grads, lengths, count) }?;
+        let mut slices = unsafe {
+            let (grads, lengths) = (a.read("grads", grads, count)?, a.read("lengths", lengths, count)?);
+            a.write_all("an array of grads", grads, lengths)?
+        };
         nn::clip_grad_value(&mut slices, clip_value)
     })
-}
-
-/// Arrays that are written, none overlapping another.
-///
-/// # Safety
-/// The header's contract.
-unsafe fn separate<'a>(grads: *const *mut f32, lengths: *const usize, count: usize) -> Result<Vec<&'a mut [f32]>> {
-    let mut a = Arrays::new();
-    // SAFETY: the caller's promise.
-    let (grads, lengths) = unsafe { (a.read("grads", grads, count)?, a.read("lengths", lengths, count)?) };
-    check_len("lengths", lengths.len(), grads.len())?;
-    let mut spans = try_with_capacity(count)?;
-    for (&ptr, &len) in grads.iter().zip(lengths) {
-        if len > 0 {
-            spans.push(args::span("an array of grads", ptr, len)?);
-        }
-    }
-    spans.sort_unstable();
-    ensure!(
-        spans.windows(2).all(|pair| pair[0].1 <= pair[1].0),
-        InvalidArgument,
-        "two arrays of grads overlap, expected separate memory"
-    );
-    let mut slices = try_with_capacity(count)?;
-    for (&ptr, &len) in grads.iter().zip(lengths) {
-        // SAFETY: the caller's promise; no two overlap.
-        slices.push(unsafe { Arrays::new().write("an array of grads", ptr, len) }?);
-    }
-    Ok(slices)
 }

@@ -2,7 +2,7 @@
 //!
 //! Files with a line "label TAB text" for each example, in UTF-8.
 
-use super::args::{self, out};
+use super::args::{self, Arrays};
 use super::error::{srnn_error, srnn_status};
 use super::vocab::srnn_vocab;
 use super::{call, handle};
@@ -54,9 +54,10 @@ pub unsafe extern "C" fn srnn_dataset_read_train(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (path, dataset, vocab) =
-            unsafe { (args::path("path", path)?, out("dataset", dataset)?, out("vocab", vocab)?) };
+            unsafe { (a.path("path", path)?, a.out("dataset", dataset)?, a.out("vocab", vocab)?) };
         let tokenizer = Tokenizer { lowercase: args::flag("lowercase", lowercase)? };
         let (data, words) = Dataset::train(path, &tokenizer, label_mode(mode)?, min_count, max_size)?;
         let data = handle::create(srnn_dataset(data))?;
@@ -101,9 +102,11 @@ pub unsafe extern "C" fn srnn_dataset_tokens(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (dataset, tokens, len) =
-            unsafe { (handle::shared("dataset", dataset)?, out("tokens", tokens)?, out("tokens_len", tokens_len)?) };
+        let (dataset, tokens, len) = unsafe {
+            (handle::shared("dataset", dataset)?, a.out("tokens", tokens)?, a.out("tokens_len", tokens_len)?)
+        };
         let found = dataset.0.tokens(example(&dataset.0, index)?);
         tokens.write(found.as_ptr());
         len.write(found.len());
@@ -123,9 +126,10 @@ pub unsafe extern "C" fn srnn_dataset_targets(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (dataset, targets, len) = unsafe {
-            (handle::shared("dataset", dataset)?, out("targets", targets)?, out("targets_len", targets_len)?)
+            (handle::shared("dataset", dataset)?, a.out("targets", targets)?, a.out("targets_len", targets_len)?)
         };
         let found = dataset.0.targets(example(&dataset.0, index)?);
         targets.write(found.as_ptr());
@@ -149,7 +153,8 @@ pub unsafe extern "C" fn srnn_batches_create(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (dataset, batches) = unsafe { (&handle::shared("dataset", dataset)?.0, out("batches", batches)?) };
+        let (dataset, batches) =
+            unsafe { (&handle::shared("dataset", dataset)?.0, Arrays::new().out("batches", batches)?) };
         let lengths = (0..dataset.len()).map(|i| dataset.token_count(i));
         let new = Batches::shuffled(lengths, batch_size, seed, epoch)?;
         batches.write(handle::create(srnn_batches(new))?);
@@ -183,9 +188,10 @@ pub unsafe extern "C" fn srnn_batches_get(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (batches, examples, len) = unsafe {
-            (handle::shared("batches", batches)?, out("examples", examples)?, out("examples_len", examples_len)?)
+            (handle::shared("batches", batches)?, a.out("examples", examples)?, a.out("examples_len", examples_len)?)
         };
         let found = batches.0.iter().nth(index);
         let count = batches.0.len();

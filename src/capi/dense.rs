@@ -3,7 +3,7 @@
 //! y = W x + b, as torch.nn.Linear: weights (out_features, in_features) and optionally a bias (out_features), also as one
 //! flat array in that order.
 
-use super::args::{self, Arrays, out};
+use super::args::{self, Arrays};
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
@@ -29,7 +29,7 @@ pub unsafe extern "C" fn srnn_dense_create(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let dense = unsafe { out("dense", dense) }?;
+        let dense = unsafe { Arrays::new().out("dense", dense) }?;
         let new = Dense::new(in_features, out_features, args::flag("bias", bias)?)?;
         dense.write(handle::create(srnn_dense(new))?);
         Ok(())
@@ -104,9 +104,9 @@ pub unsafe extern "C" fn srnn_dense_write_values(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (dense, values) =
-            unsafe { (handle::exclusive("dense", dense)?, Arrays::new().read("values", values, values_len)?) };
+        let (dense, values) = unsafe { (handle::exclusive("dense", dense)?, a.read("values", values, values_len)?) };
         check_len("values", values.len(), dense.0.values().len())?;
         dense.0.update(|all| all.copy_from_slice(values));
         Ok(())

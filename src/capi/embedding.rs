@@ -2,7 +2,7 @@
 //!
 //! A table of vectors, one a word, as torch.nn.Embedding; its gradient holds only the rows that were used.
 
-use super::args::{self, Arrays, out};
+use super::args::{self, Arrays};
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
@@ -31,7 +31,7 @@ pub unsafe extern "C" fn srnn_embedding_create(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let embedding = unsafe { out("embedding", embedding) }?;
+        let embedding = unsafe { Arrays::new().out("embedding", embedding) }?;
         let padding = match padding_idx {
             -1 => None,
             i => Some(
@@ -107,9 +107,10 @@ pub unsafe extern "C" fn srnn_embedding_read_rows(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (embedding, values) =
-            unsafe { (handle::shared("embedding", embedding)?, Arrays::new().write("values", values, values_len)?) };
+            unsafe { (handle::shared("embedding", embedding)?, a.write("values", values, values_len)?) };
         let range = rows(&embedding.0, first_row, values.len())?;
         values.copy_from_slice(&embedding.0.table()[range]);
         Ok(())
@@ -129,9 +130,10 @@ pub unsafe extern "C" fn srnn_embedding_write_rows(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (embedding, values) =
-            unsafe { (handle::exclusive("embedding", embedding)?, Arrays::new().read("values", values, values_len)?) };
+            unsafe { (handle::exclusive("embedding", embedding)?, a.read("values", values, values_len)?) };
         let range = rows(&embedding.0, first_row, values.len())?;
         embedding.0.table_mut()[range].copy_from_slice(values);
         Ok(())
@@ -213,7 +215,8 @@ pub unsafe extern "C" fn srnn_embedding_grads_create(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (embedding, grads) = unsafe { (handle::shared("embedding", embedding)?, out("grads", grads)?) };
+        let (embedding, grads) =
+            unsafe { (handle::shared("embedding", embedding)?, Arrays::new().out("grads", grads)?) };
         grads.write(handle::create(srnn_embedding_grads(EmbeddingGrads::new(&embedding.0)?))?);
         Ok(())
     })
@@ -239,6 +242,12 @@ pub unsafe extern "C" fn srnn_embedding_grads_zero(
     })
 }
 
+/// The gradient's memory, which srnn_embedding_grads_data shows, takes part in the call.
+fn own(a: &mut Arrays, grads: &EmbeddingGrads) -> Result<()> {
+    a.owned("grads.rows", grads.rows())?;
+    a.owned("grads.values", grads.values())
+}
+
 /// Backward: adds `dy`, the gradient of what srnn_embedding_forward wrote for `indices`. A row's gradients are summed in
 /// order of appearance; the padding row gets none.
 ///
@@ -260,6 +269,7 @@ pub unsafe extern "C" fn srnn_embedding_grads_add(
         // SAFETY: the header's contract.
         unsafe {
             let grads = handle::exclusive("grads", grads)?;
+            own(&mut a, &grads.0)?;
             let indices = a.read("indices", indices, indices_len)?;
             grads.0.accumulate(indices, a.read("dy", dy, dy_len)?)
         }
@@ -279,11 +289,13 @@ pub unsafe extern "C" fn srnn_embedding_grads_data(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         unsafe {
             let grads = handle::exclusive("grads", grads)?;
-            let (rows, rows_len) = (out("rows", rows)?, out("rows_len", rows_len)?);
-            let (values, values_len) = (out("values", values)?, out("values_len", values_len)?);
+            own(&mut a, &grads.0)?;
+            let (rows, rows_len) = (a.out("rows", rows)?, a.out("rows_len", rows_len)?);
+            let (values, values_len) = (a.out("values", values)?, a.out("values_len", values_len)?);
             rows.write(grads.0.rows().as_ptr());
             rows_len.write(grads.0.rows().len());
             let slice = grads.0.values_mut();

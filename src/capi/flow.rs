@@ -4,7 +4,7 @@
 //! srnn_rnn_backward call that is given an srnn_gradient_flow. A pass is a layer in one direction: number
 //! layer * directions + direction.
 
-use super::args::{Arrays, out};
+use super::args::Arrays;
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
@@ -22,7 +22,7 @@ pub unsafe extern "C" fn srnn_gradient_flow_create(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let flow = unsafe { out("flow", flow) }?;
+        let flow = unsafe { Arrays::new().out("flow", flow) }?;
         flow.write(handle::create(srnn_gradient_flow(GradientFlow::new()))?);
         Ok(())
     })
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn srnn_gradient_flow_singular_value(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (flow, value) = unsafe { (handle::shared("flow", flow)?, out("value", value)?) };
+        let (flow, value) = unsafe { (handle::shared("flow", flow)?, Arrays::new().out("value", value)?) };
         value.write(flow.0.largest_singular_value(pass, gate)?);
         Ok(())
     })
@@ -112,8 +112,9 @@ pub unsafe extern "C" fn srnn_gradient_flow_saturation(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (flow, low, high) = unsafe { (handle::shared("flow", flow)?, out("low", low)?, out("high", high)?) };
+        let (flow, low, high) = unsafe { (handle::shared("flow", flow)?, a.out("low", low)?, a.out("high", high)?) };
         let saturation = flow.0.saturation(pass, gate)?;
         low.write(saturation.low);
         high.write(saturation.high);

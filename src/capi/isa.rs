@@ -3,7 +3,7 @@
 //! A handle with kernels uses the best instruction set of the CPU, unless the environment variable SIMDRNN_ISA (scalar,
 //! avx2, avx512 or neon) or srnn_isa_set_limit lowers it. Results have the same bits with every one.
 
-use super::args::out;
+use super::args::Arrays;
 use super::error::{srnn_error, srnn_status};
 use super::{call, infallible};
 use crate::simd::Isa;
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn srnn_isa_set_limit(isa: i32, error: *mut srnn_error) ->
 pub unsafe extern "C" fn srnn_isa_choose(isa: *mut i32, error: *mut srnn_error) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let isa = unsafe { out("isa", isa) }?;
+        let isa = unsafe { Arrays::new().out("isa", isa) }?;
         isa.write(Isa::choose()? as i32);
         Ok(())
     })

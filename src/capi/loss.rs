@@ -3,7 +3,7 @@
 //! Each writes its value and, on request, the gradient of that value. Sums run in double in a fixed order, so a loss has
 //! the same bits on every machine. NaN or infinite inputs are not hidden: they reach the loss and the gradient.
 
-use super::args::{Arrays, out};
+use super::args::Arrays;
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::structs::{self, Growing};
@@ -102,7 +102,7 @@ pub unsafe extern "C" fn srnn_cross_entropy(
             let weight = a.read_optional("weight", options.weight, options.weight_len)?;
             let logits = a.read("logits", logits, logits_len)?;
             let targets = a.read("targets", targets, targets_len)?;
-            let loss = out("loss", loss)?;
+            let loss = a.out("loss", loss)?;
             let dlogits = a.write_optional("dlogits", dlogits, dlogits_len)?;
             let reduction = Reduction::from_number(options.reduction)?;
             let entropy = CrossEntropy { weight, ignore_index: options.ignore_index, reduction };
@@ -142,7 +142,7 @@ pub unsafe extern "C" fn srnn_bce_with_logits(
             let pos_weight = a.read_optional("weight", options.weight, options.weight_len)?;
             let logits = a.read("logits", logits, logits_len)?;
             let targets = a.read("targets", targets, targets_len)?;
-            let loss = out("loss", loss)?;
+            let loss = a.out("loss", loss)?;
             let dlogits = a.write_optional("dlogits", dlogits, dlogits_len)?;
             let bce = BceWithLogits { pos_weight, reduction: Reduction::from_number(options.reduction)? };
             loss.write(bce.evaluate(classes, logits, targets, dlogits)?);
@@ -183,7 +183,7 @@ pub unsafe extern "C" fn srnn_mse_loss(
             );
             let prediction = a.read("prediction", prediction, prediction_len)?;
             let target = a.read("target", target, target_len)?;
-            let loss = out("loss", loss)?;
+            let loss = a.out("loss", loss)?;
             let dprediction = a.write_optional("dprediction", dprediction, dprediction_len)?;
             loss.write(mse_loss(Reduction::from_number(options.reduction)?, prediction, target, dprediction)?);
         }

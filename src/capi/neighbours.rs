@@ -2,7 +2,7 @@
 //!
 //! Cosines between word vectors: similar words, the words nearest to a vector or to many, analogies.
 
-use super::args::{Arrays, out};
+use super::args::Arrays;
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
@@ -25,7 +25,8 @@ pub unsafe extern "C" fn srnn_vectors_similarity(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (vectors, similarity) = unsafe { (&handle::shared("vectors", vectors)?.0, out("similarity", similarity)?) };
+        let (vectors, similarity) =
+            unsafe { (&handle::shared("vectors", vectors)?.0, Arrays::new().out("similarity", similarity)?) };
         similarity.write(vectors.similarity(a, b)?);
         Ok(())
     })
@@ -52,7 +53,7 @@ impl<'a> Places<'a> {
             Ok(Self {
                 indices: a.write("indices", indices, indices_len)?,
                 similarities: a.write("similarities", similarities, similarities_len)?,
-                count: out("count", count)?,
+                count: a.out("count", count)?,
             })
         }
     }

@@ -4,7 +4,7 @@
 //! for every parameter array. The caller numbers these arrays: a slot holds the state of one, is created by the slot's
 //! first update, and counts its own updates.
 
-use super::args::{self, Arrays, out};
+use super::args::{self, Arrays};
 use super::call;
 use super::dense::srnn_dense;
 use super::embedding::{srnn_embedding, srnn_embedding_grads};
@@ -159,7 +159,7 @@ pub unsafe extern "C" fn srnn_optimizer_create(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (config, optimizer) = unsafe { (structs::read(config)?, out("optimizer", optimizer)?) };
+        let (config, optimizer) = unsafe { (structs::read(config)?, Arrays::new().out("optimizer", optimizer)?) };
         optimizer.write(handle::create(srnn_optimizer(Optimizer::new(&config.to_rust()?)?))?);
         Ok(())
     })

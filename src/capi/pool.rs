@@ -7,7 +7,7 @@
 //! spread. In the child of a fork, pools of the parent have no threads: sessions that use one work on the caller's thread,
 //! and both may be destroyed; pools made in the child have theirs. docs/threads.md tells more.
 
-use super::args::out;
+use super::args::Arrays;
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
@@ -29,7 +29,7 @@ pub unsafe extern "C" fn srnn_pool_create(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let pool = unsafe { out("pool", pool) }?;
+        let pool = unsafe { Arrays::new().out("pool", pool) }?;
         pool.write(handle::create(srnn_pool(Pool::new(threads)?))?);
         Ok(())
     })

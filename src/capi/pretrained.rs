@@ -2,7 +2,7 @@
 //!
 //! An embedding for a vocabulary, or a classifier's, from a file of word vectors, and what was found of the vocabulary.
 
-use super::args::{self, Arrays, out};
+use super::args::{self, Arrays};
 use super::call;
 use super::classifier::srnn_classifier;
 use super::dataset::srnn_dataset;
@@ -69,12 +69,13 @@ pub unsafe extern "C" fn srnn_embedding_load_file(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (path, vocab, counts, options, embedding) = unsafe {
-            let counts = Arrays::new().read_optional("counts", counts, counts_len)?;
+            let counts = a.read_optional("counts", counts, counts_len)?;
             let vocab = &handle::shared("vocab", vocab)?.0;
             let options = structs::read_optional(options)?;
-            (args::path("path", path)?, vocab, counts, options, out("embedding", embedding)?)
+            (a.path("path", path)?, vocab, counts, options, a.out("embedding", embedding)?)
         };
         let words = vocab.words()?;
         if let Some(counts) = counts {
@@ -83,7 +84,7 @@ pub unsafe extern "C" fn srnn_embedding_load_file(
         let (read, fill, frozen) = (options.read()?, options.fill()?, args::flag("frozen", options.frozen)?);
         // SAFETY: the header's contract.
         unsafe {
-            report(coverage, || {
+            report(&mut a, coverage, || {
                 let vectors = WordVectors::open_for(path, &words, &read)?;
                 let (mut table, found) = vectors.embedding(&words, counts, &fill)?;
                 table.set_frozen(frozen);
@@ -98,12 +99,16 @@ pub unsafe extern "C" fn srnn_embedding_load_file(
 ///
 /// # Safety
 /// `coverage` is NULL or has room for a pointer.
-unsafe fn report(coverage: *mut *mut srnn_coverage, work: impl FnOnce() -> Result<Coverage>) -> Result<()> {
+unsafe fn report(
+    a: &mut Arrays,
+    coverage: *mut *mut srnn_coverage,
+    work: impl FnOnce() -> Result<Coverage>,
+) -> Result<()> {
     if coverage.is_null() {
         return work().map(drop);
     }
     // SAFETY: the caller's promise.
-    let place = unsafe { out("coverage", coverage) }?;
+    let place = unsafe { a.out("coverage", coverage) }?;
     let report = handle::create(srnn_coverage(Coverage::default()))?;
     // SAFETY: a fresh handle that is the caller's or, after an error, nobody's.
     unsafe {
@@ -133,17 +138,18 @@ pub unsafe extern "C" fn srnn_classifier_load_embeddings(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (classifier, path, dataset, options) = unsafe {
             let dataset = handle::shared_optional("dataset", dataset)?.map(|dataset| &dataset.0);
             let classifier = &mut handle::exclusive("classifier", classifier)?.0;
-            (classifier, args::path("path", path)?, dataset, structs::read_optional(options)?)
+            (classifier, a.path("path", path)?, dataset, structs::read_optional(options)?)
         };
         let counts = dataset.map(|d| d.word_counts(classifier.vocab().len())).transpose()?;
         let (read, fill, frozen) = (options.read()?, options.fill()?, args::flag("frozen", options.frozen)?);
         // SAFETY: the header's contract.
         unsafe {
-            report(coverage, || {
+            report(&mut a, coverage, || {
                 let found = classifier.load_embeddings(path, &read, counts.as_deref(), &fill)?;
                 classifier.embedding_mut().set_frozen(frozen);
                 Ok(found)
@@ -202,10 +208,11 @@ pub unsafe extern "C" fn srnn_coverage_missing(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (coverage, ids, count) = unsafe {
-            let ids = Arrays::new().write("ids", ids, ids_len)?;
-            (&handle::shared("coverage", coverage)?.0, ids, out("count", count)?)
+            let ids = a.write("ids", ids, ids_len)?;
+            (&handle::shared("coverage", coverage)?.0, ids, a.out("count", count)?)
         };
         let missing = coverage.missing()?;
         ids.iter_mut().zip(&missing).for_each(|(id, &place)| *id = place as u32);

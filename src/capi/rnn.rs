@@ -4,7 +4,7 @@
 //! and GRU, with the same names, shapes and gate order (LSTM i, f, g, o; GRU r, z, n), also as one flat array in PyTorch's
 //! order. Any number of threads may use one srnn_rnn at once, as long as none changes it.
 
-use super::args::{self, Arrays, out, text};
+use super::args::{self, Arrays};
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
@@ -176,7 +176,7 @@ pub unsafe extern "C" fn srnn_rnn_create(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (config, rnn) = unsafe { (structs::read(config)?, out("rnn", rnn)?) };
+        let (config, rnn) = unsafe { (structs::read(config)?, Arrays::new().out("rnn", rnn)?) };
         rnn.write(handle::create(srnn_rnn(Rnn::new(&config.to_rust()?)?))?);
         Ok(())
     })
@@ -198,7 +198,7 @@ pub unsafe extern "C" fn srnn_rnn_get_config(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (rnn, config) = unsafe { (handle::shared("rnn", rnn)?, out("config", config)?) };
+        let (rnn, config) = unsafe { (handle::shared("rnn", rnn)?, Arrays::new().out("config", config)?) };
         config.write(srnn_rnn_config::of(rnn.0.config()));
         Ok(())
     })
@@ -266,9 +266,9 @@ pub unsafe extern "C" fn srnn_rnn_param_name(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract; `u8` and `c_char` have the same size and alignment.
-        let (rnn, room) =
-            unsafe { (handle::shared("rnn", rnn)?, Arrays::new().write("name", name.cast::<u8>(), name_size)?) };
+        let (rnn, room) = unsafe { (handle::shared("rnn", rnn)?, a.write("name", name.cast::<u8>(), name_size)?) };
         rnn.0.param(index)?;
         let mut text = Name { bytes: [0; SRNN_PARAM_NAME_SIZE], len: 0 };
         // Every name fits, as asserted above.
@@ -309,8 +309,9 @@ pub unsafe extern "C" fn srnn_rnn_param_shape(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (rnn, rows, cols) = unsafe { (handle::shared("rnn", rnn)?, out("rows", rows)?, out("cols", cols)?) };
+        let (rnn, rows, cols) = unsafe { (handle::shared("rnn", rnn)?, a.out("rows", rows)?, a.out("cols", cols)?) };
         rnn.0.param(index)?;
         let spec = &rnn.0.param_specs()[index];
         rows.write(spec.rows);
@@ -330,8 +331,10 @@ pub unsafe extern "C" fn srnn_rnn_find_param(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (rnn, name, index) = unsafe { (handle::shared("rnn", rnn)?, text("name", name)?, out("index", index)?) };
+        let (rnn, name, index) =
+            unsafe { (handle::shared("rnn", rnn)?, a.text("name", name)?, a.out("index", index)?) };
         index.write(rnn.0.find_param(name)?);
         Ok(())
     })
@@ -412,9 +415,9 @@ pub unsafe extern "C" fn srnn_rnn_write_values(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (rnn, values) =
-            unsafe { (handle::exclusive("rnn", rnn)?, Arrays::new().read("values", values, values_len)?) };
+        let (rnn, values) = unsafe { (handle::exclusive("rnn", rnn)?, a.read("values", values, values_len)?) };
         check_len("values", values.len(), rnn.0.values().len())?;
         rnn.0.update(|all| all.copy_from_slice(values));
         Ok(())

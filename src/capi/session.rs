@@ -1,6 +1,6 @@
 //! # Forward
 
-use super::args::{Arrays, out};
+use super::args::Arrays;
 use super::batch::{read_state, srnn_batch, srnn_state, srnn_state_out, write_state};
 use super::call;
 use super::embedding::srnn_embedding;
@@ -26,7 +26,7 @@ pub unsafe extern "C" fn srnn_session_create(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (new, session) = unsafe { (with_pool(pool)?, out("session", session)?) };
+        let (new, session) = unsafe { (with_pool(pool)?, Arrays::new().out("session", session)?) };
         session.write(handle::create(srnn_session(new))?);
         Ok(())
     })

@@ -4,7 +4,7 @@
 //! likes. Step and process allocate nothing, and their time does not depend on the data. Unless the stream has a pool, they
 //! lock nothing, make no system call and wait for nobody. Results are, bit for bit, those of one long forward.
 
-use super::args::{Arrays, out};
+use super::args::Arrays;
 use super::batch::{read_state, srnn_state, srnn_state_out, write_state};
 use super::call;
 use super::error::{srnn_error, srnn_status};
@@ -30,7 +30,7 @@ pub unsafe extern "C" fn srnn_stream_create(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (rnn, stream) = unsafe { (handle::shared("rnn", rnn)?, out("stream", stream)?) };
+        let (rnn, stream) = unsafe { (handle::shared("rnn", rnn)?, Arrays::new().out("stream", stream)?) };
         stream.write(handle::create(srnn_stream(Stream::new(&rnn.0, lanes)?))?);
         Ok(())
     })

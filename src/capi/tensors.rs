@@ -3,7 +3,7 @@
 //! Named tensors in the safetensors format, as PyTorch programs write them. Files are written to a temporary name and
 //! renamed: a failed save leaves an existing file as it was.
 
-use super::args::{self, Arrays, copy_text, out, text};
+use super::args::Arrays;
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
@@ -27,9 +27,10 @@ pub unsafe extern "C" fn srnn_rnn_load_safetensors(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (rnn, path, prefix) =
-            unsafe { (handle::exclusive("rnn", rnn)?, args::path("path", path)?, text("prefix", prefix)?) };
+            unsafe { (handle::exclusive("rnn", rnn)?, a.path("path", path)?, a.text("prefix", prefix)?) };
         rnn.0.load_safetensors(path, prefix)
     })
 }
@@ -45,9 +46,10 @@ pub unsafe extern "C" fn srnn_rnn_save_safetensors(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (rnn, path, prefix) =
-            unsafe { (handle::shared("rnn", rnn)?, args::path("path", path)?, text("prefix", prefix)?) };
+            unsafe { (handle::shared("rnn", rnn)?, a.path("path", path)?, a.text("prefix", prefix)?) };
         rnn.0.save_safetensors(path, prefix)
     })
 }
@@ -63,7 +65,7 @@ pub unsafe extern "C" fn srnn_optimizer_save_safetensors(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (optimizer, path) = unsafe { (handle::shared("optimizer", optimizer)?, args::path("path", path)?) };
+        let (optimizer, path) = unsafe { (handle::shared("optimizer", optimizer)?, Arrays::new().path("path", path)?) };
         optimizer.0.save_safetensors(path)
     })
 }
@@ -80,7 +82,8 @@ pub unsafe extern "C" fn srnn_optimizer_load_safetensors(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (optimizer, path) = unsafe { (handle::exclusive("optimizer", optimizer)?, args::path("path", path)?) };
+        let (optimizer, path) =
+            unsafe { (handle::exclusive("optimizer", optimizer)?, Arrays::new().path("path", path)?) };
         optimizer.0.load_safetensors(path)
     })
 }
@@ -98,8 +101,9 @@ pub unsafe extern "C" fn srnn_tensor_file_open(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (path, file) = unsafe { (args::path("path", path)?, out("file", file)?) };
+        let (path, file) = unsafe { (a.path("path", path)?, a.out("file", file)?) };
         file.write(handle::create(srnn_tensor_file(TensorFile::open(path)?))?);
         Ok(())
     })
@@ -140,7 +144,7 @@ pub unsafe extern "C" fn srnn_tensor_file_name(
             let count = names.len();
             let name = names.nth(index);
             let name = name.ok_or_else(|| err!(InvalidArgument, "tensor index {index}, expected less than {count}"))?;
-            copy_text(name, text, text_size, text_len)
+            Arrays::new().copy_text(name, text, text_size, text_len)
         }
     })
 }
@@ -159,10 +163,11 @@ pub unsafe extern "C" fn srnn_tensor_file_shape(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (file, name, room, ndim) = unsafe {
             let file = handle::shared("file", file)?;
-            (file, text("name", name)?, Arrays::new().write("shape", shape, shape_len)?, out("ndim", ndim)?)
+            (file, a.text("name", name)?, a.write("shape", shape, shape_len)?, a.out("ndim", ndim)?)
         };
         let found = file.0.shape(name)?;
         if !room.is_empty() {
@@ -190,10 +195,11 @@ pub unsafe extern "C" fn srnn_tensor_file_read(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (file, name, values) = unsafe {
             let file = handle::shared("file", file)?;
-            (file, text("name", name)?, Arrays::new().write("values", values, values_len)?)
+            (file, a.text("name", name)?, a.write("values", values, values_len)?)
         };
         file.0.read_f32(name, file.0.shape(name)?, Finite::Required, values)
     })
@@ -213,12 +219,13 @@ pub unsafe extern "C" fn srnn_tensor_file_metadata(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         unsafe {
-            let (file, key) = (handle::shared("file", file)?, args::text("key", key)?);
+            let (file, key) = (handle::shared("file", file)?, a.text("key", key)?);
             let found = file.0.metadata(key);
             let found = found.ok_or_else(|| err!(NotFound, "the metadata has no entry '{key:.80}'"))?;
-            copy_text(found, text, text_size, text_len)
+            a.copy_text(found, text, text_size, text_len)
         }
     })
 }
@@ -271,7 +278,7 @@ pub unsafe extern "C" fn srnn_tensor_writer_create(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let writer = unsafe { out("writer", writer) }?;
+        let writer = unsafe { Arrays::new().out("writer", writer) }?;
         writer.write(handle::create(srnn_tensor_writer::default())?);
         Ok(())
     })
@@ -302,7 +309,7 @@ pub unsafe extern "C" fn srnn_tensor_writer_add(
         let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (writer, name, shape, values) = unsafe {
-            let (writer, name) = (handle::exclusive("writer", writer)?, text("name", name)?);
+            let (writer, name) = (handle::exclusive("writer", writer)?, a.text("name", name)?);
             (writer, name, a.read("shape", shape, shape_len)?, a.read("values", values, values_len)?)
         };
         let mut buffer = AlignedBuf::zeroed(values.len())?;
@@ -323,9 +330,10 @@ pub unsafe extern "C" fn srnn_tensor_writer_metadata(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (writer, key, text) =
-            unsafe { (handle::exclusive("writer", writer)?, args::text("key", key)?, args::text("text", text)?) };
+            unsafe { (handle::exclusive("writer", writer)?, a.text("key", key)?, a.text("text", text)?) };
         let entry = (try_string(key)?, try_string(text)?);
         try_push(writer, |w| &mut w.metadata, entry)
     })
@@ -342,7 +350,7 @@ pub unsafe extern "C" fn srnn_tensor_writer_save(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (writer, path) = unsafe { (handle::shared("writer", writer)?, args::path("path", path)?) };
+        let (writer, path) = unsafe { (handle::shared("writer", writer)?, Arrays::new().path("path", path)?) };
         writer.writer()?.save(path)
     })
 }

@@ -4,7 +4,7 @@
 //! gradients of the weights; and an update by an optimizer. Backward may run any number of times on one tape, as long as
 //! the weights are those of the forward.
 
-use super::args::{Arrays, out};
+use super::args::Arrays;
 use super::batch::{read_state, srnn_batch, srnn_state, srnn_state_out, write_state};
 use super::call;
 use super::error::{srnn_error, srnn_status};
@@ -27,7 +27,7 @@ pub struct srnn_grads(pub(super) Grads);
 pub unsafe extern "C" fn srnn_tape_create(tape: *mut *mut srnn_tape, error: *mut srnn_error) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let tape = unsafe { out("tape", tape) }?;
+        let tape = unsafe { Arrays::new().out("tape", tape) }?;
         tape.write(handle::create(srnn_tape(Tape::new()))?);
         Ok(())
     })
@@ -123,6 +123,9 @@ pub unsafe extern "C" fn srnn_rnn_backward(
             let dx = a.write_optional("dx", dx, dx_len)?;
             let [dh0, dc0] = write_state(&mut a, ["dinitial.h", "dinitial.c"], dinitial)?;
             let grads = handle::optional("grads", grads)?.map(|g| &mut g.0);
+            if let Some(grads) = &grads {
+                a.owned("grads", grads.values())?;
+            }
             let flow = handle::optional("flow", flow)?.map(|f| &mut f.0);
             let args = BackwardArgs { dy, dhn, dcn, dx, dh0, dc0 };
             rnn.0.backward(&mut session.0, &tape.0, args, grads, flow)
@@ -139,7 +142,7 @@ pub unsafe extern "C" fn srnn_grads_create(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (rnn, grads) = unsafe { (handle::shared("rnn", rnn)?, out("grads", grads)?) };
+        let (rnn, grads) = unsafe { (handle::shared("rnn", rnn)?, Arrays::new().out("grads", grads)?) };
         grads.write(handle::create(srnn_grads(Grads::new(&rnn.0)?))?);
         Ok(())
     })
@@ -172,9 +175,11 @@ pub unsafe extern "C" fn srnn_grads_data(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (grads, data, len) =
-            unsafe { (handle::exclusive("grads", grads)?, out("data", data)?, out("data_len", data_len)?) };
+            unsafe { (handle::exclusive("grads", grads)?, a.out("data", data)?, a.out("data_len", data_len)?) };
+        a.owned("grads", grads.0.values())?;
         let values = grads.0.values_mut();
         data.write(values.as_mut_ptr());
         len.write(values.len());
@@ -194,9 +199,13 @@ pub unsafe extern "C" fn srnn_grads_read_param(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (grads, values) =
-            unsafe { (handle::shared("grads", grads)?, Arrays::new().write("values", values, values_len)?) };
+        let (grads, values) = unsafe {
+            let grads = handle::shared("grads", grads)?;
+            a.owned("grads", grads.0.values())?;
+            (grads, a.write("values", values, values_len)?)
+        };
         copy("values", grads.0.param(index)?, values)
     })
 }

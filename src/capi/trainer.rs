@@ -1,6 +1,6 @@
 //! # Training of text classifiers
 
-use super::args::{Arrays, check, out};
+use super::args::Arrays;
 use super::call;
 use super::classifier::srnn_classifier;
 use super::dataset::srnn_dataset;
@@ -52,7 +52,7 @@ pub unsafe extern "C" fn srnn_trainer_create(
         // SAFETY: the header's contract.
         let (classifier, optimizer, session, trainer) = unsafe {
             let classifier = handle::shared("classifier", classifier)?;
-            (classifier, structs::read(optimizer)?, with_pool(pool)?, out("trainer", trainer)?)
+            (classifier, structs::read(optimizer)?, with_pool(pool)?, Arrays::new().out("trainer", trainer)?)
         };
         let config = TrainerConfig { optimizer: optimizer.to_rust()?, clip_norm, seed };
         trainer.write(handle::create(srnn_trainer(Trainer::new(&classifier.0, &config, session)?))?);
@@ -97,26 +97,22 @@ pub unsafe extern "C" fn srnn_trainer_step(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (trainer, classifier, dataset, examples) = unsafe {
+        let (trainer, classifier, dataset, examples, report) = unsafe {
             let (trainer, dataset) = (handle::exclusive("trainer", trainer)?, handle::shared("dataset", dataset)?);
-            let examples = Arrays::new().read("examples", examples, examples_len)?;
-            (trainer, handle::exclusive("classifier", classifier)?, dataset, examples)
+            let (examples, report) = (a.read("examples", examples, examples_len)?, a.out_optional("report", report)?);
+            (trainer, handle::exclusive("classifier", classifier)?, dataset, examples, report)
         };
-        if !report.is_null() {
-            check("report", report)?;
-        }
         let found = trainer.0.step(&mut classifier.0, &dataset.0, examples)?;
-        if !report.is_null() {
-            let found = srnn_step_report {
+        if let Some(report) = report {
+            report.write(srnn_step_report {
                 loss: found.loss,
                 grad_norm: found.grad_norm,
                 correct: found.correct as u64,
                 tokens: found.tokens as u64,
                 reserved: [0; 4],
-            };
-            // SAFETY: the header's contract; checked above.
-            unsafe { report.write(found) }
+            });
         }
         Ok(())
     })

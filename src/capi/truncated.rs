@@ -4,7 +4,7 @@
 //! steps its errors are propagated back over the last k2 steps. k2 = k1 is the usual training on consecutive chunks with
 //! carried, detached states.
 
-use super::args::{Arrays, check, out};
+use super::args::{Arrays, check};
 use super::batch::{srnn_state_out, write_state};
 use super::call;
 use super::error::{srnn_error, srnn_status};
@@ -33,7 +33,7 @@ pub unsafe extern "C" fn srnn_truncated_bptt_create(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (rnn, bptt) = unsafe { (handle::shared("rnn", rnn)?, out("bptt", bptt)?) };
+        let (rnn, bptt) = unsafe { (handle::shared("rnn", rnn)?, Arrays::new().out("bptt", bptt)?) };
         bptt.write(handle::create(srnn_truncated_bptt(TruncatedBptt::new(&rnn.0, batch_size, k1, k2)?))?);
         Ok(())
     })
@@ -126,6 +126,7 @@ pub unsafe extern "C" fn srnn_truncated_bptt_backward(
             let (session, grads) = (handle::exclusive("session", session)?, handle::exclusive("grads", grads)?);
             let dy = a.read("dy", dy, dy_len)?;
             let dx = a.write_optional("dx", dx, dx_len)?;
+            a.owned("grads", grads.0.values())?;
             bptt.0.backward(&rnn.0, &mut session.0, dy, dx, &mut grads.0)
         }
     })

@@ -3,7 +3,7 @@
 //! Word2Vec, GloVe, fastText and Navec files, recognized by content, gzip unpacked, as a table to look words up in.
 //! Words are NUL-terminated bytes; a word with a NUL inside cannot be asked for.
 
-use super::args::{self, Arrays, copy_bytes, out};
+use super::args::{self, Arrays};
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
@@ -192,9 +192,10 @@ pub unsafe extern "C" fn srnn_vectors_open(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (path, options, vectors) =
-            unsafe { (args::path("path", path)?, structs::read_optional(options)?, out("vectors", vectors)?) };
+            unsafe { (a.path("path", path)?, structs::read_optional(options)?, a.out("vectors", vectors)?) };
         vectors.write(handle::create(srnn_vectors(WordVectors::open(path, &options.read()?)?))?);
         Ok(())
     })
@@ -255,7 +256,7 @@ pub unsafe extern "C" fn srnn_vectors_word(
             let word = vectors.word(index);
             let word =
                 word.ok_or_else(|| err!(InvalidArgument, "word {index}, expected less than {}", vectors.len()))?;
-            copy_bytes(word, text, text_size, text_len)
+            Arrays::new().copy_bytes(word, text, text_size, text_len)
         }
     })
 }
@@ -271,9 +272,10 @@ pub unsafe extern "C" fn srnn_vectors_find(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (vectors, word, index) =
-            unsafe { (&handle::shared("vectors", vectors)?.0, args::bytes("word", word)?, out("index", index)?) };
+            unsafe { (&handle::shared("vectors", vectors)?.0, a.bytes("word", word)?, a.out("index", index)?) };
         index.write(vectors.find(word).ok_or_else(|| not_found(word))?);
         Ok(())
     })
@@ -295,10 +297,11 @@ pub unsafe extern "C" fn srnn_vectors_get(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (vectors, word, values) = unsafe {
-            let values = Arrays::new().write("values", values, values_len)?;
-            (&handle::shared("vectors", vectors)?.0, args::bytes("word", word)?, values)
+            let values = a.write("values", values, values_len)?;
+            (&handle::shared("vectors", vectors)?.0, a.bytes("word", word)?, values)
         };
         if vectors.vector_of(word, values)? { Ok(()) } else { Err(not_found(word)) }
     })
@@ -319,7 +322,7 @@ pub unsafe extern "C" fn srnn_vectors_save(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (vectors, path) = unsafe { (&handle::shared("vectors", vectors)?.0, args::path("path", path)?) };
+        let (vectors, path) = unsafe { (&handle::shared("vectors", vectors)?.0, Arrays::new().path("path", path)?) };
         match Format::from_number(format)? {
             Format::Word2VecBinary => vectors.save_word2vec_binary(path),
             Format::Word2VecText => vectors.save_word2vec_text(path),

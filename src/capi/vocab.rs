@@ -3,11 +3,10 @@
 //! Words by number: 0 is padding, 1 stands for unknown words, the others start at 2. Texts are UTF-8 and are cut into words
 //! and other characters.
 
-use super::args::{self, Arrays, copy_text, out, text};
+use super::args::{self, Arrays};
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
-use crate::buffer::try_with_capacity;
 use crate::error::{ensure, err};
 use crate::text::{Tokenizer, Vocab};
 use std::ffi::c_char;
@@ -27,14 +26,12 @@ pub unsafe extern "C" fn srnn_vocab_create(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (words, vocab) = unsafe { (Arrays::new().read("words", words, count)?, out("vocab", vocab)?) };
-        let mut texts = try_with_capacity(count)?;
-        for &word in words {
-            // SAFETY: the header's contract.
-            texts.push(unsafe { text("a word", word) }?);
-        }
-        vocab.write(handle::create(srnn_vocab(Vocab::from_words(texts)?))?);
+        let (words, vocab) = unsafe { (a.read("words", words, count)?, a.out("vocab", vocab)?) };
+        // SAFETY: the header's contract.
+        let words = unsafe { a.texts("a word", words) }?;
+        vocab.write(handle::create(srnn_vocab(Vocab::from_words(words)?))?);
         Ok(())
     })
 }
@@ -62,8 +59,9 @@ pub unsafe extern "C" fn srnn_vocab_id(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (vocab, word, id) = unsafe { (handle::shared("vocab", vocab)?, text("word", word)?, out("id", id)?) };
+        let (vocab, word, id) = unsafe { (handle::shared("vocab", vocab)?, a.text("word", word)?, a.out("id", id)?) };
         id.write(vocab.0.id(word));
         Ok(())
     })
@@ -88,7 +86,7 @@ pub unsafe extern "C" fn srnn_vocab_word(
             let vocab = handle::shared("vocab", vocab)?;
             let word = vocab.0.word(id);
             let word = word.ok_or_else(|| err!(InvalidArgument, "word {id}, expected less than {}", vocab.0.len()))?;
-            copy_text(word, text, text_size, text_len)
+            Arrays::new().copy_text(word, text, text_size, text_len)
         }
     })
 }
@@ -109,10 +107,11 @@ pub unsafe extern "C" fn srnn_vocab_encode(
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
+        let mut a = Arrays::new();
         // SAFETY: the header's contract.
         let (vocab, text, ids, count) = unsafe {
             let vocab = handle::shared("vocab", vocab)?;
-            (vocab, args::text("text", text)?, Arrays::new().write("ids", ids, ids_len)?, out("count", count)?)
+            (vocab, a.text("text", text)?, a.write("ids", ids, ids_len)?, a.out("count", count)?)
         };
         let mut tokens = Vec::new();
         vocab.0.encode(text, &Tokenizer { lowercase: args::flag("lowercase", lowercase)? }, &mut tokens)?;
