@@ -76,11 +76,21 @@ const MOST_ALONG: usize = 4 << 20;
 fn takes_along<S: Ops>(config: &RnnConfig, load: &Load) -> bool {
     let gates = load.gates * load.units;
     row::serves(config)
-        && S::takes_along()
+        && S::AHEAD_ROWS > 0
+        && pays_to_take_along::<S>()
         && load.rows > S::AHEAD_ROWS
         && gates * load.state > FEWEST_ALONG
         && gates * (load.state + load.input) <= MOST_ALONG
         && load.input <= 2 * load.state
+}
+
+/// Whether this processor gains by it; tests try both on every one.
+fn pays_to_take_along<S: Ops>() -> bool {
+    #[cfg(test)]
+    if let Some(forced) = tests::forced() {
+        return forced;
+    }
+    S::takes_along()
 }
 
 /// What a pass with `input` features has to do in the steps `block`.
@@ -203,6 +213,8 @@ impl Pass<'_> {
         let along = sequences == 1 && takes_along::<S>(self.config, &load);
         let own_rows = along || split.threads() > 1 && (consecutive || split.sequences == 1);
         if along {
+            #[cfg(test)]
+            tests::count();
             let values = ahead_values(self.config);
             assert!(MOST_AHEAD * input.width() <= values && split.units * values <= scratch.ahead.len());
         }
@@ -531,3 +543,7 @@ impl Iterator for Groups {
         Some((blocks, panels))
     }
 }
+
+#[cfg(test)]
+#[path = "pass_tests.rs"]
+mod tests;

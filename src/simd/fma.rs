@@ -50,6 +50,25 @@ mod tests {
         assert!(checked > 500_000);
     }
 
+    /// Infinities, NaN, zeros of both signs, the largest, the smallest, and what lies beside them, each with each.
+    #[test]
+    fn soft_fma_at_the_edges() {
+        let mut edges = vec![0.0, 1.0, 1.5, f32::MAX, f32::MIN_POSITIVE, 1e-45, f32::INFINITY, f32::NAN];
+        edges.extend([f32::MAX / 2.0, 2f32.powi(64), 2f32.powi(-75), 1.0 + f32::EPSILON, 1.0 - f32::EPSILON / 2.0]);
+        edges.extend(edges.clone().iter().map(|v| -v));
+        for &a in &edges {
+            for &b in &edges {
+                for &c in &edges {
+                    let (got, want) = (soft_fma(a, b, c), a.mul_add(b, c));
+                    assert!(
+                        got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()),
+                        "{a:e} {b:e} {c:e}: {got:e}"
+                    );
+                }
+            }
+        }
+    }
+
     #[test]
     fn soft_fma_in_the_subnormal_range() {
         let mut rng = Random::new(2, 0);
