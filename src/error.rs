@@ -65,6 +65,27 @@ impl Error {
         std::str::from_utf8(&self.text[..usize::from(self.len)]).unwrap_or("")
     }
 
+    /// Adds a character, if it fits.
+    fn push(&mut self, c: char) -> bool {
+        let mut bytes = [0; 4];
+        let bytes = c.encode_utf8(&mut bytes).as_bytes();
+        let start = usize::from(self.len);
+        let Some(room) = self.text[..MESSAGE_CAPACITY - 1].get_mut(start..start + bytes.len()) else { return false };
+        room.copy_from_slice(bytes);
+        self.len += bytes.len() as u16;
+        true
+    }
+
+    /// Adds an escape, all of it or nothing.
+    fn escape(&mut self, c: char) -> bool {
+        let before = self.len;
+        let whole = c.escape_default().all(|c| self.push(c));
+        if !whole {
+            self.len = before;
+        }
+        whole
+    }
+
     /// The same error with `context` and a colon put before its text.
     pub fn context(&self, context: fmt::Arguments<'_>) -> Self {
         Self::new(self.kind, format_args!("{context}: {}", self.message()))
@@ -72,16 +93,25 @@ impl Error {
 }
 
 impl Write for Error {
+    /// Characters that a terminal or a reader of lines would obey, as a hostile file may hold them, are escaped.
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        let start = usize::from(self.len);
-        let mut room = (MESSAGE_CAPACITY - 1 - start).min(s.len());
-        while !s.is_char_boundary(room) {
-            room -= 1;
+        for c in s.chars() {
+            let added = match is_obeyed(c) {
+                true => self.escape(c),
+                false => self.push(c),
+            };
+            if !added {
+                break;
+            }
         }
-        self.text[start..start + room].copy_from_slice(&s.as_bytes()[..room]);
-        self.len += room as u16;
         Ok(())
     }
+}
+
+/// Whether a character changes how what stands around it is shown: control characters, line and paragraph separators, and
+/// those that turn the direction of writing.
+pub(crate) fn is_obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 impl fmt::Display for Error {
@@ -151,6 +181,15 @@ mod tests {
         let e = err!(Io, "{long}");
         assert_eq!(e.message().len(), MESSAGE_CAPACITY - 2);
         assert!(e.message().chars().all(|c| c == 'ж'));
+    }
+
+    #[test]
+    fn no_text_steers_a_terminal_or_forges_a_line() {
+        let e = err!(Io, "{}", "a\x1b[2J\r\nb\u{9b}31m\u{202e}c\u{2028}ж\\n");
+        assert_eq!(e.message(), "a\\u{1b}[2J\\r\\nb\\u{9b}31m\\u{202e}c\\u{2028}ж\\n");
+        assert_eq!(e.context(format_args!("x\ty")).message(), format!("x\\ty: {}", e.message()));
+        let e = err!(Io, "{}{}", "n".repeat(MESSAGE_CAPACITY - 5), "\x1b");
+        assert!(e.message().ends_with('n'), "an escape is cut: {e}");
     }
 
     #[test]

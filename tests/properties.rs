@@ -12,6 +12,7 @@ use common::{bounds::U, widen};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use simdrnn::Isa;
+use simdrnn::io::LoadOptions;
 use simdrnn::io::safetensors::{TensorFile, TensorWriter};
 use simdrnn::rnn::{BackwardArgs, Direction, DropoutPosition, Grads, Rnn, RnnConfig, Session, Tape, TruncatedBptt};
 
@@ -412,7 +413,7 @@ fn what_was_saved_is_loaded() {
             let file = TensorFile::open(&path).unwrap();
             for (saved, prefix) in [(rnn, "a."), (other, "")] {
                 let mut loaded = Rnn::with_isa(&p.config, isa).unwrap();
-                loaded.read_params(&file, prefix).unwrap();
+                loaded.read_params(&file, prefix, &LoadOptions::default()).unwrap();
                 assert_same_bits(loaded.values(), saved.values(), &format!("{what}: weights of '{prefix}'"));
                 let expected = p.forward(&saved, &mut Session::new());
                 p.forward(&loaded, &mut Session::new()).assert_same_bits(&expected, &format!("{what}: '{prefix}'"));

@@ -4,12 +4,16 @@ pub(crate) mod atomic;
 pub(crate) mod buffered;
 mod convert;
 pub(crate) mod json;
-mod models;
+pub(crate) mod models;
 pub(crate) mod open;
+mod options;
+pub(crate) mod recognize;
 pub mod safetensors;
 pub mod vectors;
 
-use crate::error::{Error, err};
+pub use options::{LoadOptions, SaveOptions};
+
+use crate::error::{Error, err, is_obeyed};
 use std::fmt::{self, Write};
 use std::path::Path;
 
@@ -38,7 +42,7 @@ impl<T: AsRef<[u8]> + ?Sized> fmt::Display for Excerpt<'_, T> {
 }
 
 fn show(f: &mut fmt::Formatter<'_>, text: &[u8]) -> fmt::Result {
-    lossy(text).try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) })
+    lossy(text).try_for_each(|c| if is_obeyed(c) { write!(f, "{}", c.escape_default()) } else { f.write_char(c) })
 }
 
 /// The characters of a text; what is not UTF-8 is U+FFFD.

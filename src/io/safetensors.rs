@@ -5,9 +5,10 @@
 
 use super::atomic::write_atomic;
 use super::convert::{bf16_to_f32, f16_to_f32};
-use super::{Excerpt, Shown, io_error, json};
+use super::recognize::{self, Foreign, LOOK};
+use super::{Excerpt, SaveOptions, Shown, io_error, json};
 use crate::buffer::{try_copy, try_format, try_string, try_with_capacity};
-use crate::error::{Result, check_len, ensure, err, product};
+use crate::error::{Error, Result, check_len, ensure, err, product};
 use safetensors::tensor::{Dtype, TensorInfo};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use std::collections::BTreeMap;
@@ -45,29 +46,61 @@ pub struct TensorFile {
 }
 
 impl TensorFile {
-    /// Reads a whole file and checks its header against its length.
+    /// Reads a file. Its header is read first and checked against the file's length: a file that is none costs no memory.
     ///
     /// # Errors
-    /// `Io` if the file cannot be read, `OutOfMemory`, `InvalidData` if it is not a whole, consistent safetensors file.
+    /// `Io` if the file cannot be read, `OutOfMemory`, `InvalidData` if it is not a whole, consistent safetensors file; other
+    /// programs' formats are named.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let fail = |action: &str, e: &io::Error| io_error(path, action, e);
-        let (file, file_length) = super::open::open(path)?;
-        let length = usize::try_from(file_length)
-            .map_err(|_| err!(OutOfMemory, "{}: {file_length} bytes are too many", Shown(path)))?;
-        let mut bytes = try_with_capacity(length).map_err(|e| e.context(format_args!("{}", Shown(path))))?;
-        file.take(file_length).read_to_end(&mut bytes).map_err(|e| fail("read", &e))?;
-        Self::from_bytes(bytes, &try_format(format_args!("{}", Shown(path)))?)
+        let (mut file, file_length) = super::open::open(path)?;
+        let label = try_format(format_args!("{}", Shown(path)))?;
+        let named = |e: Error| e.context(format_args!("{label}"));
+        let fail = |e: &io::Error| io_error(path, "read", e);
+        let mut head = [0; LOOK];
+        let head = &mut head[..file_length.min(LOOK as u64) as usize];
+        file.read_exact(head).map_err(|e| fail(&e))?;
+        let length = length_within(head, file_length).map_err(|e| named(e.or_foreign(head)))?;
+
+        let mut text = try_with_capacity(length).map_err(named)?;
+        text.extend_from_slice(&head[8..head.len().min(8 + length)]);
+        let missing = (length - text.len()) as u64;
+        (&mut file).take(missing).read_to_end(&mut text).map_err(|e| fail(&e))?;
+        let header = Header::parse(&text).map_err(|e| named(e.or_foreign(head)))?;
+        let left = file_length - 8 - length as u64;
+        header.expect_data(left).map_err(named)?;
+        drop(text);
+
+        let mut bytes = try_with_capacity(header.data).map_err(named)?;
+        bytes.extend_from_slice(&head[head.len().min(8 + length)..]);
+        let missing = (header.data - bytes.len()) as u64;
+        file.take(missing).read_to_end(&mut bytes).map_err(|e| fail(&e))?;
+        // It may have become shorter meanwhile.
+        header.expect_data(bytes.len() as u64).map_err(named)?;
+        Ok(Self { label, bytes, data: 0, metadata: header.metadata, tensors: header.tensors })
     }
 
     /// Takes a file's bytes; `label` names them in error texts.
     ///
     /// # Errors
-    /// `InvalidData` if they are not a whole, consistent safetensors file.
+    /// `InvalidData` if they are not a whole, consistent safetensors file; `OutOfMemory`.
     pub fn from_bytes(bytes: Vec<u8>, label: &str) -> Result<Self> {
         let label = try_format(format_args!("{}", Excerpt(label, 160)))?;
         let (data, header) = parse(&bytes).map_err(|e| e.context(format_args!("{label}")))?;
         Ok(Self { label, bytes, data, metadata: header.metadata, tensors: header.tensors })
+    }
+
+    /// The error with the file's name before it, if it is not there yet.
+    pub(crate) fn named(&self, error: &Error) -> Error {
+        match error.message().starts_with(&self.label) {
+            true => error.clone(),
+            false => error.context(format_args!("{}", self.label)),
+        }
+    }
+
+    /// The file's name in error texts.
+    pub(crate) fn label(&self) -> &str {
+        &self.label
     }
 
     /// The header's text under `key`.
@@ -175,13 +208,32 @@ impl TensorFile {
             let (found, name) = (convert(values[i]), Excerpt(name, SHOWN));
             return Err(err!(
                 InvalidData,
-                "{}: tensor '{name}': value {i} is {found}, expected a finite number",
+                "{}: tensor '{name}': value {i} is {found}, expected a finite number; the option allow_non_finite takes it",
                 self.label
             ));
         }
         for (o, &bytes) in out.iter_mut().zip(values) {
             *o = convert(bytes);
         }
+        Ok(())
+    }
+
+    /// Names and shapes of the tensors whose names start with `prefix`; names without it.
+    pub(crate) fn under(&self, prefix: &str) -> impl Iterator<Item = (&str, &[usize])> {
+        let start = self.tensors.partition_point(|(name, _)| name.as_str() < prefix);
+        let rest = self.tensors[start..].iter().map_while(move |(name, info)| Some((name.strip_prefix(prefix)?, info)));
+        rest.map(|(name, info)| (name, &info.shape[..]))
+    }
+
+    /// An error unless there is a tensor of that name and shape.
+    pub(crate) fn expect_shape(&self, name: &str, expected: &[usize]) -> Result<()> {
+        let found = &self.info(name)?.shape;
+        let (label, name) = (&self.label, Excerpt(name, SHOWN));
+        ensure!(
+            found == expected,
+            ShapeMismatch,
+            "{label}: tensor '{name}': expected shape {expected:?}, found {found:?}"
+        );
         Ok(())
     }
 
@@ -203,44 +255,56 @@ impl TensorFile {
 
     /// Type and bytes of the tensor if it has that shape and `out_len` is its number of values.
     fn find(&self, name: &str, expected: &[usize], out_len: usize) -> Result<(Dtype, &[u8])> {
+        self.expect_shape(name, expected)?;
         let info = self.info(name)?;
-        ensure!(
-            info.shape == expected,
-            ShapeMismatch,
-            "{}: tensor '{}': expected shape {expected:?}, found {:?}",
-            self.label,
-            Excerpt(name, SHOWN),
-            info.shape
-        );
         check_len("out", out_len, product(name, expected)?)
             .map_err(|e| e.context(format_args!("tensor '{}'", Excerpt(name, SHOWN))))?;
         let (begin, end) = info.data_offsets;
         Ok((info.dtype, &self.bytes[self.data + begin..self.data + end]))
     }
 
-    fn wrong_type(&self, name: &str, found: Dtype, expected: &str) -> crate::Error {
+    fn wrong_type(&self, name: &str, found: Dtype, expected: &str) -> Error {
         err!(InvalidData, "{}: tensor '{}': type {found}, expected {expected}", self.label, Excerpt(name, SHOWN))
     }
 }
 
 /// Where the data starts, and the header, consistent with itself and with the number of bytes.
 fn parse(bytes: &[u8]) -> Result<(usize, Header)> {
-    let Some((&length, rest)) = bytes.split_first_chunk::<8>() else {
-        return Err(err!(InvalidData, "header length: expected 8 bytes, the file has {}", bytes.len()));
+    let head = &bytes[..bytes.len().min(LOOK)];
+    let length = length_within(head, bytes.len() as u64).map_err(|e| e.or_foreign(head))?;
+    let header = Header::parse(&bytes[8..8 + length]).map_err(|e| e.or_foreign(head))?;
+    header.expect_data((bytes.len() - 8 - length) as u64)?;
+    Ok((8 + length, header))
+}
+
+/// The header's length, which a file of `file_length` bytes that starts with `head` can hold.
+fn length_within(head: &[u8], file_length: u64) -> Result<usize> {
+    let Some((&length, rest)) = head.split_first_chunk::<8>() else {
+        return Err(err!(InvalidData, "header length: expected 8 bytes, the file has {file_length}"));
     };
     let length = header_length(length)?;
-    let Some((text, data)) = rest.split_at_checked(length) else {
-        return Err(err!(InvalidData, "header: expected {length} bytes, the file has {} of them", rest.len()));
-    };
-    let header = Header::parse(text)?;
-    ensure!(
-        header.data == data.len(),
-        InvalidData,
-        "data: the header describes {} bytes, the file has {} of them",
-        header.data,
-        data.len()
-    );
-    Ok((8 + length, header))
+    let left = file_length - 8;
+    ensure!(length as u64 <= left, InvalidData, "header: expected {length} bytes, the file has {left} of them");
+    if let Some(&first) = rest.first().filter(|_| length > 0) {
+        let may_start = first == b'{' || first.is_ascii_whitespace();
+        ensure!(
+            may_start,
+            InvalidData,
+            "header: it starts with 0x{first:02X}, expected an object with a tensor under each name"
+        );
+    }
+    Ok(length)
+}
+
+impl Error {
+    /// The error, or a better one, if what starts with `head` is some other program's file.
+    fn or_foreign(self, head: &[u8]) -> Self {
+        // A header starts with this, a damaged file's too.
+        match recognize::foreign(head).filter(|_| head.get(8) != Some(&b'{')) {
+            Some(Foreign { what, hint }) => err!(InvalidData, "{what}, expected a safetensors file: {hint}"),
+            None => self,
+        }
+    }
 }
 
 /// The header's bytes, as the first eight of a file say.
@@ -265,6 +329,17 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// An error unless as many bytes follow as the tensors need.
+    fn expect_data(&self, found: u64) -> Result<()> {
+        let expected = self.data;
+        ensure!(
+            expected as u64 == found,
+            InvalidData,
+            "data: the header describes {expected} bytes, the file has {found} of them"
+        );
+        Ok(())
+    }
+
     pub(crate) fn parse(text: &[u8]) -> Result<Self> {
         let text = str::from_utf8(text)
             .map_err(|e| err!(InvalidData, "header: expected UTF-8, byte {} is not", e.valid_up_to()))?;
@@ -364,6 +439,7 @@ impl<'de> Deserialize<'de> for Texts {
 /// Collects borrowed tensors and texts for one file.
 #[derive(Default)]
 pub struct TensorWriter<'a> {
+    options: SaveOptions,
     metadata: Sorted<String>,
     tensors: Sorted<(Vec<usize>, &'a [f32])>,
 }
@@ -392,9 +468,14 @@ impl<T> Sorted<T> {
 }
 
 impl<'a> TensorWriter<'a> {
-    /// Nothing to write yet.
+    /// Nothing to write yet; NaN and infinite values will be refused.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nothing to write yet.
+    pub fn with_options(options: SaveOptions) -> Self {
+        Self { options, ..Self::default() }
     }
 
     /// Adds a row-major tensor of that shape; the values are read when saving.
@@ -426,9 +507,12 @@ impl<'a> TensorWriter<'a> {
     ///
     /// # Errors
     /// `Io`; `InvalidArgument` if `path` is not a regular file's; `InvalidData` if names and texts exceed the format's
-    /// 100 MB; `OutOfMemory`.
+    /// 100 MB, and for values that are not finite, unless the options allow them; `OutOfMemory`.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
+        if !self.options.allow_non_finite {
+            self.check_finite().map_err(|e| e.context(format_args!("{}", Shown(path))))?;
+        }
         let header = json::to_text(|out| self.header(out)).map_err(|e| e.context(format_args!("{}", Shown(path))))?;
         ensure!(
             header.len() <= MAX_HEADER,
@@ -445,6 +529,21 @@ impl<'a> TensorWriter<'a> {
             file.write_all(spaces)?;
             self.tensors.0.iter().try_for_each(|(_, (_, values))| write_values(file, values))
         })
+    }
+
+    /// Names the first value that loading would refuse.
+    fn check_finite(&self) -> Result<()> {
+        for (name, (_, values)) in &self.tensors.0 {
+            if let Some(i) = values.iter().position(|v| !v.is_finite()) {
+                let (value, name) = (values[i], Excerpt(name, SHOWN));
+                return Err(err!(
+                    InvalidData,
+                    "cannot save tensor '{name}': value {i} is {value}, expected a finite number, as loading refuses it; \
+                     the option allow_non_finite writes it"
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn header(&self, out: &mut dyn Write) -> io::Result<()> {

@@ -45,7 +45,7 @@ fn round_trip() {
     let mut random = Random::new(1, 0);
     let large: Vec<f32> = (0..10_007).map(|_| f32::from_bits(random.next_u32())).collect();
     let odd = [f32::NAN, -0.0, f32::MIN_POSITIVE / 8.0, f32::NEG_INFINITY, f32::MAX, 1.5];
-    let mut w = TensorWriter::new();
+    let mut w = TensorWriter::with_options(SaveOptions { allow_non_finite: true });
     w.tensor("odd", &[2, 3], &odd).unwrap();
     w.tensor("a \"large\"\none\u{0}ж", &[10_007], &large).unwrap();
     w.tensor("scalar", &[], &[3.0]).unwrap();

@@ -3,14 +3,10 @@
 use super::dataset::LabelMode;
 use super::tokenizer::Tokenizer;
 use super::vocab::Vocab;
-use crate::buffer::{AlignedBuf, try_format, try_vec, try_with_capacity};
+use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::{Result, check_len, ensure, err, product};
-use crate::io::json;
-use crate::io::safetensors::{Finite, TensorFile, TensorWriter};
 use crate::nn::{Dense, Dropout, Embedding, sigmoid, softmax};
 use crate::rnn::{Batch, Cell, Direction, DropoutPosition, ForwardArgs, Init, Rnn, RnnConfig, Session, Tape, Tokens};
-use serde_json::{Map, Value};
-use std::path::Path;
 
 /// How the outputs of all steps become one vector.
 #[repr(i32)]
@@ -93,7 +89,7 @@ impl Default for ClassifierConfig {
 }
 
 impl ClassifierConfig {
-    fn rnn(&self) -> RnnConfig {
+    pub(super) fn rnn(&self) -> RnnConfig {
         let mut config = RnnConfig::new(self.cell, self.embedding_dim, self.hidden_size);
         config.num_layers = self.num_layers;
         config.batch_first = true;
@@ -159,7 +155,7 @@ impl TextClassifier {
         Ok(model)
     }
 
-    fn zeroed(config: &ClassifierConfig, vocab: Vocab, labels: Vec<String>) -> Result<Self> {
+    pub(super) fn zeroed(config: &ClassifierConfig, vocab: Vocab, labels: Vec<String>) -> Result<Self> {
         ensure!(labels.len() >= 2, InvalidArgument, "{} labels, expected at least 2", labels.len());
         ensure!(config.embedding_dim > 0, InvalidArgument, "embedding_dim is 0, expected at least 1");
         let rnn = Rnn::new(&config.rnn())?;
@@ -363,117 +359,4 @@ impl TextClassifier {
         }
         Ok(())
     }
-}
-
-/// What a classifier's file says it is.
-const FORMAT: &str = "simdrnn text classifier";
-const VERSION: u64 = 1;
-
-impl TextClassifier {
-    /// Writes everything to one safetensors file: weights as tensors (`embedding.weight`, `rnn.` and PyTorch's names,
-    /// `dense.weight`, `dense.bias`); configuration, labels and words in its metadata.
-    ///
-    /// # Errors
-    /// Those of [`TensorWriter::save`]. A failed save leaves an existing file as it was.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let c = &self.config;
-        // By key; names need no escapes, and dropout is a finite number.
-        let config = try_format(format_args!(
-            "{{\"bidirectional\":{},\"cell\":\"{}\",\"dropout\":{:?},\"embedding_dim\":{},\"format\":\"{FORMAT}\",\
-             \"hidden_size\":{},\"lowercase\":{},\"multi_label\":{},\"num_layers\":{},\"pooling\":\"{}\",\
-             \"version\":{VERSION}}}",
-            c.bidirectional,
-            c.cell.name(),
-            f64::from(c.dropout),
-            c.embedding_dim,
-            c.hidden_size,
-            c.lowercase,
-            c.labels == LabelMode::Multi,
-            c.num_layers,
-            c.pooling.name(),
-        ))?;
-        let mut writer = TensorWriter::new();
-        writer.metadata("config", &config)?;
-        writer.metadata("labels", &json::to_text(|out| json::value(out, &self.labels))?)?;
-        writer.metadata("vocab", &self.vocab.to_text()?)?;
-        writer.tensor("embedding.weight", &[self.vocab.len(), c.embedding_dim], self.embedding.table())?;
-        self.rnn.write_params(&mut writer, "rnn.")?;
-        writer.tensor("dense.weight", &[self.labels.len(), c.pooled_size()], self.dense.weight())?;
-        writer.tensor("dense.bias", &[self.labels.len()], self.dense.bias())?;
-        writer.save(path)
-    }
-
-    /// Reads a file that [`TextClassifier::save`] wrote.
-    ///
-    /// # Errors
-    /// Those of [`TensorFile::open`]; `InvalidData` for a file that is no classifier's, a newer version, metadata that
-    /// makes no sense, tensors of other shapes, or weights that are not finite.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let file = TensorFile::open(path)?;
-        Self::from_file(&file).map_err(|e| e.context(format_args!("{}", crate::io::Shown(path))))
-    }
-
-    fn from_file(file: &TensorFile) -> Result<Self> {
-        let text = |key: &str| {
-            file.metadata(key)
-                .ok_or_else(|| err!(InvalidData, "not a text classifier: the metadata has no entry '{key}'"))
-        };
-        let config = parse_config(text("config")?)?;
-        let labels: Vec<String> = serde_json::from_str(text("labels")?)
-            .map_err(|e| err!(InvalidData, "the metadata entry 'labels' is no list of texts: {e}"))?;
-        let vocab =
-            Vocab::from_text(text("vocab")?).map_err(|e| e.context(format_args!("the metadata entry 'vocab'")))?;
-        // The tables must be there before memory is taken for them.
-        let shape = file.shape("embedding.weight")?;
-        ensure!(
-            shape == [vocab.len(), config.embedding_dim],
-            InvalidData,
-            "embedding.weight has shape {shape:?}, expected [{}, {}]",
-            vocab.len(),
-            config.embedding_dim
-        );
-        let mut model = Self::zeroed(&config, vocab, labels)
-            .map_err(|e| err!(InvalidData, "the metadata makes no classifier: {}", e.message()))?;
-        let shape = [model.vocab.len(), config.embedding_dim];
-        file.read_f32("embedding.weight", &shape, Finite::Required, model.embedding.table_mut())?;
-        model.rnn.read_params(file, "rnn.")?;
-        let (classes, size) = (model.labels.len(), config.pooled_size());
-        let mut values = try_vec(classes * (size + 1), 0.0)?;
-        let (weight, bias) = values.split_at_mut(classes * size);
-        file.read_f32("dense.weight", &[classes, size], Finite::Required, weight)?;
-        file.read_f32("dense.bias", &[classes], Finite::Required, bias)?;
-        model.dense.update(|all| all.copy_from_slice(&values));
-        Ok(model)
-    }
-}
-
-fn parse_config(text: &str) -> Result<ClassifierConfig> {
-    let config: Map<String, Value> = serde_json::from_str(text)
-        .map_err(|e| err!(InvalidData, "the metadata entry 'config' is no JSON object: {e}"))?;
-    let wrong = |key: &str, expected: &str| {
-        let found = config.get(key).map_or_else(|| "nothing".to_owned(), Value::to_string);
-        err!(InvalidData, "config '{key}' is {found:.60}, expected {expected}")
-    };
-    let string = |key: &str| config.get(key).and_then(Value::as_str).ok_or_else(|| wrong(key, "a text"));
-    let flag = |key: &str| config.get(key).and_then(Value::as_bool).ok_or_else(|| wrong(key, "true or false"));
-    let size = |key: &str| {
-        let value = config.get(key).and_then(Value::as_u64).and_then(|v| u32::try_from(v).ok());
-        value.map(|v| v as usize).ok_or_else(|| wrong(key, "a size below 2^32"))
-    };
-    ensure!(string("format")? == FORMAT, InvalidData, "{}", wrong("format", FORMAT));
-    let version = config.get("version").and_then(Value::as_u64);
-    ensure!(version == Some(VERSION), InvalidData, "{}", wrong("version", "1"));
-    let dropout = config.get("dropout").and_then(Value::as_f64).ok_or_else(|| wrong("dropout", "a number"))?;
-    Ok(ClassifierConfig {
-        cell: Cell::from_name(string("cell")?).map_err(|e| err!(InvalidData, "{e}"))?,
-        embedding_dim: size("embedding_dim")?,
-        hidden_size: size("hidden_size")?,
-        num_layers: size("num_layers")?,
-        bidirectional: flag("bidirectional")?,
-        pooling: Pooling::from_name(string("pooling")?).map_err(|e| err!(InvalidData, "{e}"))?,
-        dropout: dropout as f32,
-        labels: if flag("multi_label")? { LabelMode::Multi } else { LabelMode::Single },
-        lowercase: flag("lowercase")?,
-    })
 }

@@ -7,6 +7,7 @@ pub mod dataset;
 mod lines;
 pub mod metrics;
 mod pretrained;
+mod saved;
 pub mod tokenizer;
 pub mod trainer;
 pub mod vocab;

@@ -161,8 +161,13 @@ impl Optimizer {
     /// `InvalidArgument` for hyperparameters that [`OptimizerConfig::check`] refuses, `ShapeMismatch` for a tensor of
     /// another length, `OutOfMemory`, and the source's own.
     pub fn restore(&mut self, source: &dyn StateSource) -> Result<()> {
-        *self = Self::load(source, self.isa)?;
+        *self = self.restored(source)?;
         Ok(())
+    }
+
+    /// What [`Optimizer::restore`] makes of this optimizer, whose pool it shares.
+    pub(crate) fn restored(&self, source: &dyn StateSource) -> Result<Self> {
+        Ok(Self { pool: self.pool.clone(), ..Self::load(source, self.isa)? })
     }
 
     fn load(source: &dyn StateSource, isa: Isa) -> Result<Self> {
