@@ -22,8 +22,9 @@ all:
 	$(CARGO) build --release --lib
 
 install: all
-	$(INSTALL) -d $(lib)/pkgconfig $(include)
+	$(INSTALL) -d $(lib)/pkgconfig $(include)/simdrnn
 	$(INSTALL) -m 644 include/simdrnn.h include/simdrnn.hpp $(include)
+	$(INSTALL) -m 644 include/simdrnn/*.hpp $(include)/simdrnn
 	$(INSTALL) -m 644 $(TARGET_DIR)/release/libsimdrnn.a $(lib)
 	$(INSTALL) -m 755 $(TARGET_DIR)/release/libsimdrnn.so $(lib)/libsimdrnn.so.$(VERSION)
 	ln -sf libsimdrnn.so.$(VERSION) $(lib)/libsimdrnn.so.$(ABI)
@@ -33,4 +34,5 @@ install: all
 	    'Libs.private: $(STATIC_LIBS)' 'Cflags: -I$${includedir}' > $(lib)/pkgconfig/simdrnn.pc
 
 uninstall:
+	rm -rf $(include)/simdrnn
 	rm -f $(include)/simdrnn.h $(include)/simdrnn.hpp $(lib)/libsimdrnn.a $(lib)/libsimdrnn.so* $(lib)/pkgconfig/simdrnn.pc

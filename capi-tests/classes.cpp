@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -26,7 +27,7 @@ static int failures, checks;
 
 #define OK(call)                                                      \
   do {                                                                \
-    const Status status_ = (call);                                    \
+    const Result status_ = (call);                                    \
     ++checks;                                                         \
     if (!status_) {                                                   \
       ++failures;                                                     \
@@ -39,12 +40,36 @@ static int failures, checks;
 static_assert(!std::is_copy_constructible_v<Rnn> && !std::is_copy_assignable_v<Rnn>);
 static_assert(std::is_nothrow_move_constructible_v<Rnn> && std::is_nothrow_move_assignable_v<Stream>);
 
+// Views of what dies with its statement are refused; views of views, and of what lives on, are not.
+static_assert(!std::is_constructible_v<Floats, std::vector<float>> && !std::is_constructible_v<FloatsOut, std::vector<float>>);
+static_assert(!std::is_constructible_v<Floats, const std::vector<float>>);
+static_assert(!std::is_constructible_v<Floats, std::array<float, 3>> && !std::is_constructible_v<Floats, float[3]>);
+static_assert(!std::is_constructible_v<View<const char>, std::string>);
+static_assert(std::is_constructible_v<Floats, std::vector<float> &> && std::is_constructible_v<Floats, FloatsOut>);
+static_assert(std::is_constructible_v<Floats, const std::vector<float> &> && std::is_constructible_v<Floats, float (&)[3]>);
+static_assert(!std::is_constructible_v<FloatsOut, const std::vector<float> &>);
+static_assert(std::is_constructible_v<View<const char>, std::string_view> && std::is_constructible_v<Floats, const Floats>);
+template <typename Lengths>
+using BatchOf = decltype(batch(2, 4, std::declval<Lengths>()));
+template <typename Lengths, typename = void>
+constexpr bool makes_a_batch = false;
+template <typename Lengths>
+constexpr bool makes_a_batch<Lengths, std::void_t<BatchOf<Lengths>>> = true;
+static_assert(makes_a_batch<std::vector<std::size_t> &> && !makes_a_batch<std::vector<std::size_t>>);
+
 static void handles() {
+  CHECK(std::strcmp(version(), srnn_version()) == 0 && version_number() == SRNN_VERSION_NUMBER);
+  std::int32_t isa = -1;
+  CHECK(isa_is_available(SRNN_ISA_SCALAR) && std::strcmp(isa_name(SRNN_ISA_NEON), "neon") == 0);
+  OK(isa_set_limit(SRNN_ISA_SCALAR));
+  OK(isa_choose(isa));
+  CHECK(isa == SRNN_ISA_SCALAR);
+  OK(isa_set_limit(isa_is_available(SRNN_ISA_NEON) ? SRNN_ISA_NEON : SRNN_ISA_AVX512));
   Rnn rnn;
   CHECK(!rnn && rnn.get() == nullptr && rnn.param_count() == 0);
   REFUSED(SRNN_ERROR_NULL_POINTER, rnn.init(SRNN_INIT_TORCH_UNIFORM, 1));
   srnn_rnn_config wrong = Rnn::config(SRNN_CELL_GRU, 0, 4);
-  const Status status = rnn.create(wrong);
+  const Result status = rnn.create(wrong);
   CHECK(!status.ok() && !rnn && status.code() == SRNN_ERROR_INVALID_ARGUMENT);
   CHECK(std::strcmp(status.name(), "SRNN_ERROR_INVALID_ARGUMENT") == 0);
   CHECK(std::strstr(status.message(), "input_size") != nullptr);
@@ -369,7 +394,77 @@ static void word_vectors() {
   CHECK(std::remove("classes.vectors") == 0);
 }
 
+static void functions() {
+  const std::vector<float> x{0, 1, 2, 3}, y{0, 1, 1, 0};
+  std::vector<float> a(4), b(4), d(4);
+  const std::array<std::int64_t, 2> targets{0, 1};
+  double loss = 0, weighted = 0, norm = 0;
+  OK(softmax(2, x, a));
+  OK(log_softmax(2, x, b));
+  CHECK(a[0] + a[1] > 0.999f && a[0] < a[1] && b[0] < 0);
+  b = {0, 0};
+  OK(sigmoid(b));
+  CHECK(b[0] == 0.5f);
+  OK(dropout(1, 1, 0, b));
+  CHECK(b[1] == 0);
+  CrossEntropy entropy;
+  OK(entropy.evaluate(2, x, targets, loss, d));
+  CHECK(d[0] < 0 && d[1] > 0 && d[3] < 0);
+  entropy.weight = {1, 3};
+  OK(entropy.evaluate(2, x, targets, weighted));
+  CHECK(weighted < loss);  // the right answer weighs more
+  entropy.ignore_index = 1;
+  OK(entropy.evaluate(2, x, targets, loss, d));
+  CHECK(d[2] == 0 && d[3] == 0 && loss > weighted);
+  entropy.reduction = SRNN_REDUCTION_SUM;
+  REFUSED(SRNN_ERROR_SHAPE_MISMATCH, entropy.evaluate(3, x, targets, loss));
+  BceWithLogits bce;
+  OK(bce.evaluate(2, x, y, loss, d));
+  bce.reduction = SRNN_REDUCTION_SUM;
+  OK(bce.evaluate(2, x, y, weighted));
+  CHECK(weighted > 3.999 * loss && weighted < 4.001 * loss && d[0] == 0.125f);
+  bce.pos_weight = {2, 2};
+  OK(bce.evaluate(2, x, y, norm));
+  CHECK(norm > weighted);
+  MseLoss mse;
+  OK(mse.evaluate(x, y, loss, d));
+  CHECK(loss == 2.5 && d[3] == 1.5f);
+  mse.reduction = SRNN_REDUCTION_SUM;
+  OK(mse.evaluate(x, y, loss));
+  CHECK(loss == 10);
+  a = {3, 0};
+  b = {4};
+  const Floats read[] = {a, b};
+  const FloatsOut both[] = {a, b};
+  OK(grad_norm(read, norm));
+  CHECK(norm == 5);
+  OK(clip_grad_norm(both, 1, &norm));
+  CHECK(norm == 5 && a[0] < 0.6001f && a[0] > 0.5999f);
+  OK(clip_grad_value(both, 0.5f));
+  CHECK(a[0] == 0.5f && b[0] == 0.5f);
+}
+
+#if defined(__cpp_exceptions)
+static void exceptions() {
+  Rnn rnn;
+  rnn.create(Rnn::config(SRNN_CELL_GRU, 2, 4)).or_throw();
+  std::string message;
+  srnn_status code = SRNN_OK;
+  try {
+    rnn.create(Rnn::config(SRNN_CELL_GRU, 0, 4)).or_throw();
+  } catch (const Error &error) {
+    message = error.what();
+    code = error.code();
+  }
+  CHECK(code == SRNN_ERROR_INVALID_ARGUMENT && message.find("input_size") != std::string::npos && rnn);
+}
+#endif
+
 int main() {
+#if defined(__cpp_exceptions)
+  exceptions();
+#endif
+  functions();
   files_and_text();
   word_vectors();
   handles();

@@ -11,7 +11,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use common::c::{
-    WARNINGS, abi, cargo_target, compiler, declared, not_emulated, prototypes, read, root, run, run_program,
+    WARNINGS, abi, cargo_target, compiler, declared, not_emulated, prototypes, read, root, run, run_program, sources,
     static_libs, symbols, workplace,
 };
 
@@ -31,11 +31,16 @@ fn compilers(language: &str) -> Vec<Command> {
 /// Alone, since nothing comes before it, and included a second time.
 #[test]
 fn headers_compile_alone_and_twice() {
-    let standards = ["c99", "c11", "c17", "c++17", "c++20"].map(|standard| ("simdrnn.h", standard));
+    let standards = ["c99", "c11", "c17", "c++17", "c++20"].map(|standard| ("simdrnn.h".to_owned(), standard));
+    let mut headers = standards.to_vec();
+    for path in [root().join("include/simdrnn.hpp")].into_iter().chain(sources("include/simdrnn", "hpp")) {
+        let name = path.strip_prefix(root().join("include")).unwrap().display().to_string();
+        headers.extend([(name.clone(), "c++17"), (name, "c++20")]);
+    }
     let mut compilations = 0;
-    for (header, standard) in standards.into_iter().chain([("simdrnn.hpp", "c++17"), ("simdrnn.hpp", "c++20")]) {
+    for (header, standard) in headers {
         let language = if standard.starts_with("c++") { "c++" } else { "c" };
-        let twice = workplace().join(format!("twice.{header}.{standard}.{language}"));
+        let twice = workplace().join(format!("twice.{}.{standard}.{language}", header.replace('/', "-")));
         fs::write(&twice, format!("#include \"{header}\"\n#include \"{header}\"\n")).unwrap();
         for mut command in compilers(language) {
             command.arg(format!("-std={standard}")).args(["-Wconversion", "-fsyntax-only", "-x", language]);
@@ -44,6 +49,20 @@ fn headers_compile_alone_and_twice() {
         }
     }
     println!("{compilations} compilations of the headers");
+}
+
+/// X11, Windows and others define plain words as macros.
+#[test]
+fn headers_compile_after_others_macros() {
+    for (header, standard) in [("simdrnn.h", "c99"), ("simdrnn.h", "c++17"), ("simdrnn.hpp", "c++17")] {
+        let language = if standard.starts_with("c++") { "c++" } else { "c" };
+        let source = workplace().join(format!("macros.{header}.{language}"));
+        fs::write(&source, format!("#include \"macros.h\"\n#include \"{header}\"\n")).unwrap();
+        for mut command in compilers(language) {
+            command.arg(format!("-std={standard}")).args(["-fsyntax-only", "-x", language]);
+            run(command.arg("-I").arg(root().join("capi-tests")).arg(&source));
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// Texts: vocabularies, data sets, classifiers and their training. A part of simdrnn.hpp.
+
+#ifndef SIMDRNN_TEXT_HPP
+#define SIMDRNN_TEXT_HPP
+
+#include "training.hpp"
+
+namespace simdrnn {
+
+class Classifier;
+
+class Vocab : public Handle<srnn_vocab, srnn_vocab_destroy> {
+ public:
+  Result create(View<const char *const> words) {
+    return take([&](srnn_vocab **v, srnn_error *e) { srnn_vocab_create(words.data(), words.size(), v, e); });
+  }
+  std::size_t size() const noexcept { return srnn_vocab_size(get()); }
+  Result id(const char *word, std::uint32_t &id) const {
+    return Result::of([&](srnn_error *e) { srnn_vocab_id(get(), word, &id, e); });
+  }
+  Result word(std::uint32_t id, std::string &word) const {
+    return read_text(word, [&](char *text, std::size_t size, std::size_t *len, srnn_error *e) {
+      srnn_vocab_word(get(), id, text, size, len, e);
+    });
+  }
+  /// With empty `ids` only `count` is written.
+  Result encode(const char *text, bool lowercase, View<std::uint32_t> ids, std::size_t &count) const {
+    return Result::of(
+        [&](srnn_error *e) { srnn_vocab_encode(get(), lowercase, text, ids.data(), ids.size(), &count, e); });
+  }
+
+ private:
+  friend class Dataset;
+};
+
+class Dataset : public Handle<srnn_dataset, srnn_dataset_destroy> {
+ public:
+  /// Reads a training file and makes the vocabulary from it.
+  Result read_train(const char *path, srnn_label_mode mode, bool lowercase, std::uint64_t min_count,
+                    std::size_t max_size, Vocab &vocab) {
+    return take([&](srnn_dataset **d, srnn_error *e) {
+      static_cast<void>(vocab.take([&](srnn_vocab **v, srnn_error *) {
+        srnn_dataset_read_train(path, mode, lowercase, min_count, max_size, d, v, e);
+      }));
+    });
+  }
+  /// Reads a file to evaluate `classifier` with.
+  inline Result read(const Classifier &classifier, const char *path);
+  std::size_t size() const noexcept { return srnn_dataset_size(get()); }
+  Result tokens(std::size_t index, View<const std::uint32_t> &tokens) const {
+    return list(tokens, [&](const std::uint32_t **p, std::size_t *n, srnn_error *e) {
+      srnn_dataset_tokens(get(), index, p, n, e);
+    });
+  }
+  Result targets(std::size_t index, View<const std::uint32_t> &targets) const {
+    return list(targets, [&](const std::uint32_t **p, std::size_t *n, srnn_error *e) {
+      srnn_dataset_targets(get(), index, p, n, e);
+    });
+  }
+
+ private:
+  template <typename Function>
+  static Result list(View<const std::uint32_t> &view, Function &&f) {
+    const std::uint32_t *data = nullptr;
+    std::size_t size = 0;
+    Result status = Result::of([&](srnn_error *e) { f(&data, &size, e); });
+    if (status.ok()) view = {data, size};
+    return status;
+  }
+  friend class Batches;
+};
+
+class Batches : public Handle<srnn_batches, srnn_batches_destroy> {
+ public:
+  Result create(const Dataset &dataset, std::size_t batch_size, std::uint64_t seed, std::uint32_t epoch) {
+    return take([&](srnn_batches **b, srnn_error *e) {
+      srnn_batches_create(dataset.get(), batch_size, seed, epoch, b, e);
+    });
+  }
+  std::size_t count() const noexcept { return srnn_batches_count(get()); }
+  Result examples(std::size_t index, View<const std::uint32_t> &examples) const {
+    return Dataset::list(examples, [&](const std::uint32_t **p, std::size_t *n, srnn_error *e) {
+      srnn_batches_get(get(), index, p, n, e);
+    });
+  }
+};
+
+class ClassifierSession : public Handle<srnn_classifier_session, srnn_classifier_session_destroy> {
+ public:
+  Result create(const Pool &pool = {}) {
+    return take(
+        [&](srnn_classifier_session **s, srnn_error *e) { srnn_classifier_session_create(pool.get(), s, e); });
+  }
+};
+
+class Classifier : public Handle<srnn_classifier, srnn_classifier_destroy> {
+ public:
+  static srnn_classifier_config config() noexcept {
+    srnn_classifier_config c;
+    srnn_classifier_config_init(&c);
+    return c;
+  }
+  Result create(const srnn_classifier_config &config, const Vocab &vocab, const Dataset &dataset, std::uint64_t seed) {
+    return take([&](srnn_classifier **c, srnn_error *e) {
+      srnn_classifier_create(&config, vocab.get(), dataset.get(), seed, c, e);
+    });
+  }
+  Result load(const char *path) {
+    return take([&](srnn_classifier **c, srnn_error *e) { srnn_classifier_load(path, c, e); });
+  }
+  Result save(const char *path) const {
+    return Result::of([&](srnn_error *e) { srnn_classifier_save(get(), path, e); });
+  }
+  /// Whether training leaves the token table as it is.
+  Result set_embeddings_frozen(bool frozen) {
+    return Result::of([&](srnn_error *e) { srnn_classifier_set_embeddings_frozen(get(), frozen, e); });
+  }
+  std::size_t bytes() const noexcept { return srnn_classifier_bytes(get()); }
+  std::size_t vocab_size() const noexcept { return srnn_classifier_vocab_size(get()); }
+  std::size_t label_count() const noexcept { return srnn_classifier_label_count(get()); }
+  Result label(std::size_t index, std::string &label) const {
+    return read_text(label, [&](char *text, std::size_t size, std::size_t *len, srnn_error *e) {
+      srnn_classifier_label(get(), index, text, size, len, e);
+    });
+  }
+  Result classify(ClassifierSession &session, const char *text, FloatsOut probabilities) const {
+    return Result::of([&](srnn_error *e) {
+      srnn_classifier_classify(get(), session.get(), text, probabilities.data(), probabilities.size(), e);
+    });
+  }
+  Result predict(ClassifierSession &session, const Dataset &dataset, std::size_t batch_size,
+                 FloatsOut probabilities) const {
+    return Result::of([&](srnn_error *e) {
+      srnn_classifier_predict(get(), session.get(), dataset.get(), batch_size, probabilities.data(),
+                              probabilities.size(), e);
+    });
+  }
+};
+
+inline Result Dataset::read(const Classifier &classifier, const char *path) {
+  return take(
+      [&](srnn_dataset **d, srnn_error *e) { srnn_classifier_read_dataset(classifier.get(), path, d, e); });
+}
+
+class Trainer : public Handle<srnn_trainer, srnn_trainer_destroy> {
+ public:
+  Result create(const Classifier &classifier, const srnn_optimizer_config &optimizer, double clip_norm,
+                std::uint64_t seed, const Pool &pool = {}) {
+    return take([&](srnn_trainer **t, srnn_error *e) {
+      srnn_trainer_create(classifier.get(), &optimizer, clip_norm, seed, pool.get(), t, e);
+    });
+  }
+  Result set_lr(double lr) {
+    return Result::of([&](srnn_error *e) { srnn_trainer_set_lr(get(), lr, e); });
+  }
+  Result step(Classifier &classifier, const Dataset &dataset, View<const std::uint32_t> examples,
+              srnn_step_report *report = nullptr) {
+    return Result::of([&](srnn_error *e) {
+      srnn_trainer_step(get(), classifier.get(), dataset.get(), examples.data(), examples.size(), report, e);
+    });
+  }
+};
+
+}  // namespace simdrnn
+
+#endif  // SIMDRNN_TEXT_HPP
