@@ -107,3 +107,69 @@ fn infinite_biases_saturate() {
         assert!(y[9..].iter().all(|v| (f64::from(*v) - 2f64.tanh()).abs() < 2e-7), "{y:?}");
     }
 }
+
+/// Runs `f` and tells whether the processor met a subnormal operand or result.
+#[cfg(target_arch = "x86_64")]
+fn meets_subnormals(f: impl FnOnce()) -> bool {
+    const DENORMAL_OPERAND: u32 = 1 << 1;
+    const UNDERFLOW: u32 = 1 << 4;
+    let mut status = 0u32;
+    // SAFETY: the register's exception flags are cleared; its controls stay as they are.
+    unsafe {
+        std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut status, options(nostack));
+        let clear = status & !0x3f;
+        std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const clear, options(nostack));
+        f();
+        std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut status, options(nostack));
+    }
+    status & (DENORMAL_OPERAND | UNDERFLOW) != 0
+}
+
+/// Where small states are flushed, no step over a state that may be there, however long it is held, makes subnormal numbers;
+/// without, one below 2^-52 may, and one below 2^-63 does, by its square.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn flushed_streams_meet_no_subnormals() {
+    for isa in Isa::available().filter(|&isa| isa != Isa::Scalar) {
+        for (cell, biases) in [
+            (Cell::ElmanTanh, &[0.0][..]),
+            (Cell::ElmanRelu, &[0.0]),
+            (Cell::Lstm, &[-20.0, 30.0, 0.0, 30.0]),
+            (Cell::Gru, &[30.0, 30.0, 0.0]),
+            (Cell::GruResetBefore, &[30.0, 30.0, 0.0]),
+        ] {
+            for hidden in [3, 16, 40] {
+                for flush in [false, true] {
+                    let mut config = RnnConfig::new(cell, 1, hidden);
+                    config.flush_small_states = flush;
+                    let mut rnn = Rnn::with_isa(&config, isa).unwrap();
+                    let biases: Vec<f32> = biases.iter().flat_map(|&b| vec![b; hidden]).collect();
+                    rnn.set_param(rnn.find_param("bias_ih_l0").unwrap(), &biases).unwrap();
+                    let at = rnn.find_param("weight_hh_l0").unwrap();
+                    let mut weights = rnn.param(at).unwrap().to_vec();
+                    // Each unit reads itself: where a cell's gates do not hold the state, that does.
+                    for (i, row) in weights.chunks_exact_mut(hidden).enumerate() {
+                        row[i % hidden] = 1.0;
+                    }
+                    rnn.set_param(at, &weights).unwrap();
+                    let mut stream = Stream::new(&rnn, 1).unwrap();
+                    let mut y = vec![0.0; hidden];
+                    let mut held = |exponent: i32| {
+                        let state = vec![1.234_567_9 * 2f32.powi(exponent); hidden];
+                        stream.set_state(Some(&state), (cell == Cell::Lstm).then_some(&state)).unwrap();
+                        meets_subnormals(|| (0..100).for_each(|_| stream.step(&rnn, &[0.0], &mut y).unwrap()))
+                    };
+                    let what = format!("{} of {hidden} on {}, flush {flush}", cell.name(), isa.name());
+                    assert!([-1, -30, -49, -50].into_iter().all(|e| !held(e)), "{what}");
+                    let smaller = [-66, -70, -100].into_iter().filter(|&e| held(e)).count();
+                    // The first step still reads the state that was set.
+                    assert_eq!(smaller > 0, cell != Cell::ElmanRelu, "{what}");
+                    if flush {
+                        assert!(y.iter().all(|v| *v == 0.0), "{what}");
+                        assert!(!meets_subnormals(|| stream.step(&rnn, &[0.0], &mut y).unwrap()), "{what}");
+                    }
+                }
+            }
+        }
+    }
+}

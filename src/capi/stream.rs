@@ -1,8 +1,12 @@
 //! # Streams
 //!
 //! An srnn_stream holds the live states of one or more parallel sequences (lanes) that go on for as long as the caller
-//! likes. Step and process allocate nothing, and their time does not depend on the data. Unless the stream has a pool, they
-//! lock nothing, make no system call and wait for nobody. Results are, bit for bit, those of one long forward.
+//! likes. Step and process allocate nothing. Unless the stream has a pool, they lock nothing, make no system call and wait for
+//! nobody. Results are, bit for bit, those of one long forward.
+//!
+//! A step's instructions do not depend on the data. Their time does only where the processor takes longer over subnormal
+//! numbers: while states or inputs lie below 2^-50 but are not zero (flush_small_states keeps states from it), and where gates
+//! are shut so far (pre-activations below about -80) that what they let through is subnormal.
 
 use super::args::Arrays;
 use super::batch::{read_state, srnn_state, srnn_state_out, write_state};

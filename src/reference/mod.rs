@@ -6,7 +6,7 @@
 //! Everything is time-major: `x` is (time, batch, input), `y` (time, batch, directions * state), states (layers *
 //! directions, batch, state or hidden). [`transpose_batch_first`] converts; `batch_first` of the configuration is not
 //! read here. Neither is `dropout`, whose factors come with [`Inputs`], nor `flush_small_states`, which changes a state
-//! by less than 2^-100.
+//! by less than 2^-50.
 //!
 //! - [`cells`]: one step of each cell, forward and backward, with its equation and source
 //! - [`params`]: the parameters of a pass, from and to the flat array

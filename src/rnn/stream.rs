@@ -19,8 +19,12 @@ use crate::simd::{Isa, Kernel, Ops, dispatch};
 const ROW_PRODUCTS: usize = 1 << 15;
 
 /// The states of one or more parallel sequences that go on for as long as the caller likes. The calls
-/// [`Stream::step`] and [`Stream::process`] allocate nothing, and their time does not depend on the data. Unless the stream has
-/// a pool, they lock nothing, make no system call and wait for nobody. Results are, bit for bit, those of one long forward.
+/// [`Stream::step`] and [`Stream::process`] allocate nothing. Unless the stream has a pool, they lock nothing, make no system
+/// call and wait for nobody. Results are, bit for bit, those of one long forward.
+///
+/// A step's instructions do not depend on the data. Their time does only where the processor takes longer over subnormal
+/// numbers: while states or inputs lie below 2^-50 but are not zero (`flush_small_states` keeps states from it), and where
+/// gates are shut so far (pre-activations below about -80) that what they let through is subnormal.
 pub struct Stream {
     config: RnnConfig,
     isa: Isa,

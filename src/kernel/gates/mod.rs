@@ -62,8 +62,9 @@ pub(crate) struct Flush {
 }
 
 impl Flush {
-    /// States smaller than this become zero where the configuration asks for it.
-    const BELOW: f32 = 7.888_609e-31; // 2^-100
+    /// States smaller than this become zero where the configuration asks for it. What an activation makes of larger ones is
+    /// normal: their square from 2^-63 on, what roundings dropped of an Elman layer's tanh from 2^-52 on.
+    const BELOW: f32 = 8.881_784e-16; // 2^-50
 
     pub(crate) fn new(small_states: bool) -> Self {
         Self { below: small_states.then_some(Self::BELOW) }
