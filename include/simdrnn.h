@@ -18,7 +18,7 @@
  *               from all of them.
  *   Memory      Where it is short, a call fails with SRNN_ERROR_OUT_OF_MEMORY. Only these rest on other libraries that may
  *               end the process instead: starting threads; reading safetensors, Navec and gzip files; a path of 384 bytes or
- *               more; a capital sigma that becomes lower case; and SIMDRNN_ISA, if it is set.
+ *               more; and a capital sigma that becomes lower case.
  *   Handles     srnn_rnn, srnn_session, ... are made by a _create call and end with _destroy, which takes NULL too. No
  *               handle keeps a pointer to another handle or to the caller's memory.
  *   Threads     A handle that a call takes as const may be used by many threads at once, as long as no other thread uses
@@ -30,10 +30,13 @@
  *   Structs     Plain structs start with their size and have an init function: always call it, then change fields. Reserved
  *               fields stay zero. A struct of an older caller, which is shorter, has defaults in what is missing; a longer one
  *               is accepted if what the library does not know is zero.
- *   Floats      The floating-point environment is left alone. Results have the same bits for every instruction set, number
- *               of threads and batch.
- *
- * The library must stay loaded (no dlclose) once a pool was made.
+ *   Floats      The floating-point environment is left alone; a pool's threads take on that of the thread that calls. Finite
+ *               results have the same bits for every instruction set, number of threads and batch; where a result is NaN, its
+ *               sign and payload are not promised.
+ *   Process     The environment variable SIMDRNN_ISA is read once, at the first need; "Instruction sets" below says by what, and
+ *               what a wrong value does. No other is read. Threads of the library take no signals. A thread that is cancelled
+ *               (pthread_cancel) during a call comes to the call's end first. After fork a child may go on with all handles
+ *               that no other thread was changing. The library may be unloaded (dlclose) once all handles are destroyed.
  */
 
 #ifndef SIMDRNN_H
@@ -136,7 +139,13 @@ SRNN_API const char *srnn_status_string(srnn_status status);
  * Instruction sets
  *
  * A handle with kernels uses the best instruction set of the CPU, unless the environment variable SIMDRNN_ISA (scalar,
- * avx2, avx512 or neon) or srnn_isa_set_limit lowers it. Results have the same bits with every one.
+ * avx2, avx512 or neon; empty is unset) or srnn_isa_set_limit lowers it. Finite results have the same bits with every one.
+ *
+ * The variable is read once in a process, by the first call that chooses an instruction set: calls that make or load a
+ * layer, an optimizer, a classifier or a trainer; srnn_softmax, srnn_log_softmax, srnn_sigmoid, srnn_dropout,
+ * srnn_cross_entropy; the searches for neighbours, srnn_vectors_similarity and srnn_vectors_analogy; and srnn_isa_choose.
+ * If it had another value, each of these calls fails with SRNN_ERROR_INVALID_ARGUMENT, or SRNN_ERROR_UNSUPPORTED for another
+ * architecture's, and an error that names SIMDRNN_ISA.
  */
 
 /** Instruction sets that kernels are built for. */
@@ -168,8 +177,7 @@ SRNN_API srnn_status srnn_isa_set_limit(int32_t isa, srnn_error *error);
 /**
  * Writes the instruction set that a new handle would use to `isa`.
  *
- * Errors: SRNN_ERROR_INVALID_ARGUMENT or SRNN_ERROR_UNSUPPORTED if SIMDRNN_ISA has a wrong value. Every create call of a
- * handle with kernels can fail in this way.
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT or SRNN_ERROR_UNSUPPORTED if SIMDRNN_ISA had a wrong value.
  */
 SRNN_API srnn_status srnn_isa_choose(int32_t *isa, srnn_error *error);
 
@@ -180,8 +188,10 @@ SRNN_API srnn_status srnn_isa_choose(int32_t *isa, srnn_error *error);
  * over its threads where there is enough of it; the number of threads changes no bit of a result.
  *
  * Any number of sessions and threads may share a pool: their calls take turns, except for those that are too small to be
- * spread. In the child of a fork, pools of the parent have no threads: sessions that use one work on the caller's thread,
- * and both may be destroyed; pools made in the child have theirs. docs/threads.md tells more.
+ * spread. A pool's threads work in the floating-point environment of the thread that calls, and block all signals but those
+ * of their own faults. In the child of a fork, in whatever PID namespace, pools of the parent have no threads: sessions that
+ * use one work on the caller's thread, and both may be destroyed; pools made in the child have theirs. docs/threads.md tells
+ * more.
  */
 
 /** Threads that sessions, optimizers and trainers share. */
@@ -1349,7 +1359,7 @@ SRNN_API srnn_status srnn_optimizer_save_safetensors(const srnn_optimizer *optim
     srnn_error *error);
 
 /**
- * Makes `optimizer` what the file at `path` holds, whatever its kind was before.
+ * Makes `optimizer` what the file at `path` holds, whatever its kind was before. It keeps its pool.
  *
  * Errors: SRNN_ERROR_IO; SRNN_ERROR_NOT_FOUND and SRNN_ERROR_INVALID_DATA for a file that holds no optimizer or a damaged
  * one; SRNN_ERROR_OUT_OF_MEMORY.

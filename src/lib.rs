@@ -8,6 +8,7 @@ pub mod io;
 pub(crate) mod kernel;
 pub mod nn;
 pub(crate) mod parallel;
+mod published;
 pub(crate) mod random;
 pub mod reference;
 pub mod rnn;

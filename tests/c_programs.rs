@@ -23,7 +23,8 @@ fn counts(source: &Path, output: &str) -> (usize, usize) {
     let name = source.file_stem().unwrap().to_str().unwrap();
     match output.lines().find_map(|l| l.strip_prefix("not run: ")) {
         Some(why) => {
-            assert!(is_instrumented(), "{name} did not run: {why}");
+            let permitted = !why.ends_with("are not permitted"); // what only some users may do
+            assert!(is_instrumented() || !permitted, "{name} did not run: {why}");
             println!("not run: {name}: {why}");
         }
         None => assert!(counts.0 + counts.1 > 0, "{name} checks nothing: {output}"),

@@ -1,6 +1,7 @@
 //! Handles: heap memory that C holds by pointer.
 
 use super::args::check;
+use super::cancel::Uncancelled;
 use super::infallible;
 use crate::buffer::try_box;
 use crate::error::Result;
@@ -16,6 +17,8 @@ pub(super) fn create<T>(value: T) -> Result<*mut T> {
 /// `handle` is NULL or came from [`create`], and is not used again.
 pub(super) unsafe fn destroy<T>(handle: *mut T) {
     if !handle.is_null() {
+        // The last handle of a pool waits for its threads' end.
+        let _uncancelled = Uncancelled::new();
         // SAFETY: `create` made it as a `Box`.
         infallible((), || drop(unsafe { Box::from_raw(handle) }));
     }

@@ -1,7 +1,13 @@
 //! # Instruction sets
 //!
 //! A handle with kernels uses the best instruction set of the CPU, unless the environment variable SIMDRNN_ISA (scalar,
-//! avx2, avx512 or neon) or srnn_isa_set_limit lowers it. Results have the same bits with every one.
+//! avx2, avx512 or neon; empty is unset) or srnn_isa_set_limit lowers it. Finite results have the same bits with every one.
+//!
+//! The variable is read once in a process, by the first call that chooses an instruction set: calls that make or load a
+//! layer, an optimizer, a classifier or a trainer; srnn_softmax, srnn_log_softmax, srnn_sigmoid, srnn_dropout,
+//! srnn_cross_entropy; the searches for neighbours, srnn_vectors_similarity and srnn_vectors_analogy; and srnn_isa_choose.
+//! If it had another value, each of these calls fails with SRNN_ERROR_INVALID_ARGUMENT, or SRNN_ERROR_UNSUPPORTED for another
+//! architecture's, and an error that names SIMDRNN_ISA.
 
 use super::args::Arrays;
 use super::error::{srnn_error, srnn_status};
@@ -59,8 +65,7 @@ pub unsafe extern "C" fn srnn_isa_set_limit(isa: i32, error: *mut srnn_error) ->
 
 /// Writes the instruction set that a new handle would use to `isa`.
 ///
-/// Errors: SRNN_ERROR_INVALID_ARGUMENT or SRNN_ERROR_UNSUPPORTED if SIMDRNN_ISA has a wrong value. Every create call of a
-/// handle with kernels can fail in this way.
+/// Errors: SRNN_ERROR_INVALID_ARGUMENT or SRNN_ERROR_UNSUPPORTED if SIMDRNN_ISA had a wrong value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_isa_choose(isa: *mut i32, error: *mut srnn_error) -> srnn_status {
     call(error, || {

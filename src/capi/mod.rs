@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, reason = "exported through their symbols")]
 
 mod args;
+mod cancel;
 mod handle;
 mod structs;
 
@@ -37,15 +38,23 @@ mod vectors;
 mod version;
 mod vocab;
 
+use cancel::Uncancelled;
 use error::{srnn_error, srnn_status};
 
 use crate::error::{Result, err};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs the body of a fallible entry: no panic gets out, and `error`, if given, tells what happened.
+/// Runs the body of a fallible entry: no panic gets out, no cancellation gets in, and `error`, if given, tells what happened.
 #[inline]
 fn call(error: *mut srnn_error, body: impl FnOnce() -> Result<()>) -> srnn_status {
+    let _uncancelled = Uncancelled::new();
+    compute(error, body)
+}
+
+/// [`call`] for steps of some hundred nanoseconds, which come by no place where a thread is cancelled.
+#[inline]
+fn compute(error: *mut srnn_error, body: impl FnOnce() -> Result<()>) -> srnn_status {
     // Success is reported inside, or the whole result, an error's text included, would be copied on its way out.
     let inside = AssertUnwindSafe(|| match body() {
         // SAFETY: callers promise that `error` is NULL or has room for an `srnn_error`.

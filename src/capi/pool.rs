@@ -4,8 +4,10 @@
 //! over its threads where there is enough of it; the number of threads changes no bit of a result.
 //!
 //! Any number of sessions and threads may share a pool: their calls take turns, except for those that are too small to be
-//! spread. In the child of a fork, pools of the parent have no threads: sessions that use one work on the caller's thread,
-//! and both may be destroyed; pools made in the child have theirs. docs/threads.md tells more.
+//! spread. A pool's threads work in the floating-point environment of the thread that calls, and block all signals but those
+//! of their own faults. In the child of a fork, in whatever PID namespace, pools of the parent have no threads: sessions that
+//! use one work on the caller's thread, and both may be destroyed; pools made in the child have theirs. docs/threads.md tells
+//! more.
 
 use super::args::Arrays;
 use super::call;

@@ -10,11 +10,11 @@
 
 use super::args::Arrays;
 use super::batch::{read_state, srnn_state, srnn_state_out, write_state};
-use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
 use super::pool::srnn_pool;
 use super::rnn::srnn_rnn;
+use super::{call, compute};
 use crate::rnn::Stream;
 
 /// Live states of parallel sequences.
@@ -97,7 +97,7 @@ pub unsafe extern "C" fn srnn_stream_step(
     y_len: usize,
     error: *mut srnn_error,
 ) -> srnn_status {
-    call(error, || {
+    compute(error, || {
         // SAFETY: the header's contract.
         unsafe {
             let (stream, rnn) = (handle::exclusive("stream", stream)?, handle::shared("rnn", rnn)?);
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn srnn_stream_process(
     y_len: usize,
     error: *mut srnn_error,
 ) -> srnn_status {
-    call(error, || {
+    compute(error, || {
         let mut a = Arrays::new();
         // SAFETY: the header's contract.
         unsafe {

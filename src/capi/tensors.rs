@@ -70,7 +70,7 @@ pub unsafe extern "C" fn srnn_optimizer_save_safetensors(
     })
 }
 
-/// Makes `optimizer` what the file at `path` holds, whatever its kind was before.
+/// Makes `optimizer` what the file at `path` holds, whatever its kind was before. It keeps its pool.
 ///
 /// Errors: SRNN_ERROR_IO; SRNN_ERROR_NOT_FOUND and SRNN_ERROR_INVALID_DATA for a file that holds no optimizer or a damaged
 /// one; SRNN_ERROR_OUT_OF_MEMORY.

@@ -1,6 +1,6 @@
 //! The dense layer `y = W x + b` (`torch.nn.Linear`).
 
-use crate::buffer::AlignedBuf;
+use crate::buffer::{AlignedBuf, try_box};
 use crate::error::{Result, check_len, ensure, product};
 use crate::kernel::columns::gemm_columns;
 use crate::kernel::gates::Mat;
@@ -10,11 +10,11 @@ use crate::kernel::panel::Panels;
 use crate::kernel::rows::Rows;
 use crate::nn::Optimizer;
 use crate::parallel::{FEWEST_PRODUCTS, Pool, Team, enter, is_worth_waking, product_cost};
+use crate::published::Published;
 use crate::random::Random;
 use crate::rnn::Session;
 use crate::simd::{Isa, Kernel, Ops, dispatch};
 use std::ops::Range;
-use std::sync::OnceLock;
 
 /// A dense layer: weights of shape (out_features, in_features) and, optionally, a bias of shape (out_features), in one
 /// flat array in that order. Forward and backward borrow it shared, from any number of threads.
@@ -26,7 +26,7 @@ pub struct Dense {
     values: AlignedBuf<f32>,
     forward: Panels,
     /// Packed at the first backward, kept up to date from then on.
-    backward: OnceLock<Panels>,
+    backward: Published<Panels>,
 }
 
 impl Dense {
@@ -49,7 +49,7 @@ impl Dense {
             has_bias: bias,
             values: AlignedBuf::zeroed(total)?,
             forward: Panels::plain(isa, in_features, out_features)?,
-            backward: OnceLock::new(),
+            backward: Published::new(),
         })
     }
 
@@ -142,7 +142,7 @@ impl Dense {
             None => {
                 let mut packed = Panels::plain(self.isa, self.out_features, self.in_features)?;
                 packed.pack_columns(Team::one(), self.weight());
-                self.backward.get_or_init(|| packed)
+                self.backward.publish(try_box(packed)?)
             }
         };
         let outer = session.backward.outer();

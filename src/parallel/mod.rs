@@ -7,9 +7,12 @@
 //! that members may wait for each other; the caller is one of them; the last handle waits for the threads' end, so that
 //! the library may be unloaded; and a forked child can tell that it has none.
 
+mod environment;
+mod home;
 mod meeting;
 mod schedule;
 mod signal;
+mod signals;
 mod sync;
 mod team;
 
@@ -20,14 +23,18 @@ pub(crate) use schedule::{
 pub(crate) use team::{Elements, Team};
 
 use crate::error::{Result, ensure, err};
+use home::Home;
+use signals::Blocked;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use team::Members;
 
-/// Threads that sessions, optimizers and trainers may share. Cheap to clone; the threads have ended when the last clone is gone. Calls that use
-/// one pool at the same time take turns.
+/// Threads that sessions, optimizers and trainers may share. Cheap to clone; the threads have ended when the last clone is
+/// gone. Calls that use one pool at the same time take turns. Its threads work in the floating-point environment of the thread
+/// that calls (rounding, flushing of subnormals, trapped exceptions), and take no signal meant for the process.
 ///
-/// In a child process made by fork, a pool of the parent has no threads: calls then work on the caller's thread alone.
+/// In a child process made by fork, in whatever PID namespace, a pool of the parent has no threads: calls then work on the
+/// caller's thread alone.
 #[derive(Clone)]
 pub struct Pool {
     inner: Arc<Inner>,
@@ -39,7 +46,7 @@ struct Inner {
     /// Held by the call whose team works.
     turn: Mutex<()>,
     /// The process that has the threads.
-    process: u32,
+    home: Home,
 }
 
 /// The most threads a pool may have.
@@ -64,8 +71,9 @@ impl Pool {
             members: Arc::new(Members::new(threads)),
             workers: Vec::with_capacity(threads),
             turn: Mutex::new(()),
-            process: std::process::id(),
+            home: Home::new()?,
         };
+        let _blocked = Blocked::new();
         for me in 1..threads {
             let members = inner.members.clone();
             let worker = std::thread::Builder::new().name(format!("simdrnn-{me}")).spawn(move || members.work(me));
@@ -82,19 +90,13 @@ impl Pool {
 
     /// Whether its threads can work: not in a forked child, nor after a panic in one of them.
     fn is_usable(&self) -> bool {
-        self.threads() > 1 && !self.inner.members.is_broken() && self.inner.is_at_home()
-    }
-}
-
-impl Inner {
-    fn is_at_home(&self) -> bool {
-        self.process == std::process::id()
+        self.threads() > 1 && !self.inner.members.is_broken() && self.inner.home.is_here()
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if self.is_at_home() {
+        if self.home.is_here() {
             self.members.dismiss();
             for worker in self.workers.drain(..) {
                 // Workers catch panics.

@@ -1,5 +1,6 @@
 //! The threads of a pool, and the team that walks one sequence together.
 
+use super::environment::Environment;
 use super::meeting::Meeting;
 use super::signal::{Patience, Signal};
 use std::cell::UnsafeCell;
@@ -18,6 +19,8 @@ struct Task {
     index: usize,
     /// Members of the team it leads.
     count: usize,
+    /// Its leader's, who has it from the caller.
+    environment: Environment,
 }
 
 struct Member {
@@ -70,8 +73,11 @@ impl Members {
             // SAFETY: written before the signal, and not again before this member has answered.
             let Some(task) = (unsafe { *member.task.get() }) else { return };
             let team = Team { members: Some(self), first: me, count: task.count };
-            // SAFETY: whoever posted the task keeps its work alive until this member has answered.
-            let result = catch_unwind(AssertUnwindSafe(|| unsafe { (*task.work)(task.index, team) }));
+            let result = {
+                let _entered = task.environment.enter();
+                // SAFETY: whoever posted the task keeps its work alive until this member has answered.
+                catch_unwind(AssertUnwindSafe(|| unsafe { (*task.work)(task.index, team) }))
+            };
             if let Err(panic) = result {
                 // Its destructor is unknown code, which may panic in its turn.
                 std::mem::forget(panic);
@@ -129,7 +135,8 @@ impl<'a> Team<'a> {
     }
 
     /// Splits the team into `parts`, as even as they get, and calls `work` with the index of each and the team that is
-    /// left to it: all at the same time, each on a thread of its own. All have ended when this returns. The leader of the
+    /// left to it: all at the same time, each on a thread of its own, in the caller's
+    /// floating-point environment. All have ended when this returns. The leader of the
     /// team calls it; there may be as many parts as members.
     pub(crate) fn run(self, parts: usize, work: &(impl Fn(usize, Team<'_>) + Sync)) {
         assert!(parts <= self.count, "a thread for each part");
@@ -157,9 +164,11 @@ impl<'a> Team<'a> {
         let work: &Work<'_> = work;
         // SAFETY: only the lifetime changes, and nobody calls it after `posted` is dropped.
         let erased = unsafe { std::mem::transmute::<*const Work<'_>, *const Work<'static>>(work) };
+        let environment = Environment::current();
         let mut posted = Posted { members, leaders: &leader, parts: 1..1 };
         for index in 1..parts {
-            members.members[leader(index)].post(Some(Task { work: erased, index, count: team(index).count }));
+            let count = team(index).count;
+            members.members[leader(index)].post(Some(Task { work: erased, index, count, environment }));
             posted.parts.end = index + 1;
         }
         work(0, team(0));

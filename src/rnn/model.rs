@@ -4,12 +4,12 @@ use super::config::{ParamSpec, RnnConfig};
 use super::grads::Grads;
 use super::init::{self, Init};
 use super::weights::{BackwardWeights, ForwardWeights, PassParams};
-use crate::buffer::{AlignedBuf, try_with_capacity};
+use crate::buffer::{AlignedBuf, try_box, try_with_capacity};
 use crate::error::{Result, ensure, err};
 use crate::nn::Optimizer;
 use crate::parallel::{Team, enter};
+use crate::published::Published;
 use crate::simd::Isa;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A stack of recurrent layers: configuration and weights. Forward and backward borrow it shared, from any number of
@@ -21,7 +21,7 @@ pub struct Rnn {
     values: AlignedBuf<f32>,
     forward: Vec<ForwardWeights>,
     /// Packed at the first backward, kept up to date from then on.
-    backward: OnceLock<Vec<BackwardWeights>>,
+    backward: Published<Vec<BackwardWeights>>,
     /// Changes with the weights, so that a tape can tell whether they are still those it was recorded with.
     version: u64,
 }
@@ -48,7 +48,7 @@ impl Rnn {
         for pass in 0..config.passes() {
             forward.push(ForwardWeights::new(config, isa, &PassParams::of(config, &specs, pass))?);
         }
-        let (config, backward) = (config.clone(), OnceLock::new());
+        let (config, backward) = (config.clone(), Published::new());
         Ok(Self { config, isa, specs, values, forward, backward, version: next_version() })
     }
 
@@ -168,7 +168,7 @@ impl Rnn {
             packed.push(weights);
         }
         // Two threads may both have packed: either result serves.
-        Ok(self.backward.get_or_init(|| packed))
+        Ok(self.backward.publish(try_box(packed)?))
     }
 
     fn spec(&self, index: usize) -> Result<&ParamSpec> {

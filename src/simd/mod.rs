@@ -7,6 +7,7 @@ mod cpu;
 mod fma;
 pub(crate) mod math;
 mod ops;
+mod variable;
 
 pub(crate) use ops::Ops;
 
@@ -98,15 +99,14 @@ impl Isa {
     }
 
     /// The instruction set a new handle uses: the best available one, lowered by [`Isa::set_limit`] and by the
-    /// environment variable `SIMDRNN_ISA` (a name as in [`Isa::name`]).
+    /// environment variable `SIMDRNN_ISA` (a name as in [`Isa::name`]; empty is unset). The variable is read once, by the first
+    /// call: what it is set to later changes nothing.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if `SIMDRNN_ISA` had no such name, `Unsupported` if it named another architecture's: from this and
+    /// from everything that chooses an instruction set, each time.
     pub fn choose() -> Result<Isa> {
-        let mut limit = LIMIT.load(Ordering::Relaxed);
-        if let Some(value) = std::env::var_os("SIMDRNN_ISA") {
-            let name = value.to_string_lossy();
-            let isa = Isa::from_name(&name).map_err(|e| e.context(format_args!("SIMDRNN_ISA")))?;
-            isa.check_architecture().map_err(|e| e.context(format_args!("SIMDRNN_ISA")))?;
-            limit = limit.min(isa.rank());
-        }
+        let limit = LIMIT.load(Ordering::Relaxed).min(variable::limit()?);
         Ok(Isa::available().filter(|isa| isa.rank() <= limit).last().unwrap_or(Isa::Scalar))
     }
 

@@ -155,7 +155,8 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Becomes what was saved: hyperparameters, learning rate, step and all slots, whatever this optimizer was before.
+    /// Becomes what was saved: hyperparameters, learning rate, step and all slots, whatever this optimizer was before. It
+    /// keeps its pool.
     ///
     /// Errors, with nothing changed: `NotFound` for a missing entry or tensor, `InvalidData` for a malformed entry,
     /// `InvalidArgument` for hyperparameters that [`OptimizerConfig::check`] refuses, `ShapeMismatch` for a tensor of

@@ -77,7 +77,10 @@ fn training_goes_on_bit_for_bit() {
         let (mut o, mut p, file) = saved(&config, 7);
         let mut q = p.clone();
         let mut restored = Optimizer::new(&OptimizerConfig::from_name("sgd").unwrap()).unwrap();
+        let pool = crate::Pool::new(2).unwrap();
+        restored.set_pool(Some(&pool));
         restored.restore(&file).unwrap();
+        assert_eq!(restored.pool.as_ref().map(crate::Pool::threads), Some(2), "a pool is not part of a file");
         assert_eq!(restored.config(), o.config());
         assert_eq!((restored.step(), restored.updates(2), restored.updates(5)), (7, 3, 7));
         let mut again = File::default();

@@ -12,8 +12,8 @@ pub(crate) use subwords::{NGrams, Subwords};
 use crate::buffer::try_shrink;
 use crate::error::{Result, check_len, ensure, product};
 use crate::io::vectors::Format;
+use crate::published::Published;
 use crate::words::ByteWords;
-use std::sync::OnceLock;
 
 /// Words and their vectors. Words are bytes: files hold some that are not UTF-8.
 pub struct WordVectors {
@@ -25,7 +25,7 @@ pub struct WordVectors {
     subwords: Option<Subwords>,
     duplicates: u64,
     /// One over each vector's norm, made when first needed.
-    inverse_norms: OnceLock<Vec<f32>>,
+    inverse_norms: Published<Vec<f32>>,
 }
 
 impl WordVectors {
@@ -45,7 +45,7 @@ impl WordVectors {
             values: try_shrink(values),
             subwords,
             duplicates,
-            inverse_norms: OnceLock::new(),
+            inverse_norms: Published::new(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! Neighbours by cosine, analogies and similarities.
 
 use super::WordVectors;
-use crate::buffer::{try_vec, try_with_capacity};
+use crate::buffer::{try_box, try_vec, try_with_capacity};
 use crate::error::{Result, check_len, ensure};
 use crate::kernel::nearest::{self, Best};
 use crate::kernel::reduce::sum_of_squares;
@@ -46,7 +46,7 @@ impl WordVectors {
         }
         let mut norms = try_with_capacity(self.len())?;
         norms.extend(self.values.chunks_exact(self.dim.max(1)).map(inverse_norm));
-        Ok(self.inverse_norms.get_or_init(|| norms))
+        Ok(self.inverse_norms.publish(try_box(norms)?))
     }
 
     /// The `count` words whose vectors have the greatest cosines with `query`, without those in `without`; the greatest
