@@ -50,6 +50,10 @@ static const struct {
     {"srnn_rnn_load_safetensors", "serde_json reads the file's header"},
     {"srnn_optimizer_load_safetensors", "serde_json reads the file's header"},
     {"srnn_tensor_file_open", "serde_json reads the file's header"},
+    {"srnn_tensor_file_from_memory", "serde_json reads the file's header"},
+    {"srnn_dense_load_safetensors", "serde_json reads the file's header"},
+    {"srnn_embedding_load_safetensors", "serde_json reads the file's header"},
+    {"srnn_classifier_load_tensors", "serde_json reads the metadata"},
     {"srnn_classifier_load", "serde_json reads the file's header"},
 };
 

@@ -288,6 +288,63 @@ static void files_and_text() {
   OK(optimizer.save_safetensors("classes.safetensors"));
   OK(optimizer.load_safetensors("classes.safetensors"));
 
+  /* Several modules in one file, by way of memory too. */
+  {
+    TensorWriter together;
+    TensorFile opened;
+    Dense dense, dense_again;
+    Embedding table, table_again;
+    Rnn rnn_again;
+    Optimizer optimizer_again;
+    std::vector<std::uint8_t> bytes(1 << 16);
+    OK(rnn.init(SRNN_INIT_TORCH_UNIFORM, 1));
+    OK(rnn_again.create(Rnn::config(SRNN_CELL_GRU, 2, 3)));
+    OK(dense.create(3, 2));
+    OK(dense.init(2));
+    OK(dense_again.create(3, 2));
+    OK(table.create(4, 2));
+    OK(table.init_normal(3));
+    OK(table_again.create(4, 2));
+    OK(together.create());
+    OK(rnn.save(together, "gru."));
+    OK(dense.save(together, "fc."));
+    OK(table.save(together, "emb."));
+    OK(optimizer.save(together));
+    const srnn_save_options save_options = TensorWriter::options();
+    OK(together.save("classes.safetensors", &save_options));
+    std::FILE *const saved = std::fopen("classes.safetensors", "rb");
+    CHECK(saved != nullptr);
+    if (saved == nullptr) return;
+    bytes.resize(std::fread(bytes.data(), 1, bytes.size(), saved));
+    std::fclose(saved);
+    OK(opened.from_memory(bytes, "memory"));
+    const srnn_load_options load_options = TensorFile::options();
+    OK(rnn_again.load(opened, "gru.", &load_options));
+    OK(dense_again.load(opened, "fc."));
+    OK(table_again.load(opened, "emb."));
+    OK(optimizer_again.create(Optimizer::config(SRNN_OPTIMIZER_SGD)));
+    OK(optimizer_again.load(opened));
+    std::vector<float> a(rnn.value_count()), b(a.size());
+    OK(rnn.read_values(a));
+    OK(rnn_again.read_values(b));
+    CHECK(a == b);
+    a.resize(dense.value_count()), b.resize(a.size());
+    OK(dense.read_values(a));
+    OK(dense_again.read_values(b));
+    CHECK(a == b);
+    OK(table.read_rows(0, a));
+    OK(table_again.read_rows(0, b));
+    CHECK(a == b);
+    OK(dense.save_safetensors("classes.safetensors"));
+    OK(dense_again.load_safetensors("classes.safetensors"));
+    OK(table.save_safetensors("classes.safetensors"));
+    OK(table_again.load_safetensors("classes.safetensors"));
+    std::size_t rows = 0, cols = 0, ndim = 0;
+    OK(rnn.param_shape(2, rows, cols));
+    OK(rnn.param_shape(2, rows, cols, ndim));
+    CHECK(rows == 9 && cols == 1 && ndim == 1);
+  }
+
   std::FILE *const data = std::fopen("classes.tsv", "wb");
   CHECK(data != nullptr);
   if (data == nullptr) return;

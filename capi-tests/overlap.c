@@ -138,7 +138,7 @@ static void recurrent(void) {
   (srnn_state_init(&from, F(a), HIDDEN, F(a + 1), HIDDEN), srnn_state_out_init(&to, F(b), HIDDEN, F(b + 1), HIDDEN))
 #define EXTENTS (batch.lengths = Z(0), STATES(2, 5))
 
-  PAIRS("rows!, cols!", NOTHING, srnn_rnn_param_shape(rnn, 0, Z(0), Z(1), &err));
+  PAIRS("rows!, cols!, ndim!", NOTHING, srnn_rnn_param_shape(rnn, 0, Z(0), Z(1), Z(2), &err));
   PAIRS("name, index!", NOTHING, srnn_rnn_find_param(rnn, C(0), Z(1), &err));
   PAIRS("lengths, x, initial.h, initial.c, y!, last.h!, last.c!", EXTENTS,
         srnn_rnn_forward(rnn, session, &batch, F(1), IN, &from, F(4), HIDDEN, &to, &err));
@@ -258,13 +258,15 @@ static void texts(void) {
   OK(srnn_tensor_writer_create(&writer, &err));
   OK(srnn_tensor_writer_add(writer, "w", shape, 1, value, 1, &err));
   OK(srnn_tensor_writer_metadata(writer, "k", "value", &err));
-  OK(srnn_tensor_writer_save(writer, "overlap.safetensors", &err));
+  OK(srnn_tensor_writer_save(writer, "overlap.safetensors", NULL, &err));
   OK(srnn_tensor_file_open("overlap.safetensors", &file, &err));
 
   PAIRS("path, file!", NOTHING, srnn_tensor_file_open(C(0), P(1), &err));
+  PAIRS("bytes, name, file!", NOTHING,
+        srnn_tensor_file_from_memory((const uint8_t *)C(0), ROOM, C(1), P(2), &err));
   PAIRS("text!, text_len!", NOTHING, srnn_tensor_file_name(file, 0, C(0), ROOM, Z(1), &err));
   PAIRS("name, shape!, ndim!", strcpy(C(0), "w"), srnn_tensor_file_shape(file, C(0), Z(1), 1, Z(2), &err));
-  PAIRS("name, values!", strcpy(C(0), "w"), srnn_tensor_file_read(file, C(0), F(1), 1, &err));
+  PAIRS("name, values!", strcpy(C(0), "w"), srnn_tensor_file_read(file, C(0), NULL, F(1), 1, &err));
   PAIRS("key, text!, text_len!", strcpy(C(0), "k"), srnn_tensor_file_metadata(file, C(0), C(1), ROOM, Z(2), &err));
   PAIRS("words, a word, vocab!", *(void **)P(0) = P(1), srnn_vocab_create(P(0), 1, P(2), &err));
   PAIRS("word, id!", NOTHING, srnn_vocab_id(vocab, C(0), U(1), &err));

@@ -105,7 +105,7 @@ static void parameters(void) {
   const size_t count = srnn_rnn_param_count(rnn), total = srnn_rnn_value_count(rnn);
   float *flat = malloc(total * sizeof *flat), *again = malloc(total * sizeof *again);
   char name[SRNN_PARAM_NAME_SIZE];
-  size_t i, j, rows, cols, at = 0;
+  size_t i, j, rows, cols, ndim, at = 0;
   CHECK(count == 16 && total == 2 * (32 * 3 + 32 * 8 + 64) + 2 * (32 * 16 + 32 * 8 + 64));
   OK(srnn_rnn_read_values(rnn, flat, total, &err));
   for (i = 0; i < count; ++i) {
@@ -113,7 +113,7 @@ static void parameters(void) {
     OK(srnn_rnn_param_name(rnn, i, name, sizeof name, &err));
     OK(srnn_rnn_find_param(rnn, name, &j, &err));
     CHECK(i == j);
-    OK(srnn_rnn_param_shape(rnn, i, &rows, &cols, &err));
+    OK(srnn_rnn_param_shape(rnn, i, &rows, &cols, NULL, &err));
     OK(srnn_rnn_read_param(rnn, i, values, rows * cols, &err));
     CHECK(same_bits(values, flat + at, rows * cols) && !all(values, rows * cols, 0.0f));
     at += rows * cols;
@@ -121,10 +121,20 @@ static void parameters(void) {
   CHECK(at == total);
   OK(srnn_rnn_param_name(rnn, 13, name, sizeof name, &err));
   CHECK(strcmp(name, "weight_hh_l1_reverse") == 0);
-  OK(srnn_rnn_param_shape(rnn, 13, &rows, &cols, &err));
-  CHECK(rows == 32 && cols == 8);
-  OK(srnn_rnn_param_shape(rnn, 2, &rows, &cols, &err));
-  CHECK(rows == 32 && cols == 1);
+  OK(srnn_rnn_param_shape(rnn, 13, &rows, &cols, &ndim, &err));
+  CHECK(rows == 32 && cols == 8 && ndim == 2);
+  OK(srnn_rnn_param_shape(rnn, 2, &rows, &cols, &ndim, &err));
+  CHECK(rows == 32 && cols == 1 && ndim == 1);
+  {
+    /* One column is not one dimension. */
+    srnn_rnn *narrow = make_rnn(SRNN_CELL_GRU, 1, 1, 1, SRNN_DIRECTION_FORWARD);
+    static const size_t dimensions[4] = {2, 2, 1, 1};
+    for (i = 0; i < 4; ++i) {
+      OK(srnn_rnn_param_shape(narrow, i, &rows, &cols, &ndim, &err));
+      CHECK(rows == 3 && cols == 1 && ndim == dimensions[i]);
+    }
+    srnn_rnn_destroy(narrow);
+  }
 
   /* The same seed draws the same values, another one others; schemes differ. */
   OK(srnn_rnn_init(rnn, SRNN_INIT_TORCH_UNIFORM, 1, &err));
@@ -165,10 +175,10 @@ static void parameters(void) {
   CHECK(strcmp(name, "weight_ih_l0") == 0);
 
   rows = cols = 77;
-  IS_NULL("rnn", srnn_rnn_param_shape(NULL, 0, &rows, &cols, &err));
-  IS_NULL("rows", srnn_rnn_param_shape(rnn, 0, NULL, &cols, &err));
-  IS_NULL("cols", srnn_rnn_param_shape(rnn, 0, &rows, NULL, &err));
-  BAD_ARGUMENT("index", srnn_rnn_param_shape(rnn, SIZE_MAX, &rows, &cols, &err));
+  IS_NULL("rnn", srnn_rnn_param_shape(NULL, 0, &rows, &cols, NULL, &err));
+  IS_NULL("rows", srnn_rnn_param_shape(rnn, 0, NULL, &cols, NULL, &err));
+  IS_NULL("cols", srnn_rnn_param_shape(rnn, 0, &rows, NULL, NULL, &err));
+  BAD_ARGUMENT("index", srnn_rnn_param_shape(rnn, SIZE_MAX, &rows, &cols, NULL, &err));
   CHECK(rows == 77 && cols == 77);
 
   j = 77;

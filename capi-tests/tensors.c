@@ -112,11 +112,11 @@ static void files(void) {
   IS_NULL("key", srnn_tensor_writer_metadata(w, NULL, "t", &err));
   IS_NULL("text", srnn_tensor_writer_metadata(w, "k", NULL, &err));
   BAD_ARGUMENT("author", srnn_tensor_writer_metadata(w, "author", "somebody else", &err));
-  IS_NULL("writer", srnn_tensor_writer_save(NULL, FILE_NAME, &err));
-  IS_NULL("path", srnn_tensor_writer_save(w, NULL, &err));
-  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_tensor_writer_save(w, NO_FILE, &err));
+  IS_NULL("writer", srnn_tensor_writer_save(NULL, FILE_NAME, NULL, &err));
+  IS_NULL("path", srnn_tensor_writer_save(w, NULL, NULL, &err));
+  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_tensor_writer_save(w, NO_FILE, NULL, &err));
   memset(b, 0, sizeof b); /* the writer has copies */
-  OK(srnn_tensor_writer_save(w, FILE_NAME, &err));
+  OK(srnn_tensor_writer_save(w, FILE_NAME, NULL, &err));
   fill(b, 4, 2);
   srnn_tensor_writer_destroy(w);
   srnn_tensor_writer_destroy(NULL);
@@ -138,9 +138,9 @@ static void files(void) {
   CHECK(n == 2);
   OK(srnn_tensor_file_shape(f, "fc.weight", shape, 2, &n, &err));
   CHECK(n == 2 && shape[0] == 2 && shape[1] == 3);
-  OK(srnn_tensor_file_read(f, "fc.weight", back, 6, &err));
+  OK(srnn_tensor_file_read(f, "fc.weight", NULL, back, 6, &err));
   CHECK(same_bits(a, back, 6));
-  OK(srnn_tensor_file_read(f, "fc.bias", back, 4, &err));
+  OK(srnn_tensor_file_read(f, "fc.bias", NULL, back, 4, &err));
   CHECK(same_bits(b, back, 4));
   OK(srnn_tensor_file_metadata(f, "author", text, sizeof text, &n, &err));
   CHECK(n == 8 && strcmp(text, "somebody") == 0);
@@ -160,11 +160,11 @@ static void files(void) {
   IS_NULL("ndim", srnn_tensor_file_shape(f, "fc.bias", shape, 2, NULL, &err));
   REFUSED(SRNN_ERROR_NOT_FOUND, "fc.b", srnn_tensor_file_shape(f, "fc.b", shape, 2, &shape_dims, &err));
   BAD_SHAPE("dimensions", srnn_tensor_file_shape(f, "fc.weight", shape, 1, &shape_dims, &err));
-  IS_NULL("file", srnn_tensor_file_read(NULL, "fc.bias", back, 4, &err));
-  IS_NULL("name", srnn_tensor_file_read(f, NULL, back, 4, &err));
-  IS_NULL("values", srnn_tensor_file_read(f, "fc.bias", NULL, 4, &err));
-  BAD_SHAPE("fc.bias", srnn_tensor_file_read(f, "fc.bias", back, 5, &err));
-  REFUSED(SRNN_ERROR_NOT_FOUND, "fc.b", srnn_tensor_file_read(f, "fc.b", back, 4, &err));
+  IS_NULL("file", srnn_tensor_file_read(NULL, "fc.bias", NULL, back, 4, &err));
+  IS_NULL("name", srnn_tensor_file_read(f, NULL, NULL, back, 4, &err));
+  IS_NULL("values", srnn_tensor_file_read(f, "fc.bias", NULL, NULL, 4, &err));
+  BAD_SHAPE("fc.bias", srnn_tensor_file_read(f, "fc.bias", NULL, back, 5, &err));
+  REFUSED(SRNN_ERROR_NOT_FOUND, "fc.b", srnn_tensor_file_read(f, "fc.b", NULL, back, 4, &err));
   IS_NULL("file", srnn_tensor_file_metadata(NULL, "author", text, sizeof text, &n, &err));
   IS_NULL("key", srnn_tensor_file_metadata(f, NULL, text, sizeof text, &n, &err));
   IS_NULL("text_len", srnn_tensor_file_metadata(f, "author", text, sizeof text, NULL, &err));

@@ -348,11 +348,12 @@ SRNN_API srnn_status srnn_rnn_param_name(const srnn_rnn *rnn, size_t index, char
     srnn_error *error);
 
 /**
- * Writes the shape of parameter `index`: `rows` by `cols`, where a bias vector has 1 column.
+ * Writes the shape of parameter `index`: `rows` by `cols`, and to `ndim`, if it is not NULL, its number of dimensions: 2 for
+ * weights, 1 for a bias, whose `cols` is 1. rows * cols is the number of its values.
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for an index that does not exist.
  */
-SRNN_API srnn_status srnn_rnn_param_shape(const srnn_rnn *rnn, size_t index, size_t *rows, size_t *cols,
+SRNN_API srnn_status srnn_rnn_param_shape(const srnn_rnn *rnn, size_t index, size_t *rows, size_t *cols, size_t *ndim,
     srnn_error *error);
 
 /**
@@ -1333,19 +1334,51 @@ typedef struct srnn_tensor_file srnn_tensor_file;
 /** Tensors and metadata that are to become a safetensors file. */
 typedef struct srnn_tensor_writer srnn_tensor_writer;
 
+/** How strictly tensors are loaded. Fill it in with srnn_load_options_init, then change fields. */
+typedef struct srnn_load_options {
+  /** Bytes of this struct as the caller knows it; set by the init function. */
+  uint32_t struct_size;
+  /** 1 to take NaN and infinite values. Default 0: they are errors. */
+  int32_t allow_non_finite;
+  /** 1 to pass over tensors that stay unused. Default 0: they are errors. */
+  int32_t allow_unused;
+  /** Zero. */
+  uint32_t reserved0;
+  /** Zero. */
+  uint64_t reserved[2];
+} srnn_load_options;
+
+/** How strictly tensors are saved. Fill it in with srnn_save_options_init, then change fields. */
+typedef struct srnn_save_options {
+  /** Bytes of this struct as the caller knows it; set by the init function. */
+  uint32_t struct_size;
+  /** 1 to write NaN and infinite values. Default 0: they are errors, as loading refuses them. */
+  int32_t allow_non_finite;
+  /** Zero. */
+  uint64_t reserved[2];
+} srnn_save_options;
+
+/** Fills in `options`: strict. NULL is ignored. */
+SRNN_API void srnn_load_options_init(srnn_load_options *options);
+
+/** Fills in `options`: strict. NULL is ignored. */
+SRNN_API void srnn_save_options_init(srnn_save_options *options);
+
 /**
  * Reads all parameters of `rnn` from the file at `path`, in which their torch.nn names follow `prefix` ("lstm.", or ""),
- * as f32, f64, f16 or bf16. Other tensors of the file are ignored; the weights change only if all could be read.
+ * as f32, f64, f16 or bf16; as srnn_rnn_load_tensors with the defaults. The weights change only if all could be read.
  *
- * Errors: SRNN_ERROR_IO; SRNN_ERROR_NOT_FOUND for a missing tensor; SRNN_ERROR_INVALID_DATA for a damaged file and for
- * values that are not finite; SRNN_ERROR_SHAPE_MISMATCH for another shape; SRNN_ERROR_OUT_OF_MEMORY.
+ * Errors: SRNN_ERROR_IO; SRNN_ERROR_NOT_FOUND for a missing tensor; SRNN_ERROR_INVALID_DATA for a damaged file, for
+ * values that are not finite and for tensors of the module that stay unused; SRNN_ERROR_SHAPE_MISMATCH for another shape;
+ * SRNN_ERROR_OUT_OF_MEMORY.
  */
 SRNN_API srnn_status srnn_rnn_load_safetensors(srnn_rnn *rnn, const char *path, const char *prefix, srnn_error *error);
 
 /**
  * Writes all parameters of `rnn`, as f32, to the file at `path`, under `prefix` and their torch.nn names.
  *
- * Errors: SRNN_ERROR_IO; SRNN_ERROR_OUT_OF_MEMORY.
+ * Errors, with an existing file as it was: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for weights that are not finite;
+ * SRNN_ERROR_OUT_OF_MEMORY.
  */
 SRNN_API srnn_status srnn_rnn_save_safetensors(const srnn_rnn *rnn, const char *path, const char *prefix,
     srnn_error *error);
@@ -1353,13 +1386,14 @@ SRNN_API srnn_status srnn_rnn_save_safetensors(const srnn_rnn *rnn, const char *
 /**
  * Writes the whole state of `optimizer` to the file at `path`, from which training can go on bit for bit.
  *
- * Errors: SRNN_ERROR_IO; SRNN_ERROR_OUT_OF_MEMORY.
+ * Errors, with an existing file as it was: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for states that are not finite;
+ * SRNN_ERROR_OUT_OF_MEMORY.
  */
 SRNN_API srnn_status srnn_optimizer_save_safetensors(const srnn_optimizer *optimizer, const char *path,
     srnn_error *error);
 
 /**
- * Makes `optimizer` what the file at `path` holds, whatever its kind was before. It keeps its pool.
+ * Makes `optimizer` what the file at `path` holds, as srnn_optimizer_load_tensors with the defaults; its pool stays.
  *
  * Errors: SRNN_ERROR_IO; SRNN_ERROR_NOT_FOUND and SRNN_ERROR_INVALID_DATA for a file that holds no optimizer or a damaged
  * one; SRNN_ERROR_OUT_OF_MEMORY.
@@ -1372,6 +1406,14 @@ SRNN_API srnn_status srnn_optimizer_load_safetensors(srnn_optimizer *optimizer, 
  * Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for a file that is not whole and consistent; SRNN_ERROR_OUT_OF_MEMORY.
  */
 SRNN_API srnn_status srnn_tensor_file_open(const char *path, srnn_tensor_file **file, srnn_error *error);
+
+/**
+ * Takes a safetensors file from memory: a copy of `bytes`. `name` is for error texts. The caller destroys it.
+ *
+ * Errors: SRNN_ERROR_INVALID_DATA for bytes that are not whole and consistent; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_tensor_file_from_memory(const uint8_t *bytes, size_t bytes_len, const char *name,
+    srnn_tensor_file **file, srnn_error *error);
 
 /** Destroys a file in memory. NULL is allowed. */
 SRNN_API void srnn_tensor_file_destroy(srnn_tensor_file *file);
@@ -1400,11 +1442,11 @@ SRNN_API srnn_status srnn_tensor_file_shape(const srnn_tensor_file *file, const 
 /**
  * Copies tensor `name`, stored as f32, f64, f16 or bf16, row-major, to `values`: as many as its shape says.
  *
- * Errors: SRNN_ERROR_NOT_FOUND; SRNN_ERROR_SHAPE_MISMATCH for the length; SRNN_ERROR_INVALID_DATA for another type and
- * for values that are not finite.
+ * Errors: SRNN_ERROR_NOT_FOUND; SRNN_ERROR_SHAPE_MISMATCH for the length; SRNN_ERROR_INVALID_DATA for another type and,
+ * unless `options` (NULL for the defaults) allow them, for values that are not finite.
  */
-SRNN_API srnn_status srnn_tensor_file_read(const srnn_tensor_file *file, const char *name, float *values,
-    size_t values_len, srnn_error *error);
+SRNN_API srnn_status srnn_tensor_file_read(const srnn_tensor_file *file, const char *name,
+    const srnn_load_options *options, float *values, size_t values_len, srnn_error *error);
 
 /**
  * Copies the metadata text under `key` and a closing NUL to `text`, which has room for `text_size` bytes, and its length
@@ -1441,9 +1483,11 @@ SRNN_API srnn_status srnn_tensor_writer_metadata(srnn_tensor_writer *writer, con
 /**
  * Writes everything to the file at `path`.
  *
- * Errors: SRNN_ERROR_IO; SRNN_ERROR_OUT_OF_MEMORY.
+ * Errors, with an existing file as it was: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for values that are not finite, unless
+ * `options` (NULL for the defaults) allow them; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_tensor_writer_save(const srnn_tensor_writer *writer, const char *path, srnn_error *error);
+SRNN_API srnn_status srnn_tensor_writer_save(const srnn_tensor_writer *writer, const char *path,
+    const srnn_save_options *options, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Vocabularies
@@ -1701,6 +1745,140 @@ SRNN_API srnn_status srnn_classifier_classify(const srnn_classifier *classifier,
  */
 SRNN_API srnn_status srnn_classifier_predict(const srnn_classifier *classifier, srnn_classifier_session *session,
     const srnn_dataset *dataset, size_t batch_size, float *probabilities, size_t probabilities_len, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Modules in weight files
+ *
+ * Recurrent and dense layers, embeddings, optimizers and classifiers read their tensors from an opened file, so that one
+ * file serves several, and add them to a writer that becomes one file. Tensors have PyTorch's names, after a prefix such as
+ * "encoder.lstm.", or "". Loading is strict: tensors whose names follow the prefix without another dot and which the
+ * module does not take are errors, and so are NaN and infinite values; srnn_load_options allow them. A failed load changes
+ * nothing.
+ */
+
+/**
+ * Reads all parameters of `rnn` from tensors of `file` whose names follow `prefix`, under torch.nn's names; one layer in one direction may also have those of
+ * torch.nn.LSTMCell and its kin, without "_l0".
+ *
+ * Errors: SRNN_ERROR_NOT_FOUND for a missing tensor; SRNN_ERROR_SHAPE_MISMATCH for another shape;
+ * SRNN_ERROR_INVALID_DATA for another type and, unless `options` (NULL for the defaults) allow them, for values that are
+ * not finite and tensors that stay unused; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_rnn_load_tensors(srnn_rnn *rnn, const srnn_tensor_file *file, const char *prefix,
+    const srnn_load_options *options, srnn_error *error);
+
+/**
+ * Adds all parameters of `rnn` to `writer`: copies, as f32, under `prefix` and the names that srnn_rnn_load_tensors reads.
+ *
+ * Errors, with nothing added: SRNN_ERROR_INVALID_ARGUMENT for a name that is taken; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_rnn_save_tensors(const srnn_rnn *rnn, srnn_tensor_writer *writer, const char *prefix,
+    srnn_error *error);
+
+/**
+ * Reads weights and bias of `dense` from tensors of `file` whose names follow `prefix`: "weight", (out_features, in_features), and, if
+ * the layer has a bias, "bias".
+ *
+ * Errors: SRNN_ERROR_NOT_FOUND for a missing tensor; SRNN_ERROR_SHAPE_MISMATCH for another shape;
+ * SRNN_ERROR_INVALID_DATA for another type and, unless `options` (NULL for the defaults) allow them, for values that are
+ * not finite and tensors that stay unused; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_dense_load_tensors(srnn_dense *dense, const srnn_tensor_file *file, const char *prefix,
+    const srnn_load_options *options, srnn_error *error);
+
+/**
+ * Adds weights and bias of `dense` to `writer`: copies, as f32, under `prefix` and the names that srnn_dense_load_tensors reads.
+ *
+ * Errors, with nothing added: SRNN_ERROR_INVALID_ARGUMENT for a name that is taken; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_dense_save_tensors(const srnn_dense *dense, srnn_tensor_writer *writer, const char *prefix,
+    srnn_error *error);
+
+/**
+ * Reads weights and bias of `dense` from the safetensors file at `path`, as srnn_dense_load_tensors with the defaults.
+ *
+ * Errors: as there and as srnn_tensor_file_open.
+ */
+SRNN_API srnn_status srnn_dense_load_safetensors(srnn_dense *dense, const char *path, const char *prefix,
+    srnn_error *error);
+
+/**
+ * Writes weights and bias of `dense` to the safetensors file at `path`, under `prefix`.
+ *
+ * Errors: as srnn_tensor_writer_save with the defaults.
+ */
+SRNN_API srnn_status srnn_dense_save_safetensors(const srnn_dense *dense, const char *path, const char *prefix,
+    srnn_error *error);
+
+/**
+ * Reads the table of `embedding` from tensors of `file` whose names follow `prefix`: "weight", (num_embeddings, embedding_dim).
+ *
+ * Errors: SRNN_ERROR_NOT_FOUND for a missing tensor; SRNN_ERROR_SHAPE_MISMATCH for another shape;
+ * SRNN_ERROR_INVALID_DATA for another type and, unless `options` (NULL for the defaults) allow them, for values that are
+ * not finite and tensors that stay unused; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_embedding_load_tensors(srnn_embedding *embedding, const srnn_tensor_file *file,
+    const char *prefix, const srnn_load_options *options, srnn_error *error);
+
+/**
+ * Adds the table of `embedding` to `writer`: copies, as f32, under `prefix` and the names that srnn_embedding_load_tensors reads.
+ *
+ * Errors, with nothing added: SRNN_ERROR_INVALID_ARGUMENT for a name that is taken; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_embedding_save_tensors(const srnn_embedding *embedding, srnn_tensor_writer *writer,
+    const char *prefix, srnn_error *error);
+
+/**
+ * Reads the table of `embedding` from the safetensors file at `path`, as srnn_embedding_load_tensors with the defaults.
+ *
+ * Errors: as there and as srnn_tensor_file_open.
+ */
+SRNN_API srnn_status srnn_embedding_load_safetensors(srnn_embedding *embedding, const char *path, const char *prefix,
+    srnn_error *error);
+
+/**
+ * Writes the table of `embedding` to the safetensors file at `path`, under `prefix`.
+ *
+ * Errors: as srnn_tensor_writer_save with the defaults.
+ */
+SRNN_API srnn_status srnn_embedding_save_safetensors(const srnn_embedding *embedding, const char *path,
+    const char *prefix, srnn_error *error);
+
+/**
+ * Makes `optimizer` what `file` holds, whatever its kind was before; its pool stays.
+ *
+ * Errors: SRNN_ERROR_NOT_FOUND, SRNN_ERROR_SHAPE_MISMATCH, SRNN_ERROR_INVALID_ARGUMENT and SRNN_ERROR_INVALID_DATA for a
+ * file that holds no optimizer or a damaged one and, unless `options` (NULL for the defaults) allow them, for states that
+ * are not finite and tensors under "optimizer." that stay unused; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_optimizer_load_tensors(srnn_optimizer *optimizer, const srnn_tensor_file *file,
+    const srnn_load_options *options, srnn_error *error);
+
+/**
+ * Adds the whole state of `optimizer` to `writer`: tensors under "optimizer." and metadata.
+ *
+ * Errors, with nothing added: SRNN_ERROR_INVALID_ARGUMENT for a name that is taken; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_optimizer_save_tensors(const srnn_optimizer *optimizer, srnn_tensor_writer *writer,
+    srnn_error *error);
+
+/**
+ * Creates the classifier that `file` holds, as srnn_classifier_save wrote it. The caller destroys it.
+ *
+ * Errors: SRNN_ERROR_NOT_FOUND, SRNN_ERROR_SHAPE_MISMATCH and SRNN_ERROR_INVALID_DATA for a file that is damaged or holds
+ * no classifier and, unless `options` (NULL for the defaults) allow them, for weights that are not finite and tensors of
+ * the file, but for those under "optimizer." and "trainer.", that stay unused; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_classifier_load_tensors(const srnn_tensor_file *file, const srnn_load_options *options,
+    srnn_classifier **classifier, srnn_error *error);
+
+/**
+ * Adds weights, configuration, vocabulary and labels of `classifier` to `writer`.
+ *
+ * Errors, with nothing added: SRNN_ERROR_INVALID_ARGUMENT for a name that is taken; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_classifier_save_tensors(const srnn_classifier *classifier, srnn_tensor_writer *writer,
+    srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Training of text classifiers

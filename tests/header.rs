@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The header's sections: the files of `src/capi` with exported functions, in reading order, types before their use.
-const SECTIONS: [&str; 27] = [
+const SECTIONS: [&str; 28] = [
     "version",
     "error",
     "isa",
@@ -28,6 +28,7 @@ const SECTIONS: [&str; 27] = [
     "vocab",
     "dataset",
     "classifier",
+    "modules",
     "trainer",
     "vectors",
     "neighbours",

@@ -14,6 +14,17 @@ class TensorFile : public Handle<srnn_tensor_file, srnn_tensor_file_destroy> {
   Result open(const char *path) {
     return take([&](srnn_tensor_file **f, srnn_error *e) { srnn_tensor_file_open(path, f, e); });
   }
+  /// A copy of a file's bytes; `name` is for error texts.
+  Result from_memory(View<const std::uint8_t> bytes, const char *name) {
+    return take([&](srnn_tensor_file **f, srnn_error *e) {
+      srnn_tensor_file_from_memory(bytes.data(), bytes.size(), name, f, e);
+    });
+  }
+  static srnn_load_options options() noexcept {
+    srnn_load_options o;
+    srnn_load_options_init(&o);
+    return o;
+  }
   std::size_t count() const noexcept { return srnn_tensor_file_count(get()); }
   Result name(std::size_t index, std::string &name) const {
     return read_text(name, [&](char *text, std::size_t size, std::size_t *len, srnn_error *e) {
@@ -25,8 +36,10 @@ class TensorFile : public Handle<srnn_tensor_file, srnn_tensor_file_destroy> {
     return Result::of(
         [&](srnn_error *e) { srnn_tensor_file_shape(get(), name, shape.data(), shape.size(), &ndim, e); });
   }
-  Result read(const char *name, FloatsOut values) const {
-    return Result::of([&](srnn_error *e) { srnn_tensor_file_read(get(), name, values.data(), values.size(), e); });
+  /// Strictly without `options`.
+  Result read(const char *name, FloatsOut values, const srnn_load_options *options = nullptr) const {
+    return Result::of(
+        [&](srnn_error *e) { srnn_tensor_file_read(get(), name, options, values.data(), values.size(), e); });
   }
   Result metadata(const char *key, std::string &value) const {
     return read_text(value, [&](char *text, std::size_t size, std::size_t *len, srnn_error *e) {
@@ -46,8 +59,14 @@ class TensorWriter : public Handle<srnn_tensor_writer, srnn_tensor_writer_destro
   Result metadata(const char *key, const char *text) {
     return Result::of([&](srnn_error *e) { srnn_tensor_writer_metadata(get(), key, text, e); });
   }
-  Result save(const char *path) const {
-    return Result::of([&](srnn_error *e) { srnn_tensor_writer_save(get(), path, e); });
+  static srnn_save_options options() noexcept {
+    srnn_save_options o;
+    srnn_save_options_init(&o);
+    return o;
+  }
+  /// Strictly without `options`.
+  Result save(const char *path, const srnn_save_options *options = nullptr) const {
+    return Result::of([&](srnn_error *e) { srnn_tensor_writer_save(get(), path, options, e); });
   }
 };
 

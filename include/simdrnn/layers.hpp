@@ -26,6 +26,19 @@ class Dense : public Handle<srnn_dense, srnn_dense_destroy> {
   Result write_values(Floats values) {
     return Result::of([&](srnn_error *e) { srnn_dense_write_values(get(), values.data(), values.size(), e); });
   }
+  Result load_safetensors(const char *path, const char *prefix = "") {
+    return Result::of([&](srnn_error *e) { srnn_dense_load_safetensors(get(), path, prefix, e); });
+  }
+  Result save_safetensors(const char *path, const char *prefix = "") const {
+    return Result::of([&](srnn_error *e) { srnn_dense_save_safetensors(get(), path, prefix, e); });
+  }
+  /// From an opened file, strictly without `options`.
+  Result load(const TensorFile &file, const char *prefix = "", const srnn_load_options *options = nullptr) {
+    return Result::of([&](srnn_error *e) { srnn_dense_load_tensors(get(), file.get(), prefix, options, e); });
+  }
+  Result save(TensorWriter &writer, const char *prefix = "") const {
+    return Result::of([&](srnn_error *e) { srnn_dense_save_tensors(get(), writer.get(), prefix, e); });
+  }
   /// On the caller's thread alone.
   Result forward(Floats x, FloatsOut y) const { return forward_with(nullptr, x, y); }
   /// On the threads of the session's pool, if it has one.
@@ -63,6 +76,19 @@ class Embedding : public Handle<srnn_embedding, srnn_embedding_destroy> {
   }
   Result init_uniform(float range, std::uint64_t seed) {
     return Result::of([&](srnn_error *e) { srnn_embedding_init_uniform(get(), range, seed, e); });
+  }
+  Result load_safetensors(const char *path, const char *prefix = "") {
+    return Result::of([&](srnn_error *e) { srnn_embedding_load_safetensors(get(), path, prefix, e); });
+  }
+  Result save_safetensors(const char *path, const char *prefix = "") const {
+    return Result::of([&](srnn_error *e) { srnn_embedding_save_safetensors(get(), path, prefix, e); });
+  }
+  /// From an opened file, strictly without `options`.
+  Result load(const TensorFile &file, const char *prefix = "", const srnn_load_options *options = nullptr) {
+    return Result::of([&](srnn_error *e) { srnn_embedding_load_tensors(get(), file.get(), prefix, options, e); });
+  }
+  Result save(TensorWriter &writer, const char *prefix = "") const {
+    return Result::of([&](srnn_error *e) { srnn_embedding_save_tensors(get(), writer.get(), prefix, e); });
   }
   Result read_rows(std::size_t first_row, FloatsOut values) const {
     return Result::of(

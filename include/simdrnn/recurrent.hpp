@@ -5,7 +5,7 @@
 #ifndef SIMDRNN_RECURRENT_HPP
 #define SIMDRNN_RECURRENT_HPP
 
-#include "core.hpp"
+#include "files.hpp"
 
 namespace simdrnn {
 
@@ -113,7 +113,10 @@ class Rnn : public Handle<srnn_rnn, srnn_rnn_destroy> {
     return Result::of([&](srnn_error *e) { srnn_rnn_param_name(get(), index, name, sizeof name, e); });
   }
   Result param_shape(std::size_t index, std::size_t &rows, std::size_t &cols) const {
-    return Result::of([&](srnn_error *e) { srnn_rnn_param_shape(get(), index, &rows, &cols, e); });
+    return Result::of([&](srnn_error *e) { srnn_rnn_param_shape(get(), index, &rows, &cols, nullptr, e); });
+  }
+  Result param_shape(std::size_t index, std::size_t &rows, std::size_t &cols, std::size_t &ndim) const {
+    return Result::of([&](srnn_error *e) { srnn_rnn_param_shape(get(), index, &rows, &cols, &ndim, e); });
   }
   Result find_param(const char *name, std::size_t &index) const {
     return Result::of([&](srnn_error *e) { srnn_rnn_find_param(get(), name, &index, e); });
@@ -136,6 +139,13 @@ class Rnn : public Handle<srnn_rnn, srnn_rnn_destroy> {
   }
   Result save_safetensors(const char *path, const char *prefix = "") const {
     return Result::of([&](srnn_error *e) { srnn_rnn_save_safetensors(get(), path, prefix, e); });
+  }
+  /// From an opened file, strictly without `options`.
+  Result load(const TensorFile &file, const char *prefix = "", const srnn_load_options *options = nullptr) {
+    return Result::of([&](srnn_error *e) { srnn_rnn_load_tensors(get(), file.get(), prefix, options, e); });
+  }
+  Result save(TensorWriter &writer, const char *prefix = "") const {
+    return Result::of([&](srnn_error *e) { srnn_rnn_save_tensors(get(), writer.get(), prefix, e); });
   }
 
   Result forward(Session &session, const srnn_batch &batch, Floats x, FloatsOut y, const srnn_state *initial = nullptr,

@@ -113,6 +113,13 @@ class Classifier : public Handle<srnn_classifier, srnn_classifier_destroy> {
   Result save(const char *path) const {
     return Result::of([&](srnn_error *e) { srnn_classifier_save(get(), path, e); });
   }
+  /// From an opened file, strictly without `options`.
+  Result load(const TensorFile &file, const srnn_load_options *options = nullptr) {
+    return take([&](srnn_classifier **c, srnn_error *e) { srnn_classifier_load_tensors(file.get(), options, c, e); });
+  }
+  Result save(TensorWriter &writer) const {
+    return Result::of([&](srnn_error *e) { srnn_classifier_save_tensors(get(), writer.get(), e); });
+  }
   /// Whether training leaves the token table as it is.
   Result set_embeddings_frozen(bool frozen) {
     return Result::of([&](srnn_error *e) { srnn_classifier_set_embeddings_frozen(get(), frozen, e); });

@@ -34,6 +34,13 @@ class Optimizer : public Handle<srnn_optimizer, srnn_optimizer_destroy> {
   Result load_safetensors(const char *path) {
     return Result::of([&](srnn_error *e) { srnn_optimizer_load_safetensors(get(), path, e); });
   }
+  /// From an opened file, strictly without `options`.
+  Result load(const TensorFile &file, const srnn_load_options *options = nullptr) {
+    return Result::of([&](srnn_error *e) { srnn_optimizer_load_tensors(get(), file.get(), options, e); });
+  }
+  Result save(TensorWriter &writer) const {
+    return Result::of([&](srnn_error *e) { srnn_optimizer_save_tensors(get(), writer.get(), e); });
+  }
   Result begin_step() {
     return Result::of([&](srnn_error *e) { srnn_optimizer_begin_step(get(), e); });
   }

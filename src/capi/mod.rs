@@ -22,6 +22,7 @@ mod error;
 mod flow;
 mod isa;
 mod loss;
+mod modules;
 mod neighbours;
 mod optimizer;
 mod pool;

@@ -298,7 +298,8 @@ impl fmt::Write for Name {
     }
 }
 
-/// Writes the shape of parameter `index`: `rows` by `cols`, where a bias vector has 1 column.
+/// Writes the shape of parameter `index`: `rows` by `cols`, and to `ndim`, if it is not NULL, its number of dimensions: 2 for
+/// weights, 1 for a bias, whose `cols` is 1. rows * cols is the number of its values.
 ///
 /// Errors: SRNN_ERROR_INVALID_ARGUMENT for an index that does not exist.
 #[unsafe(no_mangle)]
@@ -307,16 +308,23 @@ pub unsafe extern "C" fn srnn_rnn_param_shape(
     index: usize,
     rows: *mut usize,
     cols: *mut usize,
+    ndim: *mut usize,
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
         let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (rnn, rows, cols) = unsafe { (handle::shared("rnn", rnn)?, a.out("rows", rows)?, a.out("cols", cols)?) };
+        let (rnn, rows, cols, ndim) = unsafe {
+            let (rnn, rows, cols) = (handle::shared("rnn", rnn)?, a.out("rows", rows)?, a.out("cols", cols)?);
+            (rnn, rows, cols, a.out_optional("ndim", ndim)?)
+        };
         rnn.0.param(index)?;
         let spec = &rnn.0.param_specs()[index];
         rows.write(spec.rows);
         cols.write(spec.cols);
+        if let Some(ndim) = ndim {
+            ndim.write(spec.ndim());
+        }
         Ok(())
     })
 }

@@ -3,22 +3,108 @@
 //! Named tensors in the safetensors format, as PyTorch programs write them. Files are written to a temporary name and
 //! renamed: a failed save leaves an existing file as it was.
 
-use super::args::Arrays;
+use super::args::{self, Arrays};
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
 use super::optimizer::srnn_optimizer;
 use super::rnn::srnn_rnn;
-use crate::buffer::{AlignedBuf, try_copy, try_string};
+use super::structs::{self, Growing};
+use crate::buffer::{AlignedBuf, push, try_copy, try_string};
 use crate::error::{Result, err};
 use crate::io::safetensors::{Finite, TensorFile, TensorWriter};
+use crate::io::{LoadOptions, SaveOptions};
 use std::ffi::c_char;
 
+/// How strictly tensors are loaded. Fill it in with srnn_load_options_init, then change fields.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct srnn_load_options {
+    /// Bytes of this struct as the caller knows it; set by the init function.
+    pub struct_size: u32,
+    /// 1 to take NaN and infinite values. Default 0: they are errors.
+    pub allow_non_finite: i32,
+    /// 1 to pass over tensors that stay unused. Default 0: they are errors.
+    pub allow_unused: i32,
+    /// Zero.
+    pub reserved0: u32,
+    /// Zero.
+    pub reserved: [u64; 2],
+}
+
+impl srnn_load_options {
+    pub(super) fn to_rust(self) -> Result<LoadOptions> {
+        Ok(LoadOptions {
+            allow_non_finite: args::flag("allow_non_finite", self.allow_non_finite)?,
+            allow_unused: args::flag("allow_unused", self.allow_unused)?,
+        })
+    }
+}
+
+// SAFETY: numbers without padding, the size first.
+unsafe impl Growing for srnn_load_options {
+    const NAME: &'static str = "srnn_load_options";
+
+    fn defaults() -> Self {
+        Self {
+            struct_size: size_of::<Self>() as u32,
+            allow_non_finite: 0,
+            allow_unused: 0,
+            reserved0: 0,
+            reserved: [0; 2],
+        }
+    }
+
+    fn reserved_is_zero(&self) -> bool {
+        self.reserved0 == 0 && self.reserved == [0; 2]
+    }
+}
+
+/// How strictly tensors are saved. Fill it in with srnn_save_options_init, then change fields.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct srnn_save_options {
+    /// Bytes of this struct as the caller knows it; set by the init function.
+    pub struct_size: u32,
+    /// 1 to write NaN and infinite values. Default 0: they are errors, as loading refuses them.
+    pub allow_non_finite: i32,
+    /// Zero.
+    pub reserved: [u64; 2],
+}
+
+// SAFETY: numbers without padding, the size first.
+unsafe impl Growing for srnn_save_options {
+    const NAME: &'static str = "srnn_save_options";
+
+    fn defaults() -> Self {
+        Self { struct_size: size_of::<Self>() as u32, allow_non_finite: 0, reserved: [0; 2] }
+    }
+
+    fn reserved_is_zero(&self) -> bool {
+        self.reserved == [0; 2]
+    }
+}
+
+/// Fills in `options`: strict. NULL is ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_load_options_init(options: *mut srnn_load_options) {
+    // SAFETY: the header's contract.
+    unsafe { structs::init(options, srnn_load_options::defaults()) }
+}
+
+/// Fills in `options`: strict. NULL is ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_save_options_init(options: *mut srnn_save_options) {
+    // SAFETY: the header's contract.
+    unsafe { structs::init(options, srnn_save_options::defaults()) }
+}
+
 /// Reads all parameters of `rnn` from the file at `path`, in which their torch.nn names follow `prefix` ("lstm.", or ""),
-/// as f32, f64, f16 or bf16. Other tensors of the file are ignored; the weights change only if all could be read.
+/// as f32, f64, f16 or bf16; as srnn_rnn_load_tensors with the defaults. The weights change only if all could be read.
 ///
-/// Errors: SRNN_ERROR_IO; SRNN_ERROR_NOT_FOUND for a missing tensor; SRNN_ERROR_INVALID_DATA for a damaged file and for
-/// values that are not finite; SRNN_ERROR_SHAPE_MISMATCH for another shape; SRNN_ERROR_OUT_OF_MEMORY.
+/// Errors: SRNN_ERROR_IO; SRNN_ERROR_NOT_FOUND for a missing tensor; SRNN_ERROR_INVALID_DATA for a damaged file, for
+/// values that are not finite and for tensors of the module that stay unused; SRNN_ERROR_SHAPE_MISMATCH for another shape;
+/// SRNN_ERROR_OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_rnn_load_safetensors(
     rnn: *mut srnn_rnn,
@@ -37,7 +123,8 @@ pub unsafe extern "C" fn srnn_rnn_load_safetensors(
 
 /// Writes all parameters of `rnn`, as f32, to the file at `path`, under `prefix` and their torch.nn names.
 ///
-/// Errors: SRNN_ERROR_IO; SRNN_ERROR_OUT_OF_MEMORY.
+/// Errors, with an existing file as it was: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for weights that are not finite;
+/// SRNN_ERROR_OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_rnn_save_safetensors(
     rnn: *const srnn_rnn,
@@ -56,7 +143,8 @@ pub unsafe extern "C" fn srnn_rnn_save_safetensors(
 
 /// Writes the whole state of `optimizer` to the file at `path`, from which training can go on bit for bit.
 ///
-/// Errors: SRNN_ERROR_IO; SRNN_ERROR_OUT_OF_MEMORY.
+/// Errors, with an existing file as it was: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for states that are not finite;
+/// SRNN_ERROR_OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_optimizer_save_safetensors(
     optimizer: *const srnn_optimizer,
@@ -70,7 +158,7 @@ pub unsafe extern "C" fn srnn_optimizer_save_safetensors(
     })
 }
 
-/// Makes `optimizer` what the file at `path` holds, whatever its kind was before. It keeps its pool.
+/// Makes `optimizer` what the file at `path` holds, as srnn_optimizer_load_tensors with the defaults; its pool stays.
 ///
 /// Errors: SRNN_ERROR_IO; SRNN_ERROR_NOT_FOUND and SRNN_ERROR_INVALID_DATA for a file that holds no optimizer or a damaged
 /// one; SRNN_ERROR_OUT_OF_MEMORY.
@@ -89,7 +177,7 @@ pub unsafe extern "C" fn srnn_optimizer_load_safetensors(
 }
 
 /// A safetensors file in memory, for the weights of other layers.
-pub struct srnn_tensor_file(TensorFile);
+pub struct srnn_tensor_file(pub(super) TensorFile);
 
 /// Reads the file at `path` and checks its header. The caller destroys it.
 ///
@@ -105,6 +193,27 @@ pub unsafe extern "C" fn srnn_tensor_file_open(
         // SAFETY: the header's contract.
         let (path, file) = unsafe { (a.path("path", path)?, a.out("file", file)?) };
         file.write(handle::create(srnn_tensor_file(TensorFile::open(path)?))?);
+        Ok(())
+    })
+}
+
+/// Takes a safetensors file from memory: a copy of `bytes`. `name` is for error texts. The caller destroys it.
+///
+/// Errors: SRNN_ERROR_INVALID_DATA for bytes that are not whole and consistent; SRNN_ERROR_OUT_OF_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_tensor_file_from_memory(
+    bytes: *const u8,
+    bytes_len: usize,
+    name: *const c_char,
+    file: *mut *mut srnn_tensor_file,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        let mut a = Arrays::new();
+        // SAFETY: the header's contract.
+        let (bytes, name, file) =
+            unsafe { (a.read("bytes", bytes, bytes_len)?, a.text("name", name)?, a.out("file", file)?) };
+        file.write(handle::create(srnn_tensor_file(TensorFile::from_bytes(try_copy(bytes)?, name)?))?);
         Ok(())
     })
 }
@@ -184,12 +293,13 @@ pub unsafe extern "C" fn srnn_tensor_file_shape(
 
 /// Copies tensor `name`, stored as f32, f64, f16 or bf16, row-major, to `values`: as many as its shape says.
 ///
-/// Errors: SRNN_ERROR_NOT_FOUND; SRNN_ERROR_SHAPE_MISMATCH for the length; SRNN_ERROR_INVALID_DATA for another type and
-/// for values that are not finite.
+/// Errors: SRNN_ERROR_NOT_FOUND; SRNN_ERROR_SHAPE_MISMATCH for the length; SRNN_ERROR_INVALID_DATA for another type and,
+/// unless `options` (NULL for the defaults) allow them, for values that are not finite.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_tensor_file_read(
     file: *const srnn_tensor_file,
     name: *const c_char,
+    options: *const srnn_load_options,
     values: *mut f32,
     values_len: usize,
     error: *mut srnn_error,
@@ -197,11 +307,13 @@ pub unsafe extern "C" fn srnn_tensor_file_read(
     call(error, || {
         let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (file, name, values) = unsafe {
+        let (file, name, options, values) = unsafe {
             let file = handle::shared("file", file)?;
-            (file, a.text("name", name)?, a.write("values", values, values_len)?)
+            let options = structs::read_optional(options)?.to_rust()?;
+            (file, a.text("name", name)?, options, a.write("values", values, values_len)?)
         };
-        file.0.read_f32(name, file.0.shape(name)?, Finite::Required, values)
+        let finite = if options.allow_non_finite { Finite::Any } else { Finite::Required };
+        file.0.read_f32(name, file.0.shape(name)?, finite, values)
     })
 }
 
@@ -244,8 +356,31 @@ struct Tensor {
 }
 
 impl srnn_tensor_writer {
-    fn writer(&self) -> Result<TensorWriter<'_>> {
-        let mut writer = TensorWriter::new();
+    /// Adds copies of everything, or nothing.
+    pub(super) fn add_all(&mut self, more: &TensorWriter<'_>) -> Result<()> {
+        let (tensors, metadata) = (self.tensors.len(), self.metadata.len());
+        let added = self.copy_all(more).and_then(|()| self.writer(SaveOptions::default()).map(|_| ()));
+        if added.is_err() {
+            self.tensors.truncate(tensors);
+            self.metadata.truncate(metadata);
+        }
+        added
+    }
+
+    fn copy_all(&mut self, more: &TensorWriter<'_>) -> Result<()> {
+        for (name, shape, values) in more.tensors() {
+            let mut buffer = AlignedBuf::zeroed(values.len())?;
+            buffer.copy_from_slice(values);
+            push(&mut self.tensors, Tensor { name: try_string(name)?, shape: try_copy(shape)?, values: buffer })?;
+        }
+        for (key, text) in more.texts() {
+            push(&mut self.metadata, (try_string(key)?, try_string(text)?))?;
+        }
+        Ok(())
+    }
+
+    fn writer(&self, options: SaveOptions) -> Result<TensorWriter<'_>> {
+        let mut writer = TensorWriter::with_options(options);
         for Tensor { name, shape, values } in &self.tensors {
             writer.tensor(name, shape, values)?;
         }
@@ -262,8 +397,8 @@ fn try_push<T>(
     list: fn(&mut srnn_tensor_writer) -> &mut Vec<T>,
     entry: T,
 ) -> Result<()> {
-    crate::buffer::push(list(writer), entry)?;
-    let whole = writer.writer().map(|_| ());
+    push(list(writer), entry)?;
+    let whole = writer.writer(SaveOptions::default()).map(|_| ());
     if whole.is_err() {
         list(writer).pop();
     }
@@ -341,16 +476,22 @@ pub unsafe extern "C" fn srnn_tensor_writer_metadata(
 
 /// Writes everything to the file at `path`.
 ///
-/// Errors: SRNN_ERROR_IO; SRNN_ERROR_OUT_OF_MEMORY.
+/// Errors, with an existing file as it was: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for values that are not finite, unless
+/// `options` (NULL for the defaults) allow them; SRNN_ERROR_OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_tensor_writer_save(
     writer: *const srnn_tensor_writer,
     path: *const c_char,
+    options: *const srnn_save_options,
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (writer, path) = unsafe { (handle::shared("writer", writer)?, Arrays::new().path("path", path)?) };
-        writer.writer()?.save(path)
+        let (writer, path, options) = unsafe {
+            let (writer, path) = (handle::shared("writer", writer)?, Arrays::new().path("path", path)?);
+            (writer, path, structs::read_optional(options)?)
+        };
+        let allow_non_finite = args::flag("allow_non_finite", options.allow_non_finite)?;
+        writer.writer(SaveOptions { allow_non_finite })?.save(path)
     })
 }

@@ -531,6 +531,16 @@ impl<'a> TensorWriter<'a> {
         })
     }
 
+    /// Name, shape and values of each tensor.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = (&str, &[usize], &'a [f32])> {
+        self.tensors.0.iter().map(|(name, (shape, values))| (name.as_str(), &shape[..], *values))
+    }
+
+    /// The metadata.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.metadata.0.iter().map(|(key, text)| (key.as_str(), text.as_str()))
+    }
+
     /// Names the first value that loading would refuse.
     fn check_finite(&self) -> Result<()> {
         for (name, (_, values)) in &self.tensors.0 {
