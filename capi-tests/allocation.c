@@ -111,7 +111,7 @@ static void others(void) {
   RUNS_OUT(srnn_optimizer_update_dense(optimizer, 1, dense, g, COUNT(g), &err));
   arrays[0] = g;
   arrays[1] = g + 4;
-  RUNS_OUT(srnn_clip_grad_norm(arrays, lengths, 2, 1, &norm, &err));
+  RUNS_OUT(srnn_clip_grad_norm(arrays, lengths, 2, 1, 1, &norm, &err));
   RUNS_OUT(srnn_clip_grad_value(arrays, lengths, 2, 1, &err));
   srnn_optimizer_destroy(optimizer);
   srnn_embedding_grads_destroy(eg);

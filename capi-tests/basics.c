@@ -24,7 +24,8 @@ static void status(void) {
   CHECK(strcmp(srnn_status_string(SRNN_ERROR_UNSUPPORTED), "SRNN_ERROR_UNSUPPORTED") == 0);
   CHECK(strcmp(srnn_status_string(SRNN_ERROR_INTERNAL), "SRNN_ERROR_INTERNAL") == 0);
   CHECK(strcmp(srnn_status_string(-1), "unknown status") == 0);
-  CHECK(strcmp(srnn_status_string(12), "unknown status") == 0);
+  CHECK(strcmp(srnn_status_string(SRNN_ERROR_NON_FINITE), "SRNN_ERROR_NON_FINITE") == 0);
+  CHECK(strcmp(srnn_status_string(13), "unknown status") == 0);
   CHECK(strcmp(srnn_status_string(INT32_MAX), "unknown status") == 0);
 }
 

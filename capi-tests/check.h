@@ -55,6 +55,7 @@ static const struct {
     {"srnn_embedding_load_safetensors", "serde_json reads the file's header"},
     {"srnn_classifier_load_tensors", "serde_json reads the metadata"},
     {"srnn_classifier_load", "serde_json reads the file's header"},
+    {"srnn_trainer_load", "serde_json reads the file's header"},
 };
 
 static int may_abort(const char *call) {

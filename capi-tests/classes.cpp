@@ -386,7 +386,16 @@ static void files_and_text() {
   CHECK(batches.count() == 1);
   OK(batches.examples(0, examples));
   OK(trainer.step(classifier, train, examples, &report));
-  CHECK(examples.size() == 4 && report.tokens == 6);
+  CHECK(examples.size() == 4 && report.tokens == 6 && trainer.steps() == 1 && trainer.skipped() == 0);
+  srnn_training_position position = {}, found = {};
+  position.batch = 1;
+  OK(trainer.save(classifier, position, "classes.safetensors"));
+  Trainer resumed;
+  OK(resumed.load("classes.safetensors", loaded, &found));
+  srnn_optimizer_config adam;
+  OK(resumed.optimizer_config(adam));
+  CHECK(found.batch == 1 && resumed.steps() == 1 && resumed.lr() == 0.01 && adam.kind == SRNN_OPTIMIZER_ADAM);
+  CHECK(loaded.vocab_size() == 5);
   OK(classifier.save("classes.safetensors"));
   OK(loaded.load("classes.safetensors"));
   CHECK(loaded.label_count() == 2 && loaded.vocab_size() == 5 && loaded.bytes() > 0);

@@ -229,7 +229,7 @@ static void functions(void) {
   PAIRS("prediction, target, loss!, dprediction!", NOTHING,
         srnn_mse_loss(NULL, F(0), 2, F(1), 2, D(2), F(3), 2, &err));
   PAIRS("grads, an array of grads, lengths, norm!", POINTERS, srnn_grad_norm(P(0), Z(2), 1, D(3), &err));
-  PAIRS("grads, an array of grads!, lengths, norm!", POINTERS, srnn_clip_grad_norm(P(0), Z(2), 1, 1, D(3), &err));
+  PAIRS("grads, an array of grads!, lengths, norm!", POINTERS, srnn_clip_grad_norm(P(0), Z(2), 1, 1, 1, D(3), &err));
   PAIRS("grads, an array of grads!, lengths", POINTERS, srnn_clip_grad_value(P(0), Z(2), 1, 1, &err));
 }
 
@@ -281,6 +281,7 @@ static void texts(void) {
   PAIRS("text!, text_len!", NOTHING, srnn_classifier_label(classifier, 0, C(0), ROOM, Z(1), &err));
   PAIRS("path, dataset!", NOTHING, srnn_classifier_read_dataset(classifier, C(0), P(1), &err));
   PAIRS("text, probabilities!", NOTHING, srnn_classifier_classify(classifier, session, C(0), F(1), 2, &err));
+  PAIRS("path, trainer!, classifier!, position!", NOTHING, srnn_trainer_load(C(0), NULL, P(1), P(2), P(3), &err));
   PAIRS("examples, report!", NOTHING, srnn_trainer_step(trainer, classifier, dataset, U(0), 1, P(1), &err));
   PAIRS("path, coverage!", NOTHING, srnn_classifier_load_embeddings(classifier, C(0), NULL, NULL, P(1), &err));
 

@@ -116,6 +116,8 @@ typedef enum srnn_status_code {
   SRNN_ERROR_UNSUPPORTED = 10,
   /** A bug in the library. Destroy the handles that the call could change: their contents are not known. */
   SRNN_ERROR_INTERNAL = 11,
+  /** A loss or a gradient is NaN or infinite. */
+  SRNN_ERROR_NON_FINITE = 12,
 } srnn_status_code;
 
 /** What a call returns: SRNN_OK or one of the SRNN_ERROR_ numbers. Later versions may add numbers. */
@@ -1171,16 +1173,16 @@ SRNN_API srnn_status srnn_grad_norm(const float *const *grads, const size_t *len
 
 /**
  * Scales several gradients together so that their L2 norm is at most `max_norm` (torch.nn.utils.clip_grad_norm_), and
- * writes the norm from before to `norm`, which may be NULL. Gradients whose norm is not finite stay as they are: check
- * `norm` to skip such a step. An infinite `max_norm` only measures.
+ * writes the norm from before to `norm`, which may be NULL. Gradients whose norm is not finite stay as they are: with
+ * `error_if_nonfinite` 1 the call fails, with 0 check `norm` to skip such a step. An infinite `max_norm` only measures.
  *
  * - grads, lengths: `count` arrays and their lengths; they must not overlap
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for a max_norm that is negative or NaN, and for arrays that overlap;
- * SRNN_ERROR_OUT_OF_MEMORY.
+ * SRNN_ERROR_NON_FINITE; SRNN_ERROR_OUT_OF_MEMORY.
  */
 SRNN_API srnn_status srnn_clip_grad_norm(float *const *grads, const size_t *lengths, size_t count, double max_norm,
-    double *norm, srnn_error *error);
+    int32_t error_if_nonfinite, double *norm, srnn_error *error);
 
 /**
  * Limits every value of several gradients to -clip_value .. clip_value (torch.nn.utils.clip_grad_value_). NaN stays NaN.
@@ -1212,6 +1214,16 @@ typedef enum srnn_optimizer_kind {
   /** RMSprop (torch.optim.RMSprop). */
   SRNN_OPTIMIZER_RMSPROP = 3,
 } srnn_optimizer_kind;
+
+/** What becomes of a step whose loss or gradients are NaN or infinite. It is decided before anything changes. */
+typedef enum srnn_non_finite {
+  /** The call fails with SRNN_ERROR_NON_FINITE, as if it had never been made. */
+  SRNN_NON_FINITE_STOP = 0,
+  /** The step is left out: parameters and the optimizer's state stay, and a count tells of it. */
+  SRNN_NON_FINITE_SKIP = 1,
+  /** The step is taken with what came out: NaN goes into parameters and state. */
+  SRNN_NON_FINITE_CONTINUE = 2,
+} srnn_non_finite;
 
 /** An optimizer and its state. */
 typedef struct srnn_optimizer srnn_optimizer;
@@ -1245,8 +1257,13 @@ typedef struct srnn_optimizer_config {
   int32_t nesterov;
   /** RMSprop: 1 to divide by the standard deviation. Default 0. */
   int32_t centered;
+  /**
+   * An srnn_non_finite: what an update does with a gradient that is not finite, and a trainer's step with such a loss or
+   * norm. Default SRNN_NON_FINITE_STOP.
+   */
+  int32_t non_finite;
   /** Zero. */
-  uint64_t reserved[4];
+  uint32_t reserved[7];
 } srnn_optimizer_config;
 
 /**
@@ -1286,6 +1303,9 @@ SRNN_API srnn_status srnn_optimizer_set_pool(srnn_optimizer *optimizer, const sr
 /** Steps begun so far; 0 for NULL. */
 SRNN_API uint64_t srnn_optimizer_step(const srnn_optimizer *optimizer);
 
+/** Updates that SRNN_NON_FINITE_SKIP left out; 0 for NULL. */
+SRNN_API uint64_t srnn_optimizer_skipped(const srnn_optimizer *optimizer);
+
 /** Begins the next step: every slot may be updated once more. */
 SRNN_API srnn_status srnn_optimizer_begin_step(srnn_optimizer *optimizer, srnn_error *error);
 
@@ -1294,7 +1314,8 @@ SRNN_API srnn_status srnn_optimizer_begin_step(srnn_optimizer *optimizer, srnn_e
  *
  * Errors: SRNN_ERROR_INVALID_STATE before the first begin_step and for a slot that this step already updated;
  * SRNN_ERROR_SHAPE_MISMATCH for another model's grads and for a slot that was created for another length;
- * SRNN_ERROR_OUT_OF_MEMORY.
+ * SRNN_ERROR_NON_FINITE, if that is the configuration's choice; SRNN_ERROR_OUT_OF_MEMORY. After each, parameters and
+ * optimizer are as if the call had not been made.
  */
 SRNN_API srnn_status srnn_optimizer_update_rnn(srnn_optimizer *optimizer, size_t slot, srnn_rnn *rnn,
     const srnn_grads *grads, srnn_error *error);
@@ -1887,6 +1908,22 @@ SRNN_API srnn_status srnn_classifier_save_tensors(const srnn_classifier *classif
 /** A training run: optimizer, gradients, and memory that is kept from step to step. */
 typedef struct srnn_trainer srnn_trainer;
 
+/**
+ * Where a run over shuffled batches stands: what srnn_batches_create needs to make them again, and the next to come.
+ */
+typedef struct srnn_training_position {
+  /** Examples in a batch. */
+  uint64_t batch_size;
+  /** Decides the order. */
+  uint64_t seed;
+  /** The batch of this epoch that comes next, from 0; their number once the epoch is done. */
+  uint64_t batch;
+  /** The epoch, from 0. */
+  uint32_t epoch;
+  /** Zero. */
+  uint32_t reserved[7];
+} srnn_training_position;
+
 /** What one training step found. */
 typedef struct srnn_step_report {
   /** The mean loss over the batch, before the step. */
@@ -1897,15 +1934,17 @@ typedef struct srnn_step_report {
   uint64_t correct;
   /** Tokens in the batch. */
   uint64_t tokens;
+  /** 1 if the step was left out, because loss or norm is not finite and SRNN_NON_FINITE_SKIP is chosen. */
+  uint64_t skipped;
   /** Zero. */
-  uint64_t reserved[4];
+  uint64_t reserved[3];
 } srnn_step_report;
 
 /**
  * Creates a trainer for `classifier`, or for another of the same shape; it does not keep it. Work is spread over the
  * threads of `pool`, if it is not NULL. The caller destroys it.
  *
- * - optimizer: the optimizer and its learning rate
+ * - optimizer: the optimizer and its learning rate, and what a step does that is not finite
  * - clip_norm: gradients are scaled down to this global norm; infinite for no clipping
  * - seed: decides dropout
  *
@@ -1917,6 +1956,19 @@ SRNN_API srnn_status srnn_trainer_create(const srnn_classifier *classifier, cons
 /** Destroys a trainer. NULL is allowed. */
 SRNN_API void srnn_trainer_destroy(srnn_trainer *trainer);
 
+/** The learning rate; 0 for NULL. */
+SRNN_API double srnn_trainer_lr(const srnn_trainer *trainer);
+
+/** Steps taken; 0 for NULL. */
+SRNN_API uint64_t srnn_trainer_steps(const srnn_trainer *trainer);
+
+/** Steps that SRNN_NON_FINITE_SKIP left out; 0 for NULL. */
+SRNN_API uint64_t srnn_trainer_skipped(const srnn_trainer *trainer);
+
+/** Fills in `config` with the optimizer's kind and hyperparameters, with the present learning rate. */
+SRNN_API srnn_status srnn_trainer_optimizer_config(const srnn_trainer *trainer, srnn_optimizer_config *config,
+    srnn_error *error);
+
 /**
  * Sets the learning rate from the next step on.
  *
@@ -1925,12 +1977,36 @@ SRNN_API void srnn_trainer_destroy(srnn_trainer *trainer);
 SRNN_API srnn_status srnn_trainer_set_lr(srnn_trainer *trainer, double lr, srnn_error *error);
 
 /**
- * One training step on some `examples` of `dataset`, by their numbers, as srnn_batches_get gives them. What it found goes
- * to `report`, which may be NULL.
+ * Writes `classifier` and the whole state of its training to one safetensors file, from which srnn_trainer_load goes on
+ * bit for bit. srnn_classifier_load reads the classifier in it.
  *
- * Errors: SRNN_ERROR_INVALID_ARGUMENT if there are no examples or one does not exist, or if the dataset has other labels
- * than the classifier; SRNN_ERROR_OUT_OF_MEMORY. The classifier does not change, unless memory for the optimizer's state runs out in the very first
- * step: some parts may then have moved.
+ * - position: where the run stands among its batches; NULL for a position of zeros
+ *
+ * Errors: SRNN_ERROR_IO, with an existing file as it was; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_trainer_save(const srnn_trainer *trainer, const srnn_classifier *classifier,
+    const srnn_training_position *position, const char *path, srnn_error *error);
+
+/**
+ * Reads what srnn_trainer_save wrote: a trainer, its classifier, and where the run stood (`position` may be NULL). Work is
+ * spread over the threads of `pool`, if it is not NULL; that changes no bit. The caller destroys trainer and classifier.
+ *
+ * Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for a file that is damaged or holds no classifier; SRNN_ERROR_NOT_FOUND
+ * for one that holds no training run; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_trainer_load(const char *path, const srnn_pool *pool, srnn_trainer **trainer,
+    srnn_classifier **classifier, srnn_training_position *position, srnn_error *error);
+
+/**
+ * One training step on some `examples` of `dataset`, by their numbers, as srnn_batches_get gives them. What it found goes
+ * to `report`, which may be NULL. Whether loss and gradients are finite is seen before anything changes, and the optimizer
+ * configuration's `non_finite` says what follows. A step that is left out changes neither classifier nor optimizer, but
+ * the next one draws other dropout masks.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT if there are no examples or one does not exist, if the dataset has other labels than
+ * the classifier, or words that it has not; SRNN_ERROR_SHAPE_MISMATCH for a classifier of another shape than the
+ * trainer's; SRNN_ERROR_NON_FINITE; SRNN_ERROR_OUT_OF_MEMORY. After each, trainer and classifier are as if the call had not
+ * been made.
  */
 SRNN_API srnn_status srnn_trainer_step(srnn_trainer *trainer, srnn_classifier *classifier, const srnn_dataset *dataset,
     const uint32_t *examples, size_t examples_len, srnn_step_report *report, srnn_error *error);

@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Unsupported = 10,
     /// A bug in the library: a panic was caught at the C boundary.
     Internal = 11,
+    /// A loss or a gradient is NaN or infinite.
+    NonFinite = 12,
 }
 
 /// The bytes an error's text may take, including C's closing NUL.

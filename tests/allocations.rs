@@ -205,7 +205,7 @@ fn training_steps_of_the_same_shape() {
                     ..BackwardArgs::default()
                 };
                 rnn.backward(&mut session, &tape, args, Some(&mut grads), Some(&mut flow)).unwrap();
-                clip_grad_norm(&mut [grads.values_mut()], 1.0).unwrap();
+                clip_grad_norm(&mut [grads.values_mut()], 1.0, true).unwrap();
                 optimizer.begin_step();
                 rnn.update(|values| optimizer.update(0, values, grads.values()).unwrap());
             };
@@ -260,7 +260,7 @@ fn a_whole_model() {
             rnn.backward(&mut session, &tape, args, Some(&mut grads), None).unwrap();
             embedding_grads.accumulate(tokens, &dx).unwrap();
             let mut all = [embedding_grads.values_mut(), grads.values_mut(), &mut dense_grads[..]];
-            clip_grad_norm(&mut all, 0.5).unwrap();
+            clip_grad_norm(&mut all, 0.5, true).unwrap();
             optimizer.begin_step();
             embedding.update(&mut optimizer, 0, &embedding_grads).unwrap();
             rnn.update(|values| optimizer.update(1, values, grads.values()).unwrap());

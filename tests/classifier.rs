@@ -96,6 +96,7 @@ fn gradients_are_those_of_the_loss() {
                     optimizer: OptimizerConfig::Sgd(SgdConfig { lr, ..SgdConfig::default() }),
                     clip_norm: f64::INFINITY,
                     seed: 1,
+                    ..TrainerConfig::default()
                 };
                 let mut trainer = Trainer::new(&model, &training, Session::new()).unwrap();
                 let before = trainer.step(&mut model, &data, &batch).unwrap();

@@ -113,7 +113,7 @@ fn train(run: &Trajectory, isa: Isa) -> Trained {
         embedding_grads.accumulate(&tokens, &dx).unwrap();
 
         let mut all = [embedding_grads.values_mut(), rnn_grads.values_mut(), &mut dense_grads[..]];
-        let norm = clip_grad_norm(&mut all, run.clip_norm).unwrap();
+        let norm = clip_grad_norm(&mut all, run.clip_norm, true).unwrap();
         optimizer.begin_step();
         embedding.update(&mut optimizer, 0, &embedding_grads).unwrap();
         rnn.update(|values| optimizer.update(1, values, rnn_grads.values()).unwrap());

@@ -109,7 +109,7 @@ int main(void) {
     check(srnn_embedding_grads_data(embedding_grads, &rows, &rows_len, &grads[1], &grads_len[1], &error));
     grads[2] = dense_grads;
     grads_len[2] = dense_len;
-    check(srnn_clip_grad_norm(grads, grads_len, 3, 1.0, NULL, &error));
+    check(srnn_clip_grad_norm(grads, grads_len, 3, 1.0, 1, NULL, &error));
     check(srnn_optimizer_begin_step(adam, &error));
     check(srnn_optimizer_update_embedding(adam, 0, embedding, embedding_grads, &error));
     check(srnn_optimizer_update_rnn(adam, 1, gru, gru_grads, &error));

@@ -134,8 +134,8 @@ unsafe extern "C" {
         error: *mut c_void,
     ) -> i32;
     fn srnn_clip_grad_norm(
-        grads: *const *mut f32, lengths: *const usize, count: usize, max_norm: f64, norm: *mut f64,
-        error: *mut c_void,
+        grads: *const *mut f32, lengths: *const usize, count: usize, max_norm: f64, error_if_nonfinite: i32,
+        norm: *mut f64, error: *mut c_void,
     ) -> i32;
     fn srnn_clip_grad_value(
         grads: *const *mut f32, lengths: *const usize, count: usize, clip_value: f32, error: *mut c_void,
@@ -541,7 +541,7 @@ impl World {
                 23 => srnn_optimizer_update(optimizer, slot, yp, value_len, xp, len(u, value_len)?, e),
                 24 => {
                     let lengths = [len(u, ROOM / 2)?, len(u, ROOM)?];
-                    srnn_clip_grad_norm([yp, dxp].as_ptr(), lengths.as_ptr(), slot.min(2), number(u)?, &mut norm, e)
+                    srnn_clip_grad_norm([yp, dxp].as_ptr(), lengths.as_ptr(), slot.min(2), number(u)?, (slot & 1) as i32, &mut norm, e)
                 }
                 25 => match slot {
                     0 => srnn_softmax(size(u)?, xp, x_len, yp, x_len, e),

@@ -110,11 +110,13 @@ inline Result grad_norm(View<const Floats> grads, double &norm) {
   return Result::of(
       [&](srnn_error *e) { srnn_grad_norm(pieces.data.data(), pieces.sizes.data(), grads.size(), &norm, e); });
 }
-/// Scales several gradients together to a norm of at most `max_norm`; `norm` receives the one from before.
-inline Result clip_grad_norm(View<const FloatsOut> grads, double max_norm, double *norm = nullptr) {
+/// Scales several gradients together to a norm of at most `max_norm`; `norm` receives the one from before. One that is not
+/// finite is an error, if `error_if_nonfinite` says so.
+inline Result clip_grad_norm(View<const FloatsOut> grads, double max_norm, double *norm = nullptr,
+                             bool error_if_nonfinite = true) {
   const detail::Pieces<float> pieces(grads);
   return Result::of([&](srnn_error *e) {
-    srnn_clip_grad_norm(pieces.data.data(), pieces.sizes.data(), grads.size(), max_norm, norm, e);
+    srnn_clip_grad_norm(pieces.data.data(), pieces.sizes.data(), grads.size(), max_norm, error_if_nonfinite, norm, e);
   });
 }
 /// Limits every value of several gradients.

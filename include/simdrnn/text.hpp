@@ -144,6 +144,9 @@ class Classifier : public Handle<srnn_classifier, srnn_classifier_destroy> {
                               probabilities.size(), e);
     });
   }
+
+ private:
+  friend class Trainer;
 };
 
 inline Result Dataset::read(const Classifier &classifier, const char *path) {
@@ -158,6 +161,24 @@ class Trainer : public Handle<srnn_trainer, srnn_trainer_destroy> {
     return take([&](srnn_trainer **t, srnn_error *e) {
       srnn_trainer_create(classifier.get(), &optimizer, clip_norm, seed, pool.get(), t, e);
     });
+  }
+  /// Goes on with what save wrote. `classifier` becomes the one of the file; both stay as they are after an error.
+  Result load(const char *path, Classifier &classifier, srnn_training_position *position = nullptr,
+              const Pool &pool = {}) {
+    return take([&](srnn_trainer **t, srnn_error *e) {
+      static_cast<void>(classifier.take(
+          [&](srnn_classifier **c, srnn_error *) { srnn_trainer_load(path, pool.get(), t, c, position, e); }));
+    });
+  }
+  /// Writes `classifier` and the state of its training; `position` is where the run stands among its batches.
+  Result save(const Classifier &classifier, const srnn_training_position &position, const char *path) const {
+    return Result::of([&](srnn_error *e) { srnn_trainer_save(get(), classifier.get(), &position, path, e); });
+  }
+  double lr() const noexcept { return srnn_trainer_lr(get()); }
+  std::uint64_t steps() const noexcept { return srnn_trainer_steps(get()); }
+  std::uint64_t skipped() const noexcept { return srnn_trainer_skipped(get()); }
+  Result optimizer_config(srnn_optimizer_config &config) const {
+    return Result::of([&](srnn_error *e) { srnn_trainer_optimizer_config(get(), &config, e); });
   }
   Result set_lr(double lr) {
     return Result::of([&](srnn_error *e) { srnn_trainer_set_lr(get(), lr, e); });

@@ -21,6 +21,7 @@ class Optimizer : public Handle<srnn_optimizer, srnn_optimizer_destroy> {
   }
   double lr() const noexcept { return srnn_optimizer_lr(get()); }
   std::uint64_t step() const noexcept { return srnn_optimizer_step(get()); }
+  std::uint64_t skipped() const noexcept { return srnn_optimizer_skipped(get()); }
   Result set_lr(double lr) {
     return Result::of([&](srnn_error *e) { srnn_optimizer_set_lr(get(), lr, e); });
   }

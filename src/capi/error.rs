@@ -36,6 +36,8 @@ pub enum srnn_status_code {
     SRNN_ERROR_UNSUPPORTED = 10,
     /// A bug in the library. Destroy the handles that the call could change: their contents are not known.
     SRNN_ERROR_INTERNAL = 11,
+    /// A loss or a gradient is NaN or infinite.
+    SRNN_ERROR_NON_FINITE = 12,
 }
 
 /// A status' name by its number; numbers and names are those of `ErrorKind`.
@@ -67,7 +69,8 @@ names!(
     InvalidData = SRNN_ERROR_INVALID_DATA,
     NotFound = SRNN_ERROR_NOT_FOUND,
     Unsupported = SRNN_ERROR_UNSUPPORTED,
-    Internal = SRNN_ERROR_INTERNAL
+    Internal = SRNN_ERROR_INTERNAL,
+    NonFinite = SRNN_ERROR_NON_FINITE
 );
 
 /// Bytes of an error's message, its closing NUL included.

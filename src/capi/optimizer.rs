@@ -15,7 +15,7 @@ use super::rnn::srnn_rnn;
 use super::structs::{self, Growing};
 use super::train::srnn_grads;
 use crate::error::{Result, err};
-use crate::nn::{AdamConfig, Optimizer, OptimizerConfig, RmsPropConfig, SgdConfig};
+use crate::nn::{AdamConfig, NonFinite, Optimizer, OptimizerConfig, RmsPropConfig, SgdConfig};
 
 /// Optimizers.
 #[repr(C)]
@@ -34,6 +34,23 @@ const SGD: i32 = srnn_optimizer_kind::SRNN_OPTIMIZER_SGD as i32;
 const ADAM: i32 = srnn_optimizer_kind::SRNN_OPTIMIZER_ADAM as i32;
 const ADAMW: i32 = srnn_optimizer_kind::SRNN_OPTIMIZER_ADAMW as i32;
 const RMSPROP: i32 = srnn_optimizer_kind::SRNN_OPTIMIZER_RMSPROP as i32;
+
+/// What becomes of a step whose loss or gradients are NaN or infinite. It is decided before anything changes.
+#[repr(C)]
+pub enum srnn_non_finite {
+    /// The call fails with SRNN_ERROR_NON_FINITE, as if it had never been made.
+    SRNN_NON_FINITE_STOP = 0,
+    /// The step is left out: parameters and the optimizer's state stay, and a count tells of it.
+    SRNN_NON_FINITE_SKIP = 1,
+    /// The step is taken with what came out: NaN goes into parameters and state.
+    SRNN_NON_FINITE_CONTINUE = 2,
+}
+
+const _: () = {
+    assert!(srnn_non_finite::SRNN_NON_FINITE_STOP as i32 == NonFinite::Stop as i32);
+    assert!(srnn_non_finite::SRNN_NON_FINITE_SKIP as i32 == NonFinite::Skip as i32);
+    assert!(srnn_non_finite::SRNN_NON_FINITE_CONTINUE as i32 == NonFinite::Continue as i32);
+};
 
 /// Hyperparameters, with PyTorch's names. A kind reads only its own. Fill it in with srnn_optimizer_config_init, then
 /// change fields.
@@ -64,8 +81,11 @@ pub struct srnn_optimizer_config {
     pub nesterov: i32,
     /// RMSprop: 1 to divide by the standard deviation. Default 0.
     pub centered: i32,
+    /// An srnn_non_finite: what an update does with a gradient that is not finite, and a trainer's step with such a loss or
+    /// norm. Default SRNN_NON_FINITE_STOP.
+    pub non_finite: i32,
     /// Zero.
-    pub reserved: [u64; 4],
+    pub reserved: [u32; 7],
 }
 
 impl srnn_optimizer_config {
@@ -91,7 +111,30 @@ impl srnn_optimizer_config {
             eps: if kind == RMSPROP { rms.eps } else { adam.eps },
             nesterov: sgd.nesterov.into(),
             centered: rms.centered.into(),
-            reserved: [0; 4],
+            non_finite: NonFinite::default() as i32,
+            reserved: [0; 7],
+        }
+    }
+
+    /// The present hyperparameters, as they would be given.
+    pub(super) fn of(config: &OptimizerConfig, non_finite: NonFinite) -> Self {
+        let kind = match config {
+            OptimizerConfig::Sgd(_) => SGD,
+            OptimizerConfig::Adam(c) if c.decoupled_weight_decay => ADAMW,
+            OptimizerConfig::Adam(_) => ADAM,
+            OptimizerConfig::RmsProp(_) => RMSPROP,
+        };
+        let defaults = Self { lr: config.lr(), non_finite: non_finite as i32, ..Self::of_kind(kind) };
+        match *config {
+            OptimizerConfig::Sgd(SgdConfig { momentum, dampening, weight_decay, nesterov, .. }) => {
+                Self { momentum, dampening, weight_decay, nesterov: nesterov.into(), ..defaults }
+            }
+            OptimizerConfig::Adam(AdamConfig { betas: [beta1, beta2], eps, weight_decay, .. }) => {
+                Self { beta1, beta2, eps, weight_decay, ..defaults }
+            }
+            OptimizerConfig::RmsProp(RmsPropConfig { alpha, eps, weight_decay, momentum, centered, .. }) => {
+                Self { alpha, eps, weight_decay, momentum, centered: centered.into(), ..defaults }
+            }
         }
     }
 
@@ -132,7 +175,7 @@ unsafe impl Growing for srnn_optimizer_config {
     }
 
     fn reserved_is_zero(&self) -> bool {
-        self.reserved == [0; 4]
+        self.reserved == [0; 7]
     }
 }
 
@@ -160,7 +203,9 @@ pub unsafe extern "C" fn srnn_optimizer_create(
     call(error, || {
         // SAFETY: the header's contract.
         let (config, optimizer) = unsafe { (structs::read(config)?, Arrays::new().out("optimizer", optimizer)?) };
-        optimizer.write(handle::create(srnn_optimizer(Optimizer::new(&config.to_rust()?)?))?);
+        let mut new = Optimizer::new(&config.to_rust()?)?;
+        new.set_non_finite(NonFinite::from_number(config.non_finite)?);
+        optimizer.write(handle::create(srnn_optimizer(new))?);
         Ok(())
     })
 }
@@ -216,6 +261,13 @@ pub unsafe extern "C" fn srnn_optimizer_step(optimizer: *const srnn_optimizer) -
     unsafe { handle::get(optimizer, 0, |o| o.0.step()) }
 }
 
+/// Updates that SRNN_NON_FINITE_SKIP left out; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_optimizer_skipped(optimizer: *const srnn_optimizer) -> u64 {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(optimizer, 0, |o| o.0.skipped()) }
+}
+
 /// Begins the next step: every slot may be updated once more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_optimizer_begin_step(
@@ -233,7 +285,8 @@ pub unsafe extern "C" fn srnn_optimizer_begin_step(
 ///
 /// Errors: SRNN_ERROR_INVALID_STATE before the first begin_step and for a slot that this step already updated;
 /// SRNN_ERROR_SHAPE_MISMATCH for another model's grads and for a slot that was created for another length;
-/// SRNN_ERROR_OUT_OF_MEMORY.
+/// SRNN_ERROR_NON_FINITE, if that is the configuration's choice; SRNN_ERROR_OUT_OF_MEMORY. After each, parameters and
+/// optimizer are as if the call had not been made.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_optimizer_update_rnn(
     optimizer: *mut srnn_optimizer,

@@ -787,7 +787,7 @@ const VECTORS: [(&str, Vectors); 9] = [
     }),
     ("clipping", |_, _, x, y| {
         clip_grad_value(&mut [&mut *x, &mut *y], 0.4).unwrap();
-        clip_grad_norm(&mut [x, y], 0.3).unwrap()
+        clip_grad_norm(&mut [x, y], 0.3, true).unwrap()
     }),
     ("sums", |_, _, x, y| {
         let mut pairs = Stripes::new();

@@ -18,12 +18,19 @@ fn norm<'a>(grads: impl Iterator<Item = &'a [f32]>) -> f64 {
 /// Scales all gradients together so that their L2 norm is at most `max_norm`
 /// (`torch.nn.utils.clip_grad_norm_`), and returns the norm from before.
 ///
-/// The factor is `max_norm / (norm + 1e-6)`, at most 1. A norm that is not finite is returned and the gradients stay as
-/// they are (PyTorch would turn them into zeros and NaN): a step with them can then be skipped. An infinite `max_norm`
-/// only measures. `InvalidArgument` for a `max_norm` that is negative or NaN.
-pub fn clip_grad_norm(grads: &mut [&mut [f32]], max_norm: f64) -> Result<f64> {
+/// The factor is `max_norm / (norm + 1e-6)`, at most 1. A norm that is not finite is `NonFinite` if `error_if_nonfinite`
+/// says so; else it is returned and the gradients stay as they are (PyTorch would turn them into zeros and NaN): a step
+/// with them can then be skipped. An infinite `max_norm` only measures.
+///
+/// Errors, with nothing changed: `InvalidArgument` for a `max_norm` that is negative or NaN; `NonFinite`.
+pub fn clip_grad_norm(grads: &mut [&mut [f32]], max_norm: f64, error_if_nonfinite: bool) -> Result<f64> {
     ensure!((0.0..).contains(&max_norm), InvalidArgument, "max_norm is {max_norm}, expected a value >= 0");
     let norm = norm(grads.iter().map(|g| &**g));
+    ensure!(
+        norm.is_finite() || !error_if_nonfinite,
+        NonFinite,
+        "the norm of the gradients is {norm}, expected a finite one"
+    );
     let factor = max_norm / (norm + 1e-6);
     if norm.is_finite() && factor < 1.0 {
         for value in grads.iter_mut().flat_map(|g| g.iter_mut()) {
@@ -63,7 +70,7 @@ mod tests {
         let plain = a.iter().chain(&b).map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
         for max_norm in [0.0, 0.5, plain * 2.0, f64::INFINITY] {
             let (mut c, mut d) = (a.clone(), b.clone());
-            let norm = clip_grad_norm(&mut [&mut c, &mut [], &mut d], max_norm).unwrap();
+            let norm = clip_grad_norm(&mut [&mut c, &mut [], &mut d], max_norm, true).unwrap();
             assert!((norm - plain).abs() < 1e-13 * plain);
             assert_eq!(norm.to_bits(), grad_norm(&[&a, &b]).to_bits());
             let factor = (max_norm / (norm + 1e-6)).min(1.0);
@@ -80,12 +87,15 @@ mod tests {
     fn a_norm_that_is_not_finite_changes_nothing() {
         for bad in [f32::NAN, f32::INFINITY] {
             let mut g = [3.0, bad, -4.0];
-            let norm = clip_grad_norm(&mut [&mut g], 1.0).unwrap();
+            let norm = clip_grad_norm(&mut [&mut g], 1.0, false).unwrap();
             assert!(!norm.is_finite());
+            let e = clip_grad_norm(&mut [&mut g], 1.0, true).unwrap_err();
+            assert_eq!(e.kind(), ErrorKind::NonFinite);
+            assert!(e.message().contains(&norm.to_string()), "{e}");
             assert_eq!((g[0], g[2]), (3.0, -4.0));
         }
         let mut huge = [f32::MAX; 20];
-        assert!(clip_grad_norm(&mut [&mut huge], 1.0).unwrap().is_finite());
+        assert!(clip_grad_norm(&mut [&mut huge], 1.0, true).unwrap().is_finite());
         assert!((grad_norm(&[&huge]) - 1.0).abs() < 1e-6);
     }
 
@@ -101,7 +111,7 @@ mod tests {
     fn limits_are_checked() {
         let mut g = [3f32];
         for bad in [-1.0, f64::NAN] {
-            assert_eq!(clip_grad_norm(&mut [&mut g], bad).unwrap_err().kind(), ErrorKind::InvalidArgument);
+            assert_eq!(clip_grad_norm(&mut [&mut g], bad, false).unwrap_err().kind(), ErrorKind::InvalidArgument);
             assert!(clip_grad_value(&mut [&mut g], bad as f32).is_err());
         }
         assert_eq!(g, [3.0]);

@@ -96,8 +96,9 @@ impl Dense {
     /// One optimizer step with `grads`, laid out as [`Dense::values`]. Errors, with nothing changed, are those of
     /// [`Optimizer::update`].
     pub fn optimize(&mut self, optimizer: &mut Optimizer, slot: usize, grads: &[f32]) -> Result<()> {
-        optimizer.update(slot, &mut self.values, grads)?;
-        enter(optimizer.pool_for(self.values.len()), |team| self.pack(team));
+        if optimizer.update_or_skip(slot, &mut self.values, grads)? {
+            enter(optimizer.pool_for(self.values.len()), |team| self.pack(team));
+        }
         Ok(())
     }
 

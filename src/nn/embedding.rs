@@ -126,15 +126,7 @@ impl Embedding {
     /// One optimizer step with the accumulated gradient; nothing where the table is frozen. Errors are those of
     /// [`Optimizer::update_rows`], and `ShapeMismatch` for gradients of another table.
     pub fn update(&mut self, optimizer: &mut Optimizer, slot: usize, grads: &EmbeddingGrads) -> Result<()> {
-        ensure!(
-            grads.map.len() == self.num_embeddings && grads.embedding_dim == self.embedding_dim,
-            ShapeMismatch,
-            "the gradients are of a table of {} × {}, expected {} × {}",
-            grads.map.len(),
-            grads.embedding_dim,
-            self.num_embeddings,
-            self.embedding_dim
-        );
+        grads.check(self)?;
         if self.frozen {
             return Ok(());
         }
@@ -178,6 +170,20 @@ impl EmbeddingGrads {
             rows: AlignedBuf::new(),
             values: AlignedBuf::new(),
         })
+    }
+
+    /// Whether they are of that table.
+    pub(crate) fn check(&self, embedding: &Embedding) -> Result<()> {
+        ensure!(
+            self.map.len() == embedding.num_embeddings && self.embedding_dim == embedding.embedding_dim,
+            ShapeMismatch,
+            "the gradients are of a table of {} × {}, expected {} × {}",
+            self.map.len(),
+            self.embedding_dim,
+            embedding.num_embeddings,
+            embedding.embedding_dim
+        );
+        Ok(())
     }
 
     /// Rows with a gradient, ascending.

@@ -5,6 +5,7 @@ mod clip;
 mod dense;
 mod dropout;
 mod embedding;
+mod finite;
 mod loss;
 mod optimizer;
 pub mod vectors;
@@ -14,7 +15,9 @@ pub use clip::{clip_grad_norm, clip_grad_value, grad_norm};
 pub use dense::Dense;
 pub use dropout::Dropout;
 pub use embedding::{Embedding, EmbeddingGrads};
+pub use finite::NonFinite;
 pub use loss::{BceWithLogits, CrossEntropy, Reduction, mse_loss};
 pub use optimizer::{
     AdamConfig, Optimizer, OptimizerConfig, RmsPropConfig, SgdConfig, StateSink, StateSource, StateTensor,
 };
+pub(crate) use optimizer::{StateText, metadata_float, metadata_number, metadata_text};

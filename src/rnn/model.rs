@@ -122,8 +122,9 @@ impl Rnn {
     /// [`Optimizer::update`], and `ShapeMismatch` for gradients of another model.
     pub fn optimize(&mut self, optimizer: &mut Optimizer, slot: usize, grads: &Grads) -> Result<()> {
         grads.check(self)?;
-        optimizer.update(slot, &mut self.values, grads.values())?;
-        enter(optimizer.pool_for(self.values.len()), |team| self.pack_all(team));
+        if optimizer.update_or_skip(slot, &mut self.values, grads.values())? {
+            enter(optimizer.pool_for(self.values.len()), |team| self.pack_all(team));
+        }
         Ok(())
     }
 

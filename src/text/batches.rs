@@ -11,6 +11,19 @@ const CHUNK: usize = 64;
 /// Keeps this use of a seed apart from others of the same seed.
 const STREAM: u64 = 0x6261_7463_6865_7300;
 
+/// Where a run over shuffled batches stands: what [`Batches::shuffled`] needs to make them again, and the next to come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrainingPosition {
+    /// Examples in a batch.
+    pub batch_size: u64,
+    /// Decides the order.
+    pub seed: u64,
+    /// The epoch, from 0.
+    pub epoch: u32,
+    /// The batch of this epoch that comes next, in the order of visit, from 0; their number once the epoch is done.
+    pub batch: u64,
+}
+
 /// One epoch's batches: every example's index exactly once.
 #[derive(Clone, Debug)]
 pub struct Batches {

@@ -133,6 +133,7 @@ pub struct ClassifierSession {
     /// For pooling by maximum, the step of each maximum.
     pub(super) best: AlignedBuf<u32>,
     tokens: Vec<u32>,
+    logits: AlignedBuf<f32>,
 }
 
 impl ClassifierSession {
@@ -203,7 +204,7 @@ impl TextClassifier {
     /// Probabilities of the labels of one text; a text without a token counts as one unknown word.
     ///
     /// # Errors
-    /// `ShapeMismatch` if `probabilities` has not one value a label; `OutOfMemory`.
+    /// With nothing written: `ShapeMismatch` if `probabilities` has not one value a label; `OutOfMemory`.
     pub fn classify(&self, session: &mut ClassifierSession, text: &str, probabilities: &mut [f32]) -> Result<()> {
         let mut tokens = std::mem::take(&mut session.tokens);
         tokens.clear();
@@ -233,16 +234,18 @@ impl TextClassifier {
             return Ok(());
         }
         self.pooled(session, None, texts)?;
-        self.dense.forward(Some(&mut session.session), &session.pooled, probabilities)?;
+        // Not in the caller's memory, which stays as it is if something fails.
+        let ClassifierSession { session, pooled, logits, .. } = session;
+        logits.resize(probabilities.len())?;
+        self.dense.forward(Some(session), pooled, logits)?;
         match self.config.labels {
-            LabelMode::Multi => sigmoid(self.rnn.isa(), probabilities),
-            LabelMode::Single => {
-                let mut logits = AlignedBuf::zeroed(probabilities.len())?;
-                logits.copy_from_slice(probabilities);
-                softmax(self.rnn.isa(), classes, &logits, probabilities)?;
+            LabelMode::Multi => {
+                probabilities.copy_from_slice(logits);
+                sigmoid(self.rnn.isa(), probabilities);
+                Ok(())
             }
+            LabelMode::Single => softmax(self.rnn.isa(), classes, logits, probabilities),
         }
-        Ok(())
     }
 
     /// Embeds `texts`, runs the recurrent layers and pools their outputs into `session.pooled`, (texts, pooled size). In

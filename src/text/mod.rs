@@ -2,6 +2,7 @@
 
 pub mod bag_of_words;
 pub mod batches;
+mod checkpoint;
 pub mod classifier;
 pub mod dataset;
 mod lines;
@@ -13,7 +14,7 @@ pub mod trainer;
 pub mod vocab;
 
 pub use bag_of_words::BagOfWords;
-pub use batches::Batches;
+pub use batches::{Batches, TrainingPosition};
 pub use classifier::{ClassifierConfig, ClassifierSession, Pooling, TextClassifier};
 pub use dataset::{Dataset, LabelMode};
 pub use metrics::{Confusion, LabelScores};

@@ -4,8 +4,11 @@ use super::batches::Batches;
 use super::classifier::{ClassifierSession, Pooling, TextClassifier};
 use super::dataset::{Dataset, LabelMode};
 use crate::buffer::{AlignedBuf, try_with_capacity};
-use crate::error::{Result, ensure, product};
-use crate::nn::{BceWithLogits, CrossEntropy, Dropout, EmbeddingGrads, Optimizer, OptimizerConfig, clip_grad_norm};
+use crate::error::{Result, check_len, ensure, err, product};
+use crate::io::Excerpt;
+use crate::nn::{
+    BceWithLogits, CrossEntropy, Dropout, EmbeddingGrads, NonFinite, Optimizer, OptimizerConfig, clip_grad_norm,
+};
 use crate::rnn::{BackwardArgs, Grads, Session, Tape};
 
 /// How a classifier is trained.
@@ -17,12 +20,15 @@ pub struct TrainerConfig {
     pub clip_norm: f64,
     /// Decides dropout.
     pub seed: u64,
+    /// What a step does whose loss or gradients' norm is NaN or infinite.
+    pub non_finite: NonFinite,
 }
 
 impl Default for TrainerConfig {
-    /// Adam with its usual learning rate, clipping at norm 1.
+    /// Adam with its usual learning rate, clipping at norm 1, a stop where the loss is no number.
     fn default() -> Self {
-        Self { optimizer: OptimizerConfig::Adam(crate::nn::AdamConfig::default()), clip_norm: 1.0, seed: 0 }
+        let optimizer = OptimizerConfig::Adam(crate::nn::AdamConfig::default());
+        Self { optimizer, clip_norm: 1.0, seed: 0, non_finite: NonFinite::Stop }
     }
 }
 
@@ -37,12 +43,21 @@ pub struct StepReport {
     pub correct: usize,
     /// Tokens in the batch.
     pub tokens: usize,
+    /// Whether the step was left out, because loss or norm is not finite and [`NonFinite::Skip`] is chosen.
+    pub skipped: bool,
 }
+
+/// The optimizer's slots.
+pub(super) const EMBEDDING: usize = 0;
+pub(super) const RNN: usize = 1;
+pub(super) const DENSE: usize = 2;
 
 /// The state of a training run: optimizer, gradients, and memory that is reused from step to step.
 pub struct Trainer {
-    config: TrainerConfig,
-    optimizer: Optimizer,
+    pub(super) config: TrainerConfig,
+    pub(super) optimizer: Optimizer,
+    /// Steps left out.
+    pub(super) skipped: u64,
     memory: ClassifierSession,
     tape: Tape,
     embedding_grads: EmbeddingGrads,
@@ -66,8 +81,11 @@ impl Trainer {
         ensure!(config.clip_norm > 0.0, InvalidArgument, "clip_norm is {}, expected more than 0", config.clip_norm);
         let mut optimizer = Optimizer::new(&config.optimizer)?;
         optimizer.set_pool(session.pool.as_ref());
+        // A step looks at all gradients together, before.
+        optimizer.set_non_finite(NonFinite::Continue);
         Ok(Self {
             optimizer,
+            skipped: 0,
             config: config.clone(),
             memory: ClassifierSession::new(session),
             tape: Tape::new(),
@@ -83,36 +101,47 @@ impl Trainer {
         })
     }
 
-    /// The optimizer: for its learning rate, and to save and restore its state.
+    /// Goes on with what a file held.
+    pub(super) fn take_state(&mut self, mut optimizer: Optimizer, skipped: u64) {
+        optimizer.set_pool(self.memory.session.pool.as_ref());
+        optimizer.set_non_finite(NonFinite::Continue);
+        (self.optimizer, self.skipped) = (optimizer, skipped);
+    }
+
+    /// How it trains, with the present learning rate.
+    pub fn config(&self) -> TrainerConfig {
+        TrainerConfig { optimizer: *self.optimizer.config(), ..self.config.clone() }
+    }
+
+    /// The optimizer.
+    pub fn optimizer(&self) -> &Optimizer {
+        &self.optimizer
+    }
+
+    /// The optimizer, for its learning rate.
     pub fn optimizer_mut(&mut self) -> &mut Optimizer {
         &mut self.optimizer
     }
 
+    /// Steps that [`NonFinite::Skip`] left out.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
     /// One step on the examples `batch` (their numbers in `data`).
     ///
+    /// Whether loss and gradients are finite is seen before anything changes. A step that [`NonFinite::Skip`] leaves out
+    /// changes neither model nor optimizer and does not count as one of the optimizer's, but the next step draws other
+    /// dropout masks, so that the same batch may come again with a better end.
+    ///
     /// # Errors
-    /// `InvalidArgument` if the batch is empty or names an example that is not there, or if `data` has other labels than
-    /// the model; `OutOfMemory`. The model does not change, unless memory for the
-    /// optimizer's state runs out in the very first step: some parts may then have moved.
+    /// After each, trainer and model are as if the call had not been made. `InvalidArgument` if the batch is empty or names
+    /// an example that is not there, if `data` has other labels than the model, or words that it has not;
+    /// `ShapeMismatch` for a model of another shape than the trainer's; `NonFinite`; `OutOfMemory`.
     pub fn step(&mut self, model: &mut TextClassifier, data: &Dataset, batch: &[u32]) -> Result<StepReport> {
-        let mut texts: Vec<&[u32]> = try_with_capacity(batch.len())?;
-        ensure!(!batch.is_empty(), InvalidArgument, "the batch is empty, expected at least one example");
-        ensure!(
-            data.labels().len() == model.labels().len() && data.mode() == model.config.labels,
-            InvalidArgument,
-            "the data have {} labels and mode {:?}, expected the model's {} and {:?}",
-            data.labels().len(),
-            data.mode(),
-            model.labels().len(),
-            model.config.labels
-        );
-        for &i in batch {
-            let i = i as usize;
-            ensure!(i < data.len(), InvalidArgument, "example {i}, expected less than {}", data.len());
-            texts.push(data.tokens(i));
-        }
+        let texts = self.check(model, data, batch)?;
         // Every step has its own masks: the words of one seed are told apart by the position.
-        let step = self.optimizer.step();
+        let step = self.optimizer.step().wrapping_add(self.skipped);
         let seed = self.config.seed ^ step.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         model.pooled(&mut self.memory, Some((&mut self.tape, seed)), &texts)?;
         let dropout = Dropout::new(f64::from(model.config.dropout), seed)?;
@@ -147,13 +176,69 @@ impl Trainer {
         }
 
         let mut all = [self.embedding_grads.values_mut(), self.rnn_grads.values_mut(), &mut self.dense_grads[..]];
-        let grad_norm = clip_grad_norm(&mut all, self.config.clip_norm)?;
-        self.optimizer.begin_step();
-        model.embedding.update(&mut self.optimizer, 0, &self.embedding_grads)?;
-        model.rnn.optimize(&mut self.optimizer, 1, &self.rnn_grads)?;
-        model.dense.optimize(&mut self.optimizer, 2, &self.dense_grads)?;
+        let grad_norm = clip_grad_norm(&mut all, self.config.clip_norm, false)?;
         let tokens = texts.iter().map(|t| t.len()).sum();
-        Ok(StepReport { loss, grad_norm, correct, tokens })
+        let report = StepReport { loss, grad_norm, correct, tokens, skipped: false };
+        if !(loss.is_finite() && grad_norm.is_finite()) {
+            match self.config.non_finite {
+                NonFinite::Stop => {
+                    return Err(err!(
+                        NonFinite,
+                        "the loss is {loss} and the gradients' norm {grad_norm}, expected finite numbers: no step was taken"
+                    ));
+                }
+                NonFinite::Skip => {
+                    self.skipped += 1;
+                    return Ok(StepReport { skipped: true, ..report });
+                }
+                NonFinite::Continue => {}
+            }
+        }
+        // From here on nothing fails: `check` has looked at the shapes and made room.
+        self.optimizer.begin_step();
+        model.embedding.update(&mut self.optimizer, EMBEDDING, &self.embedding_grads)?;
+        model.rnn.optimize(&mut self.optimizer, RNN, &self.rnn_grads)?;
+        model.dense.optimize(&mut self.optimizer, DENSE, &self.dense_grads)?;
+        Ok(report)
+    }
+
+    /// The batch's texts, once all that a step may refuse later is known to be right and the optimizer has room.
+    fn check<'d>(&mut self, model: &TextClassifier, data: &'d Dataset, batch: &[u32]) -> Result<Vec<&'d [u32]>> {
+        ensure!(!batch.is_empty(), InvalidArgument, "the batch is empty, expected at least one example");
+        ensure!(
+            data.labels().len() == model.labels().len() && data.mode() == model.config.labels,
+            InvalidArgument,
+            "the data have {} labels and mode {:?}, expected the model's {} and {:?}",
+            data.labels().len(),
+            data.mode(),
+            model.labels().len(),
+            model.config.labels
+        );
+        let other = data.labels().iter().zip(model.labels()).find(|(found, expected)| found != expected);
+        if let Some((found, expected)) = other {
+            return Err(err!(
+                InvalidArgument,
+                "the data have the label '{}' where the model has '{}', expected the same labels",
+                Excerpt(found, 80),
+                Excerpt(expected, 80)
+            ));
+        }
+        self.embedding_grads.check(&model.embedding)?;
+        self.rnn_grads.check(&model.rnn)?;
+        check_len("the gradient of the dense layer", self.dense_grads.len(), model.dense.values().len())?;
+        let mut texts: Vec<&[u32]> = try_with_capacity(batch.len())?;
+        for &i in batch {
+            let i = i as usize;
+            ensure!(i < data.len(), InvalidArgument, "example {i}, expected less than {}", data.len());
+            texts.push(data.tokens(i));
+        }
+        if !model.embedding.is_frozen() {
+            let row = model.config.embedding_dim;
+            self.optimizer.reserve(EMBEDDING, model.embedding.table().len(), Some(row))?;
+        }
+        self.optimizer.reserve(RNN, model.rnn.values().len(), None)?;
+        self.optimizer.reserve(DENSE, model.dense.values().len(), None)?;
+        Ok(texts)
     }
 
     /// The batch's mean loss, its gradient in `dlogits`, and how many texts were right.
@@ -256,7 +341,7 @@ pub fn predict(
     batch_size: usize,
 ) -> Result<Vec<f32>> {
     let classes = model.labels().len();
-    let mut all = crate::buffer::try_vec(data.len() * classes, 0.0)?;
+    let mut all = crate::buffer::try_vec(product("the probabilities", &[data.len(), classes])?, 0.0)?;
     let mut texts: Vec<&[u32]> = try_with_capacity(batch_size.min(data.len()))?;
     let mut some = AlignedBuf::new();
     for batch in Batches::sorted((0..data.len()).map(|i| data.token_count(i)), batch_size)?.iter() {

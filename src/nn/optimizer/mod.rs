@@ -7,10 +7,13 @@ mod state;
 
 pub use config::{AdamConfig, OptimizerConfig, RmsPropConfig, SgdConfig};
 pub use state::{StateSink, StateSource, StateTensor};
+pub(crate) use state::{Text as StateText, float as metadata_float, number as metadata_number, text as metadata_text};
 
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, check_len, ensure, err};
 use crate::kernel::gates::Mat;
+use crate::nn::NonFinite;
+use crate::nn::finite::all_finite;
 use crate::parallel::{Pool, enter};
 use crate::simd::{Isa, dispatch};
 use rows::{ActiveRows, Gradients, Runs};
@@ -33,8 +36,11 @@ fn is_worth_a_team(values: usize) -> bool {
 /// correction of its own age.
 ///
 /// Arithmetic is f32 with scalars rounded from f64, as in PyTorch; the powers of Adam's betas are running products in
-/// f64. The same gradients give the same bits on every machine. A NaN or infinite gradient is not hidden: it goes into
-/// parameter and state; check [`clip_grad_norm`](crate::nn::clip_grad_norm)'s result to skip such a step.
+/// f64. The same gradients give the same bits on every machine.
+///
+/// A gradient that is not finite is seen before anything changes; [`set_non_finite`](Self::set_non_finite) says what
+/// follows. That decides slot by slot: to leave out or stop whole steps, look at all gradients first, as
+/// [`clip_grad_norm`](crate::nn::clip_grad_norm) does.
 ///
 /// Two deviations: where rounding makes centered RMSprop's variance negative it counts as 0, while PyTorch's square root
 /// gives NaN; and running means below 2^-100, and below 2^-120 those of squares where `eps >= 1e-10` hides them, become
@@ -43,6 +49,9 @@ pub struct Optimizer {
     config: OptimizerConfig,
     isa: Isa,
     pool: Option<Pool>,
+    non_finite: NonFinite,
+    /// Updates left out because of gradients that were not finite.
+    skipped: u64,
     step: u64,
     /// In ascending order of their numbers.
     slots: Vec<Slot>,
@@ -52,7 +61,7 @@ struct Slot {
     number: usize,
     /// Values in the parameter.
     len: usize,
-    /// Updates so far, and the step of the last one.
+    /// Updates so far, and the step of the last one. Without updates the slot is only room for one.
     updates: u64,
     last_step: u64,
     /// The betas to the power `updates`.
@@ -74,7 +83,11 @@ impl Optimizer {
     /// An optimizer without slots, at step 0. Errors are those of [`OptimizerConfig::check`] and [`Isa::choose`].
     pub fn new(config: &OptimizerConfig) -> Result<Self> {
         config.check()?;
-        Ok(Self { config: *config, isa: Isa::choose()?, pool: None, step: 0, slots: Vec::new() })
+        Ok(Self::with_isa(*config, Isa::choose()?))
+    }
+
+    fn with_isa(config: OptimizerConfig, isa: Isa) -> Self {
+        Self { config, isa, pool: None, non_finite: NonFinite::Stop, skipped: 0, step: 0, slots: Vec::new() }
     }
 
     /// The hyperparameters, with the present learning rate.
@@ -102,6 +115,21 @@ impl Optimizer {
         self.pool = pool.cloned();
     }
 
+    /// What an update with a gradient that is NaN or infinite does from now on; at first, [`NonFinite::Stop`].
+    pub fn set_non_finite(&mut self, non_finite: NonFinite) {
+        self.non_finite = non_finite;
+    }
+
+    /// What an update with a gradient that is NaN or infinite does.
+    pub fn non_finite(&self) -> NonFinite {
+        self.non_finite
+    }
+
+    /// Updates that [`NonFinite::Skip`] left out: slot, parameter and its state stayed as they were.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
     /// The pool, for work on `len` values, if it is worth waking its threads.
     pub(crate) fn pool_for(&self, len: usize) -> Option<&Pool> {
         self.pool.as_ref().filter(|_| is_worth_a_team(len))
@@ -120,10 +148,38 @@ impl Optimizer {
     /// Updates the parameter `values` of slot `slot` with its gradient `grads` (the same length).
     ///
     /// Errors, with nothing changed: `InvalidState` before the first [`begin_step`](Self::begin_step) and for a slot that
-    /// this step already updated; `ShapeMismatch` where `grads` or the slot's state has another length; `OutOfMemory`.
+    /// this step already updated; `ShapeMismatch` where `grads` or the slot's state has another length; `NonFinite` with
+    /// [`NonFinite::Stop`]; `OutOfMemory`.
     pub fn update(&mut self, slot: usize, values: &mut [f32], grads: &[f32]) -> Result<()> {
+        self.update_or_skip(slot, values, grads).map(|_| ())
+    }
+
+    /// [`update`](Self::update), and whether it was not left out.
+    pub(crate) fn update_or_skip(&mut self, slot: usize, values: &mut [f32], grads: &[f32]) -> Result<bool> {
         check_len("grads", grads.len(), values.len()).map_err(|e| e.context(format_args!("optimizer slot {slot}")))?;
         self.run(slot, values, Gradients::Dense(grads))
+    }
+
+    /// Makes room for the next update of `slot`, of `len` values (in rows of `row_len`, if gradients come by rows): if the
+    /// gradients are finite, it does not fail once the next step has begun. Nothing that can be seen changes.
+    ///
+    /// Errors: those of [`update`](Self::update) for lengths and memory; `InvalidState` if no more steps can be counted.
+    pub fn reserve(&mut self, slot: usize, len: usize, row_len: Option<usize>) -> Result<()> {
+        ensure!(
+            self.step < u64::MAX,
+            InvalidState,
+            "the optimizer has counted {} steps and can count no more",
+            self.step
+        );
+        let index = self.find_or_make(slot, len)?;
+        let rule = self.rule(1, [1.0; 2]);
+        let slot = &mut self.slots[index];
+        match row_len {
+            Some(row_len) if row_len > 0 && rule.rests_on_zeros() && !rule.names().is_empty() => {
+                slot.active.add(row_len, &[], len / row_len, &slot.tensors)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The same, bit for bit, as [`update`](Self::update) with a gradient that is `grad_rows` (`rows.len()` × `row_len`)
@@ -143,39 +199,62 @@ impl Optimizer {
     ) -> Result<()> {
         check_rows(values.len(), row_len, rows, grad_rows.len())
             .map_err(|e| e.context(format_args!("optimizer slot {slot}")))?;
-        self.run(slot, values, Gradients::Rows { row_len, rows, values: grad_rows })
+        self.run(slot, values, Gradients::Rows { row_len, rows, values: grad_rows }).map(|_| ())
     }
 
-    fn run(&mut self, number: usize, values: &mut [f32], gradients: Gradients) -> Result<()> {
-        ensure!(self.step > 0, InvalidState, "optimizer slot {number} is updated before the first begin_step");
+    /// Where the slot of that number is, for `len` values; one without updates yet may be made anew.
+    fn find_or_make(&mut self, number: usize, len: usize) -> Result<usize> {
         let tensors = self.rule(1, [1.0; 2]).names().len();
-        let index = match self.slots.binary_search_by_key(&number, |s| s.number) {
-            Ok(index) => {
-                let slot = &self.slots[index];
-                ensure!(
-                    slot.len == values.len(),
-                    ShapeMismatch,
-                    "optimizer slot {number} was created for {} values, found {}",
-                    slot.len,
-                    values.len()
-                );
-                ensure!(
-                    slot.last_step != self.step,
-                    InvalidState,
-                    "optimizer slot {number} was already updated in step {}",
-                    self.step
-                );
-                index
+        match self.slots.binary_search_by_key(&number, |s| s.number) {
+            Ok(index) if self.slots[index].len == len => Ok(index),
+            Ok(index) if self.slots[index].updates == 0 => {
+                self.slots[index] = Slot::new(number, len, tensors)?;
+                Ok(index)
             }
+            Ok(index) => Err(err!(
+                ShapeMismatch,
+                "optimizer slot {number} was created for {} values, found {len}",
+                self.slots[index].len
+            )),
             Err(index) => {
-                let slot = Slot::new(number, values.len(), tensors)?;
+                let slot = Slot::new(number, len, tensors)?;
                 self.slots
                     .try_reserve(1)
                     .map_err(|_| err!(OutOfMemory, "could not allocate optimizer slot {number}"))?;
                 self.slots.insert(index, slot);
-                index
+                Ok(index)
             }
-        };
+        }
+    }
+
+    /// Whether gradients that are not finite are to be left out; an error if they stop the caller.
+    fn leaves_out(&mut self, number: usize, gradients: Gradients) -> Result<bool> {
+        let (Gradients::Dense(values) | Gradients::Rows { values, .. }) = gradients;
+        if self.non_finite == NonFinite::Continue || all_finite(self.pool_for(values.len()), FEWEST_VALUES, values) {
+            return Ok(false);
+        }
+        ensure!(
+            self.non_finite == NonFinite::Skip,
+            NonFinite,
+            "optimizer slot {number}: a gradient is NaN or infinite, expected finite values"
+        );
+        self.skipped += 1;
+        Ok(true)
+    }
+
+    /// One update; false if it was left out.
+    fn run(&mut self, number: usize, values: &mut [f32], gradients: Gradients) -> Result<bool> {
+        ensure!(self.step > 0, InvalidState, "optimizer slot {number} is updated before the first begin_step");
+        let index = self.find_or_make(number, values.len())?;
+        ensure!(
+            self.slots[index].updates == 0 || self.slots[index].last_step != self.step,
+            InvalidState,
+            "optimizer slot {number} was already updated in step {}",
+            self.step
+        );
+        if self.leaves_out(number, gradients)? {
+            return Ok(false);
+        }
         let mut powers = self.slots[index].beta_powers;
         if let OptimizerConfig::Adam(c) = &self.config {
             powers = [powers[0] * c.betas[0], powers[1] * c.betas[1]];
@@ -185,13 +264,7 @@ impl Optimizer {
         let active = match gradients {
             Gradients::Rows { .. } if rule.rests_on_zeros() && rule.names().is_empty() => Some(&[][..]),
             Gradients::Rows { row_len, rows, .. } if rule.rests_on_zeros() && row_len > 0 => {
-                let added = slot.active.add(row_len, rows, values.len() / row_len, &slot.tensors);
-                if let Err(error) = added {
-                    if slot.updates == 0 {
-                        self.slots.remove(index);
-                    }
-                    return Err(error);
-                }
+                slot.active.add(row_len, rows, values.len() / row_len, &slot.tensors)?;
                 Some(slot.active.bits())
             }
             _ => {
@@ -233,7 +306,7 @@ impl Optimizer {
                 dispatch(self.isa, update);
             });
         });
-        Ok(())
+        Ok(true)
     }
 
     /// The scalars of a slot's update number `update` (from 1), with the betas' powers.

@@ -40,19 +40,19 @@ pub trait StateSource {
 }
 
 /// A short text on the stack.
-struct Text {
+pub(crate) struct Text {
     bytes: [u8; 128],
     len: usize,
 }
 
 impl Text {
-    fn new(args: fmt::Arguments<'_>) -> Result<Self> {
+    pub(crate) fn new(args: fmt::Arguments<'_>) -> Result<Self> {
         let mut text = Self { bytes: [0; 128], len: 0 };
         text.write_fmt(args).map_err(|_| err!(Internal, "a state entry is too long"))?;
         Ok(text)
     }
 
-    fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.bytes[..self.len]).unwrap_or("")
     }
 }
@@ -99,15 +99,18 @@ fn flag(config: &mut OptimizerConfig) -> Option<(&'static str, &mut bool)> {
     }
 }
 
-fn text<'s>(source: &'s dyn StateSource, key: &str) -> Result<&'s str> {
+/// A metadata entry that must be there.
+pub(crate) fn text<'s>(source: &'s dyn StateSource, key: &str) -> Result<&'s str> {
     source.text(key).ok_or_else(|| err!(NotFound, "the metadata entry {key} is missing"))
 }
 
-fn number<T: std::str::FromStr>(key: &str, text: &str) -> Result<T> {
+/// The number that an entry is.
+pub(crate) fn number<T: std::str::FromStr>(key: &str, text: &str) -> Result<T> {
     text.parse().map_err(|_| err!(InvalidData, "{key} is '{text:.40}', expected a number"))
 }
 
-fn float(key: &str, text: &str) -> Result<f64> {
+/// The float whose bits an entry has.
+pub(crate) fn float(key: &str, text: &str) -> Result<f64> {
     let bits = if text.len() == 16 { u64::from_str_radix(text, 16).ok() } else { None };
     bits.map(f64::from_bits).ok_or_else(|| err!(InvalidData, "{key} is '{text:.40}', expected 16 hex digits"))
 }
@@ -116,10 +119,20 @@ impl Optimizer {
     /// The state tensors, slot by slot in ascending order.
     pub fn state_tensors(&self) -> impl Iterator<Item = StateTensor<'_>> {
         let names = self.rule(1, [1.0; 2]).names();
-        self.slots.iter().flat_map(move |slot| {
+        self.updated_slots().flat_map(move |slot| {
             let tensors = names.iter().zip(&slot.tensors);
             tensors.map(|(&name, values)| StateTensor { slot: slot.number, name, values })
         })
+    }
+
+    /// Slots that are more than room for one.
+    fn updated_slots(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(|slot| slot.updates > 0)
+    }
+
+    /// Values of the parameter whose state slot `slot` is, if it has had an update.
+    pub(crate) fn slot_len(&self, slot: usize) -> Option<usize> {
+        self.updated_slots().find(|s| s.number == slot).map(|s| s.len)
     }
 
     /// Updates that slot `slot` has had; 0 for one that does not exist yet.
@@ -141,8 +154,8 @@ impl Optimizer {
             entry(format_args!("{name}"), format_args!("{}", u8::from(*value)))?;
         }
         entry(format_args!("step"), format_args!("{}", self.step))?;
-        entry(format_args!("slot_count"), format_args!("{}", self.slots.len()))?;
-        for (i, s) in self.slots.iter().enumerate() {
+        entry(format_args!("slot_count"), format_args!("{}", self.updated_slots().count()))?;
+        for (i, s) in self.updated_slots().enumerate() {
             let [p1, p2] = s.beta_powers.map(f64::to_bits);
             entry(
                 format_args!("slot.{i}"),
@@ -156,7 +169,7 @@ impl Optimizer {
     }
 
     /// Becomes what was saved: hyperparameters, learning rate, step and all slots, whatever this optimizer was before. It
-    /// keeps its pool.
+    /// keeps its pool, and what it does with gradients that are not finite.
     ///
     /// Errors, with nothing changed: `NotFound` for a missing entry or tensor, `InvalidData` for a malformed entry,
     /// `InvalidArgument` for hyperparameters that [`OptimizerConfig::check`] refuses, `ShapeMismatch` for a tensor of
@@ -166,9 +179,10 @@ impl Optimizer {
         Ok(())
     }
 
-    /// What [`Optimizer::restore`] makes of this optimizer, whose pool it shares.
+    /// What [`Optimizer::restore`] makes of this optimizer.
     pub(crate) fn restored(&self, source: &dyn StateSource) -> Result<Self> {
-        Ok(Self { pool: self.pool.clone(), ..Self::load(source, self.isa)? })
+        let Self { non_finite, skipped, .. } = *self;
+        Ok(Self { pool: self.pool.clone(), non_finite, skipped, ..Self::load(source, self.isa)? })
     }
 
     fn load(source: &dyn StateSource, isa: Isa) -> Result<Self> {
@@ -190,7 +204,7 @@ impl Optimizer {
         config.check()?;
         let step = number("optimizer.step", text(source, "optimizer.step")?)?;
         let count: usize = number("optimizer.slot_count", text(source, "optimizer.slot_count")?)?;
-        let mut optimizer = Self { config, isa, pool: None, step, slots: Vec::new() };
+        let mut optimizer = Self { step, ..Self::with_isa(config, isa) };
         // A count that is a lie ends at the first entry that does not exist, before memory is taken for it.
         for i in 0..count {
             let slot = optimizer.load_slot(source, i)?;
