@@ -1345,8 +1345,10 @@ SRNN_API srnn_status srnn_optimizer_update(srnn_optimizer *optimizer, size_t slo
 /* ----------------------------------------------------------------------------------------------------
  * Weight files
  *
- * Named tensors in the safetensors format, as PyTorch programs write them. Files are written to a temporary name and
- * renamed: a failed save leaves an existing file as it was.
+ * Named tensors in the safetensors format, as PyTorch programs write them. Files are written to a temporary name,
+ * ".NAME.simdrnn-0.tmp" beside the file or with another number, flushed to the disk and renamed: a failed save leaves an
+ * existing file as it was, and the next save removes what a killed one left. An existing file keeps its permissions, and a
+ * symbolic link leads to the file that is written, also if that does not exist yet.
  */
 
 /** A safetensors file in memory, for the weights of other layers. */

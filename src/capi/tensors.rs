@@ -1,7 +1,9 @@
 //! # Weight files
 //!
-//! Named tensors in the safetensors format, as PyTorch programs write them. Files are written to a temporary name and
-//! renamed: a failed save leaves an existing file as it was.
+//! Named tensors in the safetensors format, as PyTorch programs write them. Files are written to a temporary name,
+//! ".NAME.simdrnn-0.tmp" beside the file or with another number, flushed to the disk and renamed: a failed save leaves an
+//! existing file as it was, and the next save removes what a killed one left. An existing file keeps its permissions, and a
+//! symbolic link leads to the file that is written, also if that does not exist yet.
 
 use super::args::{self, Arrays};
 use super::call;
