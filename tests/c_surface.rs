@@ -143,12 +143,18 @@ fn a_static_link_needs_what_is_said() {
     let output = command.arg("-o").arg(workplace().join("libempty.a")).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     let asked = text.lines().find_map(|l| l.split_once("native-static-libs: ")).unwrap_or_else(|| panic!("{text}")).1;
-    assert_eq!(asked.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>(), said);
+    let mut asked: BTreeSet<_> = asked.split_whitespace().map(str::to_owned).collect();
+    // The unwinder depends on how a program is linked: the compiler adds the right one.
+    assert!(asked.remove("-lgcc_s"), "{asked:?}");
+    assert_eq!(asked, said);
 }
 
 /// The fuzzer declares what it calls by itself; another signature would look like a crash of the library.
 #[test]
 fn the_fuzzers_declarations_are_the_headers() {
+    if !root().join("fuzz").exists() {
+        return println!("no fuzzers here: they are a package of their own, which the crate's package leaves out");
+    }
     let target = read(&root().join("fuzz/fuzz_targets/calls.rs"));
     let header: BTreeMap<String, Vec<String>> = prototypes().into_iter().collect();
     let block = target.split_once("extern \"C\" {").unwrap().1.split_once("\n}").unwrap().0;
