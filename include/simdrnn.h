@@ -187,7 +187,7 @@ SRNN_API srnn_status srnn_isa_choose(int32_t *isa, srnn_error *error);
  * Threads
  *
  * No thread is started unless a pool is made. Sessions, optimizers and trainers that were given a pool spread their work
- * over its threads where there is enough of it; the number of threads changes no bit of a result.
+ * over its threads where there is enough of it; the number of threads changes no bit of a finite result.
  *
  * Any number of sessions and threads may share a pool: their calls take turns, except for those that are too small to be
  * spread. A pool's threads work in the floating-point environment of the thread that calls, and block all signals but those
@@ -633,7 +633,7 @@ SRNN_API srnn_status srnn_rnn_forward_train(const srnn_rnn *rnn, srnn_session *s
  * - grads: gradients of the weights are added to these; may be NULL
  * - flow: filled with measurements; may be NULL
  *
- * Gradients have the same bits for any number of threads and every instruction set.
+ * Finite gradients have the same bits for any number of threads and every instruction set.
  *
  * Errors: SRNN_ERROR_INVALID_STATE if the tape holds nothing, was recorded by another configuration, or the weights have
  * changed since; SRNN_ERROR_SHAPE_MISMATCH, naming the array, for a length or another model's grads;
@@ -732,7 +732,7 @@ SRNN_API srnn_status srnn_truncated_bptt_get_state(const srnn_truncated_bptt *bp
  *
  * An srnn_stream holds the live states of one or more parallel sequences (lanes) that go on for as long as the caller
  * likes. Step and process allocate nothing. Unless the stream has a pool, they lock nothing, make no system call and wait for
- * nobody. Results are, bit for bit, those of one long forward.
+ * nobody. Finite results are, bit for bit, those of one long forward.
  *
  * A step's instructions do not depend on the data. Their time does only where the processor takes longer over subnormal
  * numbers: while states or inputs lie below 2^-50 but are not zero (flush_small_states keeps states from it), and where gates
@@ -1081,8 +1081,8 @@ SRNN_API srnn_status srnn_dropout(double p, uint64_t seed, uint64_t offset, floa
 /* ----------------------------------------------------------------------------------------------------
  * Losses
  *
- * Each writes its value and, on request, the gradient of that value. Sums run in double in a fixed order, so a loss has
- * the same bits on every machine. NaN or infinite inputs are not hidden: they reach the loss and the gradient.
+ * Each writes its value and, on request, the gradient of that value. Sums run in double in a fixed order, so a finite
+ * loss has the same bits on every machine. NaN or infinite inputs are not hidden: they reach the loss and the gradient.
  */
 
 /** How the losses of single rows or values become one. */

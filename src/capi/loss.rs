@@ -1,7 +1,7 @@
 //! # Losses
 //!
-//! Each writes its value and, on request, the gradient of that value. Sums run in double in a fixed order, so a loss has
-//! the same bits on every machine. NaN or infinite inputs are not hidden: they reach the loss and the gradient.
+//! Each writes its value and, on request, the gradient of that value. Sums run in double in a fixed order, so a finite
+//! loss has the same bits on every machine. NaN or infinite inputs are not hidden: they reach the loss and the gradient.
 
 use super::args::Arrays;
 use super::call;

@@ -1,7 +1,7 @@
 //! # Threads
 //!
 //! No thread is started unless a pool is made. Sessions, optimizers and trainers that were given a pool spread their work
-//! over its threads where there is enough of it; the number of threads changes no bit of a result.
+//! over its threads where there is enough of it; the number of threads changes no bit of a finite result.
 //!
 //! Any number of sessions and threads may share a pool: their calls take turns, except for those that are too small to be
 //! spread. A pool's threads work in the floating-point environment of the thread that calls, and block all signals but those

@@ -2,7 +2,7 @@
 //!
 //! An srnn_stream holds the live states of one or more parallel sequences (lanes) that go on for as long as the caller
 //! likes. Step and process allocate nothing. Unless the stream has a pool, they lock nothing, make no system call and wait for
-//! nobody. Results are, bit for bit, those of one long forward.
+//! nobody. Finite results are, bit for bit, those of one long forward.
 //!
 //! A step's instructions do not depend on the data. Their time does only where the processor takes longer over subnormal
 //! numbers: while states or inputs lie below 2^-50 but are not zero (flush_small_states keeps states from it), and where gates

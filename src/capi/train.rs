@@ -92,7 +92,7 @@ pub unsafe extern "C" fn srnn_rnn_forward_train(
 /// - grads: gradients of the weights are added to these; may be NULL
 /// - flow: filled with measurements; may be NULL
 ///
-/// Gradients have the same bits for any number of threads and every instruction set.
+/// Finite gradients have the same bits for any number of threads and every instruction set.
 ///
 /// Errors: SRNN_ERROR_INVALID_STATE if the tape holds nothing, was recorded by another configuration, or the weights have
 /// changed since; SRNN_ERROR_SHAPE_MISMATCH, naming the array, for a length or another model's grads;

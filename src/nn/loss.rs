@@ -1,6 +1,6 @@
 //! Losses: each returns its value in f64 and, on request, writes the gradient of that value.
 //!
-//! Logits and gradients are row-major, rows × classes. Sums run in f64 in a fixed order, so that a loss has the same bits
+//! Logits and gradients are row-major, rows × classes. Sums run in f64 in a fixed order, so that a finite loss has the same bits
 //! on every machine. NaN or infinite logits are not hidden: they reach the loss and that row's gradient.
 
 use crate::error::{Result, check_len, ensure, err, product};

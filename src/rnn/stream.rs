@@ -20,7 +20,7 @@ const ROW_PRODUCTS: usize = 1 << 15;
 
 /// The states of one or more parallel sequences that go on for as long as the caller likes. The calls
 /// [`Stream::step`] and [`Stream::process`] allocate nothing. Unless the stream has a pool, they lock nothing, make no system
-/// call and wait for nobody. Results are, bit for bit, those of one long forward.
+/// call and wait for nobody. Finite results are, bit for bit, those of one long forward.
 ///
 /// A step's instructions do not depend on the data. Their time does only where the processor takes longer over subnormal
 /// numbers: while states or inputs lie below 2^-50 but are not zero (`flush_small_states` keeps states from it), and where

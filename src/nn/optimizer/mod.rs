@@ -36,7 +36,7 @@ fn is_worth_a_team(values: usize) -> bool {
 /// correction of its own age.
 ///
 /// Arithmetic is f32 with scalars rounded from f64, as in PyTorch; the powers of Adam's betas are running products in
-/// f64. The same gradients give the same bits on every machine.
+/// f64. The same gradients give the same bits on every machine, where they are finite.
 ///
 /// A gradient that is not finite is seen before anything changes; [`set_non_finite`](Self::set_non_finite) says what
 /// follows. That decides slot by slot: to leave out or stop whole steps, look at all gradients first, as
