@@ -62,6 +62,26 @@ impl<T: Plain> AlignedBuf<T> {
         Ok(())
     }
 
+    /// Whether [`AlignedBuf::resize`] to `len` succeeds without an allocation.
+    pub(crate) fn has_room(&self, len: usize) -> bool {
+        len <= self.capacity
+    }
+
+    /// What [`AlignedBuf::adopt`] needs for `len` values: a new buffer, unless there is room. Who changes several buffers or
+    /// none takes this for all of them first.
+    pub(crate) fn grown(&self, len: usize) -> Result<Option<Self>> {
+        if self.has_room(len) { Ok(None) } else { Self::zeroed(len).map(Some) }
+    }
+
+    /// Makes the length `len` with what [`AlignedBuf::grown`] made for it.
+    pub(crate) fn adopt(&mut self, grown: Option<Self>, len: usize) {
+        if let Some(grown) = grown {
+            *self = grown;
+        }
+        assert!(self.has_room(len));
+        self.len = len;
+    }
+
     /// Bytes held, also those beyond the length.
     pub(crate) fn bytes(&self) -> usize {
         self.capacity * size_of::<T>()
@@ -111,6 +131,25 @@ impl<T: Plain> DerefMut for AlignedBuf<T> {
         // SAFETY: as in `deref`, and `&mut self` makes the access unique.
         unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
     }
+}
+
+/// An error if memory for `bytes` more cannot be had at once, before any of it is taken and filled: what is much too large is
+/// refused quickly.
+pub(crate) fn probe(bytes: usize) -> Result<()> {
+    const WORTH_IT: usize = 16 << 20;
+    if bytes < WORTH_IT {
+        return Ok(());
+    }
+    let layout = Layout::from_size_align(bytes, ALIGN).map_err(|_| err!(SizeOverflow, "{bytes} bytes are too many"))?;
+    // SAFETY: the size is above zero; nobody reads or writes the memory, which is given back as it was taken.
+    unsafe {
+        let ptr = alloc(layout);
+        if ptr.is_null() {
+            return Err(err!(OutOfMemory, "could not allocate {bytes} bytes"));
+        }
+        dealloc(std::hint::black_box(ptr), layout);
+    }
+    Ok(())
 }
 
 /// Tells the kernel that a large buffer is worth huge pages. Only advice: a failure changes nothing.

@@ -4,7 +4,7 @@ mod common;
 
 use common::problem::{Problem, assert_same_bits};
 use common::random::SplitMix64;
-use simdrnn::nn::Embedding;
+use simdrnn::nn::{Embedding, Optimizer, OptimizerConfig, SgdConfig};
 use simdrnn::rnn::{
     BackwardArgs, Batch, Cell, Direction, DropoutPosition, ForwardArgs, GradientFlow, Grads, Init, Rnn, RnnConfig,
     Session, Stream, Tape, Tokens, TruncatedBptt,
@@ -78,6 +78,11 @@ fn configurations() {
         invalid(RnnConfig { proj_size: 2, ..RnnConfig::new(cell, 3, 5) }, &["proj_size", cell.name()]);
     }
 
+    for num_layers in [1025, 1 << 24, usize::MAX] {
+        invalid(RnnConfig { num_layers, ..good.clone() }, &[&format!("num_layers is {num_layers}"), "1024"]);
+    }
+    RnnConfig { num_layers: 1024, ..RnnConfig::new(Cell::ElmanTanh, 1, 1) }.check().unwrap();
+
     let huge = |config: RnnConfig| {
         refused(config.check(), ErrorKind::SizeOverflow, &["too large"]);
         refused(Rnn::new(&config), ErrorKind::SizeOverflow, &["too large"]);
@@ -87,7 +92,6 @@ fn configurations() {
         for size in [usize::MAX, usize::MAX / 2 + 1, usize::MAX / 4 + 1, 1 << 60] {
             huge(RnnConfig { input_size: size, ..config.clone() });
             huge(RnnConfig { hidden_size: size, ..config.clone() });
-            huge(RnnConfig { num_layers: size, ..config.clone() });
             huge(RnnConfig { hidden_size: size, proj_size: size - 1, ..config.clone() });
         }
         huge(RnnConfig { input_size: 1 << 40, hidden_size: 1 << 40, ..config });
@@ -166,16 +170,10 @@ fn forward() {
                 };
                 refused(result, kind, words);
                 assert!(y.iter().chain(&hn).chain(&cn).all(|&v| v == 7.0), "{case}: something was written");
-                // The session serves the next call; a tape that training failed to fill serves none.
+                // The session serves the next call, and the tape holds what it held.
                 let expected = p.run(isa).0;
                 p.forward(&rnn, &mut session).assert_same_bits(&expected, case);
-                let args = BackwardArgs { dhn: Some(&p.dhn), ..BackwardArgs::default() };
-                let backward = rnn.backward(&mut session, &tape, args, None, None);
-                if training {
-                    refused(backward, ErrorKind::InvalidState, &["no forward"]);
-                } else {
-                    backward.unwrap();
-                }
+                good.backward(&rnn, &mut session, &tape).assert_same_bits(&good.run(isa).1, case);
             }
         }
     }
@@ -314,26 +312,47 @@ fn tapes_of_other_weights_and_models() {
             let mut grads = Grads::new(rnn).unwrap();
             let args = BackwardArgs { dy: Some(&p.dy), dx: Some(&mut dx), ..BackwardArgs::default() };
             let result = rnn.backward(session, tape, args, Some(&mut grads), None);
-            assert_eq!(result.is_ok(), dx.iter().all(|&v| v != 7.0));
-            assert_eq!(result.is_ok(), grads.values().iter().any(|&v| v != 0.0));
+            let written =
+                dx.iter().filter(|&&v| v != 7.0).count() + grads.values().iter().filter(|&&v| v != 0.0).count();
+            // All of dx, and at least the biases' gradients.
+            assert!(if result.is_ok() { written > dx.len() } else { written == 0 }, "{written} values");
             result
         };
         backward(&rnn, &mut session, &tape).unwrap();
         // The same weights in another handle: whether they are the same nobody has looked at.
-        refused(backward(&p.model(isa), &mut session, &tape), ErrorKind::InvalidState, &["weights"]);
         let another = gru(isa).1;
-        refused(backward(&another, &mut session, &tape), ErrorKind::InvalidState, &[]);
-        for isa in Isa::available().filter(|&other| other != isa) {
-            refused(backward(&p.model(isa), &mut session, &tape), ErrorKind::InvalidState, &[]);
+        for _ in 0..2 {
+            refused(backward(&p.model(isa), &mut session, &tape), ErrorKind::InvalidState, &["weights have changed"]);
+            refused(backward(&another, &mut session, &tape), ErrorKind::InvalidState, &["weights have changed"]);
+            for isa in Isa::available().filter(|&other| other != isa) {
+                refused(
+                    backward(&p.model(isa), &mut session, &tape),
+                    ErrorKind::InvalidState,
+                    &["weights have changed"],
+                );
+            }
         }
         let again = p.backward(&rnn, &mut session, &tape);
         again.assert_same_bits(&expected, "after refused calls");
 
-        rnn.set_param(0, &vec![0.5; rnn.param_specs()[0].len()]).unwrap();
-        refused(backward(&rnn, &mut session, &tape), ErrorKind::InvalidState, &["weights have changed"]);
-        rnn.init(Init::TorchUniform, 1).unwrap();
-        refused(backward(&rnn, &mut session, &tape), ErrorKind::InvalidState, &["weights have changed"]);
-        p.forward_train(&rnn, &mut session, &mut tape, DropoutPosition::default());
+        let mut optimizer = Optimizer::new(&OptimizerConfig::Sgd(SgdConfig::default())).unwrap();
+        let changes: [&mut dyn FnMut(&mut Rnn); 4] = [
+            &mut |rnn| rnn.set_param(0, &vec![0.5; rnn.param_specs()[0].len()]).unwrap(),
+            &mut |rnn| rnn.init(Init::TorchUniform, 1).unwrap(),
+            &mut |rnn| rnn.update(|_| ()),
+            &mut |rnn| {
+                optimizer.begin_step();
+                rnn.optimize(&mut optimizer, 0, &Grads::new(rnn).unwrap()).unwrap();
+            },
+        ];
+        for change in changes {
+            change(&mut rnn);
+            for _ in 0..2 {
+                refused(backward(&rnn, &mut session, &tape), ErrorKind::InvalidState, &["weights have changed"]);
+            }
+            p.forward_train(&rnn, &mut session, &mut tape, DropoutPosition::default());
+            backward(&rnn, &mut session, &tape).unwrap();
+        }
         // A write that fails changes no weights, so the tape still serves.
         assert!(rnn.set_param(0, &[0.5]).is_err() && rnn.set_param(99, &[]).is_err());
         backward(&rnn, &mut session, &tape).unwrap();
@@ -349,12 +368,14 @@ fn gradient_flow_and_gradients() {
         refused(flow.state_norms(0), ErrorKind::InvalidState, &["backward"]);
         refused(flow.largest_singular_value(0, 0), ErrorKind::InvalidState, &["backward"]);
         refused(flow.saturation(0, 0), ErrorKind::InvalidState, &["backward"]);
+        refused(flow.cell_norms(0), ErrorKind::InvalidState, &["backward"]);
         let (mut session, mut tape) = (Session::new(), Tape::new());
         p.forward_train(&rnn, &mut session, &mut tape, DropoutPosition::default());
         rnn.backward(&mut session, &tape, BackwardArgs::default(), None, Some(&mut flow)).unwrap();
         // A loss that depends on nothing.
         assert!(flow.state_norms(1).unwrap().iter().all(|&n| n == 0.0));
         refused(flow.state_norms(2), ErrorKind::InvalidArgument, &["pass 2", "less than 2"]);
+        refused(flow.cell_norms(2), ErrorKind::InvalidArgument, &["pass 2", "less than 2"]);
         refused(flow.largest_singular_value(0, 4), ErrorKind::InvalidArgument, &["gate 4", "less than 4"]);
         refused(flow.saturation(usize::MAX, 0), ErrorKind::InvalidArgument, &["pass"]);
         let grads = Grads::new(&rnn).unwrap();
@@ -386,7 +407,10 @@ fn streams() {
         refused(stream.process(&rnn, 5, &p.x[..60], Some(&mut y)), mismatch, &["y has 120", "expected 100"]);
         refused(stream.process(&rnn, usize::MAX, &p.x, None), ErrorKind::SizeOverflow, &[]);
         let another = gru(isa).1;
-        refused(stream.step(&another, &p.x[..12], &mut y[..20]), ErrorKind::InvalidState, &["another"]);
+        for _ in 0..2 {
+            refused(stream.step(&another, &p.x[..12], &mut y[..20]), ErrorKind::InvalidState, &["another"]);
+            refused(stream.process(&another, 6, &p.x, Some(&mut y)), ErrorKind::InvalidState, &["another"]);
+        }
         for isa in Isa::available().filter(|&other| other != isa) {
             refused(stream.step(&p.model(isa), &p.x[..12], &mut y[..20]), ErrorKind::InvalidState, &["another"]);
         }

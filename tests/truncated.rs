@@ -239,6 +239,122 @@ fn what_is_refused() {
     }
 }
 
+/// Windows of several chunks, one of them short, with dropout and updates between: what was saved after any call goes on bit for
+/// bit, on any instruction set, and from states alone where k1 = k2 and no errors are due.
+#[test]
+fn what_was_saved_goes_on() {
+    let cuts = [(0, 4), (4, 5), (5, 9), (9, 13), (13, 15), (15, 19)];
+    for k2 in [4, 12] {
+        for_each(19, |p, isa, what| {
+            let train = |rnn: &mut Rnn, bptt: &mut TruncatedBptt, (start, end): (usize, usize), seen: &mut Vec<f32>| {
+                let (x, dy) = (cut_x(p, start, end), cut_dy(p, start, end));
+                let (mut session, mut grads) = (Session::new(), Grads::new(rnn).unwrap());
+                let mut dx = vec![f32::NAN; x.len()];
+                bptt.backward(rnn, &mut session, &dy, Some(&mut dx), &mut grads).unwrap();
+                rnn.update(|values| values.iter_mut().zip(grads.values()).for_each(|(v, g)| *v -= 0.01 * g));
+                seen.extend(dx.iter().chain(grads.values()).chain(bptt.hidden()).chain(bptt.cell()));
+            };
+            let forward = |rnn: &Rnn, bptt: &mut TruncatedBptt, (start, end): (usize, usize), seen: &mut Vec<f32>| {
+                let x = cut_x(p, start, end);
+                let mut y = vec![f32::NAN; cut_dy(p, start, end).len()];
+                bptt.forward(rnn, &mut Session::new(), end - start, &x, Some(&mut y), SEED).unwrap();
+                seen.extend(y);
+            };
+            let mut rnn = p.model(isa);
+            let mut bptt = TruncatedBptt::new(&rnn, BATCH, 4, k2).unwrap();
+            let mut all = Vec::new();
+            // Weights, what was saved and how much had been seen, before and after each backward.
+            let mut points = Vec::new();
+            for (i, &cut) in cuts.iter().enumerate() {
+                forward(&rnn, &mut bptt, cut, &mut all);
+                points.push((i, true, rnn.values().to_vec(), bptt.save().unwrap(), all.len()));
+                train(&mut rnn, &mut bptt, cut, &mut all);
+                points.push((i + 1, false, rnn.values().to_vec(), bptt.save().unwrap(), all.len()));
+            }
+            for other in Isa::available() {
+                for (next, is_due, values, saved, seen) in &points {
+                    let mut rnn = p.model(other);
+                    rnn.update(|all| all.copy_from_slice(values));
+                    let mut restored = TruncatedBptt::new(&rnn, BATCH, 4, k2).unwrap();
+                    // Whatever it was before.
+                    forward(&rnn, &mut restored, cuts[0], &mut Vec::new());
+                    restored.restore(saved).unwrap();
+                    assert_eq!(&restored.save().unwrap(), saved, "{what}: saved again");
+                    assert_eq!(restored.steps_done() as usize, cuts[next.saturating_sub(usize::from(!is_due))].1);
+                    let mut by_states = TruncatedBptt::new(&rnn, BATCH, 4, k2).unwrap();
+                    let cells = p.is_lstm().then_some(restored.cell());
+                    by_states.set_state(Some(restored.hidden()), cells, restored.steps_done()).unwrap();
+                    let mut ways = vec![restored];
+                    if k2 == 4 && !is_due {
+                        ways.push(by_states);
+                    }
+                    for mut bptt in ways {
+                        let (mut rnn, mut found) = (p.model(other), Vec::new());
+                        rnn.update(|all| all.copy_from_slice(values));
+                        for (i, &cut) in cuts.iter().enumerate().skip(*next) {
+                            if i > *next || !is_due {
+                                forward(&rnn, &mut bptt, cut, &mut found);
+                            }
+                            train(&mut rnn, &mut bptt, cut, &mut found);
+                        }
+                        assert_same_bits(&found, &all[*seen..], &format!("{what}, on {} from {next}", other.name()));
+                    }
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn what_was_not_saved_is_refused() {
+    let p = &problems(4)[2];
+    let isa = Isa::available().last().unwrap();
+    let (rnn, mut session) = (p.model(isa), Session::new());
+    let mut bptt = TruncatedBptt::new(&rnn, BATCH, 4, 8).unwrap();
+    bptt.forward(&rnn, &mut session, 4, &p.x, None, SEED).unwrap();
+    let saved = bptt.save().unwrap();
+    assert_eq!(saved.len(), bptt.saved_len());
+    let refused = |bptt: &mut TruncatedBptt, bytes: &[u8], kind: ErrorKind, word: &str| {
+        for _ in 0..2 {
+            let e = error(bptt.restore(bytes));
+            assert!(e.kind() == kind && e.message().contains(word), "{e}");
+            assert_eq!(bptt.save().unwrap(), saved, "after '{e}'");
+        }
+    };
+    let invalid = ErrorKind::InvalidData;
+    for len in 0..saved.len() {
+        let e = error(bptt.restore(&saved[..len]));
+        assert_eq!(e.kind(), invalid, "{len} bytes: {e}");
+    }
+    refused(&mut bptt, &[&saved[..], &[0]].concat(), invalid, "expected");
+    refused(&mut bptt, b"safetensors and more", invalid, "begin");
+    let mut changed = |word: usize, value: u64, kind, text: &str| {
+        let mut bytes = saved.clone();
+        bytes[8 + 8 * word..][..8].copy_from_slice(&value.to_le_bytes());
+        refused(&mut bptt, &bytes, kind, text);
+    };
+    let names = ["cell", "input_size", "hidden_size", "num_layers", "proj_size", "bias", "batch_first", "dropout"];
+    for (i, name) in names.into_iter().chain(["flush_small_states", "batch_size", "k1", "k2"]).enumerate() {
+        changed(i, 1 << 33, ErrorKind::ShapeMismatch, name);
+    }
+    for (word, value) in [(12, 1 << 32), (13, 2), (14, 3), (14, u64::MAX), (15, 0), (15, 5), (15, 3), (17, 1 << 32)] {
+        changed(word, value, invalid, "");
+    }
+    // Errors of no chunk are due.
+    let mut none = saved[..8 + 8 * 15].to_vec();
+    none[8 + 8 * 14..].fill(0);
+    refused(&mut bptt, &none, invalid, "counts");
+
+    let h = bptt.hidden().to_vec();
+    assert_eq!(error(bptt.set_state(Some(&h[1..]), None, 0)).kind(), ErrorKind::ShapeMismatch);
+    let c = bptt.cell().to_vec();
+    assert_eq!(error(bptt.set_state(Some(&h), Some(&c[1..]), 0)).kind(), ErrorKind::ShapeMismatch);
+    let gru = Rnn::with_isa(&RnnConfig::new(Cell::Gru, 5, 17), isa).unwrap();
+    let mut other = TruncatedBptt::new(&gru, BATCH, 4, 8).unwrap();
+    assert_eq!(error(other.set_state(None, Some(&c), 0)).kind(), ErrorKind::InvalidArgument);
+    assert_eq!(bptt.save().unwrap(), saved);
+}
+
 /// A forward that is refused leaves everything as it was: the errors of the chunk before can still be propagated.
 #[test]
 fn a_refused_forward_changes_nothing() {

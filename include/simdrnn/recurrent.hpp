@@ -60,6 +60,11 @@ class GradientFlow : public Handle<srnn_gradient_flow, srnn_gradient_flow_destro
     return Result::of(
         [&](srnn_error *e) { srnn_gradient_flow_state_norms(get(), pass, norms.data(), norms.size(), e); });
   }
+  /// For LSTM alone.
+  Result cell_norms(std::size_t pass, View<double> norms) const {
+    return Result::of(
+        [&](srnn_error *e) { srnn_gradient_flow_cell_norms(get(), pass, norms.data(), norms.size(), e); });
+  }
   Result singular_value(std::size_t pass, std::size_t gate, double &value) const {
     return Result::of([&](srnn_error *e) { srnn_gradient_flow_singular_value(get(), pass, gate, &value, e); });
   }
@@ -96,6 +101,10 @@ class Rnn : public Handle<srnn_rnn, srnn_rnn_destroy> {
   }
   Result create(const srnn_rnn_config &config) {
     return take([&](srnn_rnn **r, srnn_error *e) { srnn_rnn_create(&config, r, e); });
+  }
+  /// Becomes a copy of `other`, with weights of its own.
+  Result clone(const Rnn &other) {
+    return take([&](srnn_rnn **r, srnn_error *e) { srnn_rnn_clone(other.get(), r, e); });
   }
   Result get_config(srnn_rnn_config &config) const {
     return Result::of([&](srnn_error *e) { srnn_rnn_get_config(get(), &config, e); });
@@ -208,6 +217,17 @@ class TruncatedBptt : public Handle<srnn_truncated_bptt, srnn_truncated_bptt_des
   }
   Result get_state(const srnn_state_out &state) const {
     return Result::of([&](srnn_error *e) { srnn_truncated_bptt_get_state(get(), &state, e); });
+  }
+  Result set_state(const srnn_state &state, std::uint32_t steps_done) {
+    return Result::of([&](srnn_error *e) { srnn_truncated_bptt_set_state(get(), &state, steps_done, e); });
+  }
+  std::uint32_t steps_done() const noexcept { return srnn_truncated_bptt_steps_done(get()); }
+  std::size_t saved_size() const noexcept { return srnn_truncated_bptt_saved_size(get()); }
+  Result save(View<std::uint8_t> bytes) const {
+    return Result::of([&](srnn_error *e) { srnn_truncated_bptt_save(get(), bytes.data(), bytes.size(), e); });
+  }
+  Result restore(View<const std::uint8_t> bytes) {
+    return Result::of([&](srnn_error *e) { srnn_truncated_bptt_restore(get(), bytes.data(), bytes.size(), e); });
   }
 };
 

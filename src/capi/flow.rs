@@ -3,6 +3,11 @@
 //! The numbers behind vanishing and exploding gradients (Pascanu, Mikolov and Bengio 2013), measured by an
 //! srnn_rnn_backward call that is given an srnn_gradient_flow. A pass is a layer in one direction: number
 //! layer * directions + direction.
+//!
+//! PyTorch's uniform initialization makes all three cells forget alike: over 100 steps the gradient of the last state
+//! vanishes in an LSTM and a GRU as it does in an Elman layer, since gates start half open. For long sequences start an LSTM
+//! with its forget gate open: SRNN_INIT_XAVIER_ORTHOGONAL_FORGET_ONE, or larger forget biases for longer memory
+//! (docs/layers.md has figures).
 
 use super::args::Arrays;
 use super::call;
@@ -73,6 +78,26 @@ pub unsafe extern "C" fn srnn_gradient_flow_state_norms(
         // SAFETY: the header's contract.
         let (flow, norms) = unsafe { (handle::shared("flow", flow)?, Arrays::new().write("norms", norms, norms_len)?) };
         copy("norms", flow.0.state_norms(pass)?, norms)
+    })
+}
+
+/// As srnn_gradient_flow_state_norms, with respect to the cell state of an LSTM: the path on which it carries gradients far,
+/// since from step to step they shrink there by the forget gate alone.
+///
+/// Errors: SRNN_ERROR_INVALID_STATE before a measurement; SRNN_ERROR_INVALID_ARGUMENT for a pass that does not exist or a cell
+/// without cell states; SRNN_ERROR_SHAPE_MISMATCH for the length.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_gradient_flow_cell_norms(
+    flow: *const srnn_gradient_flow,
+    pass: usize,
+    norms: *mut f64,
+    norms_len: usize,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (flow, norms) = unsafe { (handle::shared("flow", flow)?, Arrays::new().write("norms", norms, norms_len)?) };
+        copy("norms", flow.0.cell_norms(pass)?, norms)
     })
 }
 

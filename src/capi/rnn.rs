@@ -65,6 +65,10 @@ const _: () = {
     assert!(srnn_init::SRNN_INIT_XAVIER_ORTHOGONAL_FORGET_ONE as i32 == Init::XavierOrthogonalForgetOne as i32);
 };
 
+/// The most layers of a stack: a number far beyond those that anybody trains is a damaged file's or a mistake.
+pub const SRNN_MAX_LAYERS: usize = 1024;
+const _: () = assert!(SRNN_MAX_LAYERS == RnnConfig::MAX_LAYERS);
+
 /// The configuration of a stack of layers; fields mean what they mean in torch.nn.LSTM. Fill it in with
 /// srnn_rnn_config_init, then change fields.
 #[repr(C)]
@@ -78,7 +82,7 @@ pub struct srnn_rnn_config {
     pub input_size: u64,
     /// Features of the hidden state, at least 1.
     pub hidden_size: u64,
-    /// Layers, each reading the one below. Default 1.
+    /// Layers, each reading the one below, at most SRNN_MAX_LAYERS. Default 1.
     pub num_layers: u64,
     /// For LSTM: size of the projected state, less than hidden_size, or 0 for none. Default 0.
     pub proj_size: u64,
@@ -179,6 +183,24 @@ pub unsafe extern "C" fn srnn_rnn_create(
         // SAFETY: the header's contract.
         let (config, rnn) = unsafe { (structs::read(config)?, Arrays::new().out("rnn", rnn)?) };
         rnn.write(handle::create(srnn_rnn(Rnn::new(&config.to_rust()?)?))?);
+        Ok(())
+    })
+}
+
+/// Creates a copy of `rnn` with the same weights, which is changed on its own from then on. Until either is changed, a tape
+/// that one has recorded serves the other too. The caller destroys it.
+///
+/// Errors: SRNN_ERROR_OUT_OF_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_rnn_clone(
+    rnn: *const srnn_rnn,
+    copy: *mut *mut srnn_rnn,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (rnn, copy) = unsafe { (handle::shared("rnn", rnn)?, Arrays::new().out("copy", copy)?) };
+        copy.write(handle::create(srnn_rnn(rnn.0.try_clone()?))?);
         Ok(())
     })
 }

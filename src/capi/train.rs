@@ -50,8 +50,8 @@ pub unsafe extern "C" fn srnn_tape_bytes(tape: *const srnn_tape) -> usize {
 }
 
 /// srnn_rnn_forward in training: applies dropout between layers, if the configuration has it, and records on `tape` what
-/// backward needs. Use another `dropout_seed` for every step. After an error the tape holds nothing; everything else is
-/// as in srnn_rnn_forward.
+/// backward needs. Use another `dropout_seed` for every step. After an error the tape holds what it
+/// held before; everything else is as in srnn_rnn_forward.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_rnn_forward_train(
     rnn: *const srnn_rnn,

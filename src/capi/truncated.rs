@@ -3,9 +3,14 @@
 //! BPTT(h; h') of Williams and Peng 1990, for sequences of any length in memory that k2 sets: after every chunk of k1
 //! steps its errors are propagated back over the last k2 steps. k2 = k1 is the usual training on consecutive chunks with
 //! carried, detached states.
+//!
+//! Training can stop at any point and go on later, bit for bit: srnn_truncated_bptt_save keeps the carried states, the place
+//! in the sequence and the chunks of the last k2 steps, for srnn_truncated_bptt_restore. Where no chunk is needed any more
+//! (k2 = k1, and the newest chunk's errors have been propagated) srnn_truncated_bptt_get_state, _steps_done and _set_state
+//! do. The model, the optimizer and the gradients added up so far are the caller's to keep.
 
 use super::args::{Arrays, check};
-use super::batch::{srnn_state_out, write_state};
+use super::batch::{read_state, srnn_state, srnn_state_out, write_state};
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
@@ -72,7 +77,7 @@ pub unsafe extern "C" fn srnn_truncated_bptt_reset(
 /// - y: the same with output_size features; NULL if it is not wanted
 ///
 /// Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for the number of steps;
-/// SRNN_ERROR_INVALID_STATE for a model of another configuration; SRNN_ERROR_OUT_OF_MEMORY. The states stay as they were.
+/// SRNN_ERROR_INVALID_STATE for a model of another configuration; SRNN_ERROR_OUT_OF_MEMORY. Nothing has changed then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_truncated_bptt_forward(
     bptt: *mut srnn_truncated_bptt,
@@ -105,7 +110,7 @@ pub unsafe extern "C" fn srnn_truncated_bptt_forward(
 /// - dx: receives the gradient of its x; NULL if it is not wanted
 ///
 /// Errors: SRNN_ERROR_SHAPE_MISMATCH for a length or another model's grads; SRNN_ERROR_INVALID_STATE without a forward
-/// since the last backward, or for a model of another configuration; SRNN_ERROR_OUT_OF_MEMORY.
+/// since the last backward, or for a model of another configuration; SRNN_ERROR_OUT_OF_MEMORY. Nothing has changed then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_truncated_bptt_backward(
     bptt: *mut srnn_truncated_bptt,
@@ -157,5 +162,79 @@ pub unsafe extern "C" fn srnn_truncated_bptt_get_state(
             copy("state.c", bptt.0.cell(), c)?;
         }
         h.map_or(Ok(()), |h| copy("state.h", bptt.0.hidden(), h))
+    })
+}
+
+/// Goes on from other states, with nothing to propagate into; what is NULL becomes zero. `steps_done` is the number of steps
+/// before them, which says where dropout stands: what srnn_truncated_bptt_steps_done told when the states were copied out.
+///
+/// Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for cell states where the cell has none.
+/// Nothing has changed then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_truncated_bptt_set_state(
+    bptt: *mut srnn_truncated_bptt,
+    state: *const srnn_state,
+    steps_done: u32,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        unsafe {
+            let bptt = handle::exclusive("bptt", bptt)?;
+            let [h, c] = read_state(&mut Arrays::new(), ["state.h", "state.c"], state)?;
+            bptt.0.set_state(h, c, steps_done)
+        }
+    })
+}
+
+/// Steps since the start of the sequences; it wraps at 2^32. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_truncated_bptt_steps_done(bptt: *const srnn_truncated_bptt) -> u32 {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(bptt, 0, |b| b.0.steps_done()) }
+}
+
+/// Bytes that srnn_truncated_bptt_save writes now; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_truncated_bptt_saved_size(bptt: *const srnn_truncated_bptt) -> usize {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(bptt, 0, |b| b.0.saved_len()) }
+}
+
+/// Writes all that later calls depend on to `bytes`, srnn_truncated_bptt_saved_size of them, to be kept wherever the caller
+/// likes. They mean the same on every machine.
+///
+/// Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_truncated_bptt_save(
+    bptt: *const srnn_truncated_bptt,
+    bytes: *mut u8,
+    bytes_len: usize,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (bptt, bytes) = unsafe { (handle::shared("bptt", bptt)?, Arrays::new().write("bytes", bytes, bytes_len)?) };
+        bptt.0.save_to(bytes)
+    })
+}
+
+/// Makes `bptt`, which was created for the same configuration, batch_size, k1 and k2, what was saved: later calls give the
+/// bits that they would have given there.
+///
+/// Errors: SRNN_ERROR_INVALID_DATA for bytes that srnn_truncated_bptt_save has not written; SRNN_ERROR_SHAPE_MISMATCH, naming
+/// the size, for those of another; SRNN_ERROR_OUT_OF_MEMORY. Nothing has changed then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_truncated_bptt_restore(
+    bptt: *mut srnn_truncated_bptt,
+    bytes: *const u8,
+    bytes_len: usize,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (bptt, bytes) =
+            unsafe { (handle::exclusive("bptt", bptt)?, Arrays::new().read("bytes", bytes, bytes_len)?) };
+        bptt.0.restore(bytes)
     })
 }

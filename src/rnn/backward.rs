@@ -9,7 +9,7 @@ use super::backward_pass::{BLOCK_ROWS, OutputGradients, PassBackward, PassScratc
 use super::batch::Plan;
 use super::config::{Direction, RnnConfig};
 use super::dropout::Mask;
-use super::flow::GradientFlow;
+use super::flow::{GradientFlow, norms_per_pass};
 use super::grads::Grads;
 use super::history::Strides;
 use super::model::Rnn;
@@ -64,6 +64,7 @@ impl BackwardScratch {
         config: &RnnConfig,
         plan: &Plan,
         wants_dx: bool,
+        wants_norms: bool,
         threads: usize,
         wavefront: Option<Wavefront>,
     ) -> Result<()> {
@@ -94,7 +95,7 @@ impl BackwardScratch {
         let threads = if directions > 1 && directions_at_once(threads) { threads / 2 } else { threads };
         let passes = if wavefront.is_some() { layers } else { directions };
         try_grow(&mut self.passes, passes, PassScratch::default)?;
-        self.passes[..passes].iter_mut().try_for_each(|pass| pass.reserve(config, plan, threads))?;
+        self.passes[..passes].iter_mut().try_for_each(|pass| pass.reserve(config, plan, threads, wants_norms))?;
         self.outer[..directions].iter_mut().try_for_each(|outer| reserve_outer(outer, config, plan, threads))
     }
 
@@ -154,32 +155,17 @@ impl Rnn {
         grads: Option<&mut Grads>,
         mut flow: Option<&mut GradientFlow>,
     ) -> Result<()> {
-        let config = self.config();
-        let recorded = tape
-            .recorded
-            .as_ref()
-            .ok_or_else(|| err!(InvalidState, "the tape holds no forward, expected a training forward first"))?;
-        ensure!(
-            recorded.config == *config && recorded.isa == self.isa(),
-            InvalidState,
-            "the tape was recorded by a model of another configuration"
-        );
-        args.check(config, &tape.plan)?;
-        if let Some(grads) = &grads {
-            grads.check(self)?;
-        }
-        if let Some(flow) = &mut flow {
-            flow.reserve(config, tape.plan.seq_len)?;
-        }
+        self.check_backward(tape, &args, grads.as_deref())?;
         let weights = self.backward_weights()?;
-        let scratch = &mut session.backward;
-        let pool = self.pool_for(&tape.plan, session.pool.as_ref());
-        let threads = pool.map_or(1, Pool::threads);
-        let wavefront = self.backward_wavefront(&tape.plan, threads, flow.is_some());
-        scratch.reserve(config, &tape.plan, args.dx.is_some(), threads, wavefront)?;
+        let (threads, wavefront) = self.reserve_backward(session, tape, args.dx.is_some(), flow.is_some())?;
+        if let Some(flow) = &mut flow {
+            // The last that may fail: what the caller sees changes only with the call's success.
+            flow.reserve(self.config(), tape.plan.seq_len)?;
+        }
+        let Session { pool, backward: scratch, .. } = session;
         let flow_norms = flow.as_deref_mut().map(GradientFlow::norms_mut);
         let grads = grads.map(Grads::values_mut);
-        enter(pool, |team| {
+        enter(pool.as_ref().filter(|_| threads > 1), |team| {
             let passes = Passes { rnn: self, weights, tape };
             dispatch(self.isa(), Backward { passes, scratch, args, grads, flow_norms, team, wavefront });
         });
@@ -187,6 +173,36 @@ impl Rnn {
             flow.measure(self, tape);
         }
         Ok(())
+    }
+
+    /// Whether a backward through `tape` makes sense.
+    pub(crate) fn check_backward(&self, tape: &Tape, args: &BackwardArgs<'_>, grads: Option<&Grads>) -> Result<()> {
+        let recorded = tape
+            .recorded
+            .as_ref()
+            .ok_or_else(|| err!(InvalidState, "the tape holds no forward, expected a training forward first"))?;
+        ensure!(
+            recorded.config == *self.config() && recorded.isa == self.isa(),
+            InvalidState,
+            "the tape was recorded by a model of another configuration"
+        );
+        args.check(self.config(), &tape.plan)?;
+        grads.map_or(Ok(()), |grads| grads.check(self))
+    }
+
+    /// Makes room for a backward through `tape`, and tells how many threads it takes and how they share it. Done again, after
+    /// other tapes, it cannot fail: memory that is there is kept.
+    pub(crate) fn reserve_backward(
+        &self,
+        session: &mut Session,
+        tape: &Tape,
+        wants_dx: bool,
+        wants_norms: bool,
+    ) -> Result<(usize, Option<Wavefront>)> {
+        let threads = self.pool_for(&tape.plan, session.pool.as_ref()).map_or(1, Pool::threads);
+        let wavefront = self.backward_wavefront(&tape.plan, threads, wants_norms);
+        session.backward.reserve(self.config(), &tape.plan, wants_dx, wants_norms, threads, wavefront)?;
+        Ok((threads, wavefront))
     }
 
     /// The wavefront in which a backward of `plan` goes through the layers, if it does: anew for each block of steps, whose
@@ -326,13 +342,15 @@ impl Backward<'_> {
             grads = Some(&mut all[params(0).range().start..params(directions - 1).range().end]);
         }
         if let Some(all) = norms.take() {
-            norms = Some(&mut all[first_pass * plan.seq_len..][..directions * plan.seq_len]);
+            let per_pass = norms_per_pass(config, plan.seq_len);
+            norms = Some(&mut all[first_pass * per_pass..][..directions * per_pass]);
         }
         let (dhn, dcn) = (self.args.dhn, self.args.dcn);
         let mut walk = |direction: usize, scratch, outer| {
             let (pass, params) = (passes.pass::<S>(layer, direction, outputs), params(direction));
             let grads = take_front(&mut grads, params.range().len());
-            let mut walk = Walk { pass, params, scratch, outer, grads, norms: take_front(&mut norms, plan.seq_len) };
+            let norms = take_front(&mut norms, norms_per_pass(config, plan.seq_len));
+            let mut walk = Walk { pass, params, scratch, outer, grads, norms };
             walk.begin(first_pass + direction, dhn, dcn);
             walk
         };
@@ -385,7 +403,8 @@ impl Backward<'_> {
             ($layer:expr) => {{
                 let (layer, params) = ($layer, passes.rnn.pass_params($layer));
                 let grads = grads.as_deref_mut().map(|grads| &mut grads[params.range()]);
-                let norms = norms.as_deref_mut().map(|norms| &mut norms[layer * plan.seq_len..][..plan.seq_len]);
+                let per_pass = norms_per_pass(config, plan.seq_len);
+                let norms = norms.as_deref_mut().map(|norms| &mut norms[layer * per_pass..][..per_pass]);
                 let pass = passes.pass::<S>(layer, 0, outputs(layer));
                 Walk { pass, params, scratch: &mut scratch[layer], outer, grads, norms }
             }};

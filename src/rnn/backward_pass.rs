@@ -2,6 +2,7 @@
 
 use super::batch::Plan;
 use super::config::{Cell, RnnConfig};
+use super::flow::sum_of_squares;
 use super::history::{History, Strides};
 use super::pass::load;
 use super::session::block_rows;
@@ -35,7 +36,11 @@ pub(super) struct PassScratch {
     /// A block's gradients of projected states.
     pub(super) projected: AlignedBuf<f32>,
     /// For each row of a block, the sum of the squares of its state's gradient.
-    squares: AlignedBuf<f64>,
+    pub(super) squares: AlignedBuf<f64>,
+    /// The same of its cell state's gradient.
+    pub(super) cell_squares: AlignedBuf<f64>,
+    /// A step's gradients of cell states, for their norms.
+    cells: AlignedBuf<f32>,
     h_offsets: AlignedBuf<usize>,
     c_offsets: AlignedBuf<usize>,
     /// A block's rows in the order of visit: where each row's operands start.
@@ -45,7 +50,7 @@ pub(super) struct PassScratch {
 }
 
 impl PassScratch {
-    pub(super) fn reserve(&mut self, config: &RnnConfig, plan: &Plan, threads: usize) -> Result<()> {
+    pub(super) fn reserve(&mut self, config: &RnnConfig, plan: &Plan, threads: usize, wants_norms: bool) -> Result<()> {
         let strides = Strides::of(config, 1);
         let (block, gate_row) = (most_rows(plan), gate_row(config));
         self.dh.resize(product("state gradients", &[plan.batch, strides.h])?)?;
@@ -57,6 +62,10 @@ impl PassScratch {
         }
         self.projected.resize(product("projected states", &[block, config.proj_size])?)?;
         self.squares.resize(block)?;
+        if wants_norms && config.cell.has_cell_state() {
+            self.cell_squares.resize(block)?;
+            self.cells.resize(product("cell state gradients", &[plan.batch, strides.c])?)?;
+        }
         // Members that share sequences each have their offsets.
         self.h_offsets.resize(plan.batch + MOST_SHARED * threads)?;
         self.c_offsets.resize(plan.batch + MOST_SHARED * threads)?;
@@ -70,11 +79,12 @@ impl PassScratch {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let floats = [&self.dh, &self.dc, &self.step, &self.gates, &self.hidden, &self.projected];
+        let floats = [&self.dh, &self.dc, &self.step, &self.gates, &self.hidden, &self.projected, &self.cells];
         let offsets = self.visit.iter().chain([&self.h_offsets, &self.c_offsets]);
         floats.into_iter().chain(&self.sums).map(|b| b.bytes()).sum::<usize>()
             + offsets.map(|b| b.bytes()).sum::<usize>()
             + self.squares.bytes()
+            + self.cell_squares.bytes()
     }
 }
 
@@ -163,6 +173,8 @@ struct Memory {
     h_offsets: *mut usize,
     c_offsets: *mut usize,
     squares: *mut f64,
+    cell_squares: *mut f64,
+    cells: Mat,
     /// Whether steps leave the squares of their states' gradients.
     wants_norms: bool,
     /// The packed row that its rows begin with.
@@ -224,6 +236,8 @@ impl PassBackward<'_> {
         assert!(plan.batch + team.threads() * MOST_SHARED <= scratch.h_offsets.len());
         if config.cell.has_cell_state() {
             assert!((plan.batch + last) * strides.c <= history.c.len());
+            let (rows, cells) = (last - base, sequences * strides.c);
+            assert!(!wants_norms || rows <= scratch.cell_squares.len() && cells <= scratch.cells.len());
         }
         if config.has_second_product() {
             assert!((last - base) * strides.c <= scratch.hidden.len());
@@ -239,6 +253,8 @@ impl PassBackward<'_> {
             h_offsets: scratch.h_offsets.as_mut_ptr(),
             c_offsets: scratch.c_offsets.as_mut_ptr(),
             squares: scratch.squares.as_mut_ptr(),
+            cell_squares: scratch.cell_squares.as_mut_ptr(),
+            cells: Mat::new(&mut scratch.cells, strides.c),
             wants_norms,
             base,
         };
@@ -247,6 +263,8 @@ impl PassBackward<'_> {
         let (average, pieces) = (rows.div_ceil(block.len()), self.pieces::<S>());
         let shared = if split.units > 1 { sequences } else { average };
         let cut = |i: usize| split.cut(i, shared, sequences);
+        let parts = 0..split.sequences;
+        assert!(split.units == 1 || parts.map(|i| cut(i + 1) - cut(i)).max() <= Some(MOST_SHARED));
         // Gate gradients are multiplied where they were made, unless that means to read far weights for a few rows each.
         let weights = self.weights.input.view().data.len();
         let own_rows = split.threads() > 1 && average / split.sequences >= 2 * S::TILE_ROWS && weights <= NEAR_VALUES;
@@ -332,15 +350,6 @@ impl PassBackward<'_> {
         gemm(s, gates, &self.weights.input, Start::Zero, out);
     }
 
-    /// Norms of the states' gradients of a block, from the squares that its steps left.
-    pub(super) fn norms(&self, block: &Range<usize>, scratch: &PassScratch, norms: &mut [f64]) {
-        let first = self.plan.start(block.start);
-        for t in block.clone() {
-            let squares = &scratch.squares[self.plan.start(t) - first..][..self.plan.count(t)];
-            norms[t] = squares.iter().fold(0.0, |sum, v| sum + v).sqrt();
-        }
-    }
-
     /// One thread's share of step `t` of the sequences at sorted places `part`.
     ///
     /// # Safety
@@ -374,8 +383,7 @@ impl PassBackward<'_> {
             self.add_output_gradients(s, t, part.start, dh, count, columns);
             if memory.wants_norms {
                 for (i, sum) in squares.iter_mut().enumerate() {
-                    let state = std::slice::from_raw_parts(dh.row(i), size);
-                    *sum = state.iter().fold(0.0, |sum, &v| sum + f64::from(v) * f64::from(v));
+                    *sum = sum_of_squares(std::slice::from_raw_parts(dh.row(i), size));
                 }
             }
             let pre = Mat { values: history.pre[first * strides.pre..].as_ptr().cast_mut(), stride: strides.pre };
@@ -425,6 +433,14 @@ impl PassBackward<'_> {
                         );
                     }
                     let dc = memory.dc.starting_at(part.start);
+                    if memory.wants_norms {
+                        let cells = memory.cells.starting_at(part.start);
+                        lstm::cell_gradient(s, span.clone(), pre, c, dh_hidden, dc, cells);
+                        for i in 0..count {
+                            let cell = std::slice::from_raw_parts(cells.row(i), units);
+                            memory.cell_squares.add(row + i).write(sum_of_squares(cell));
+                        }
+                    }
                     lstm::backward(s, span, pre, previous_c, c, dh_hidden, dc, gates);
                     share.meet();
                     recurrent(0, Start::Zero, dh);

@@ -24,6 +24,23 @@ impl Batch<'_> {
     pub fn new(batch_size: usize, seq_len: usize) -> Self {
         Self { batch_size, seq_len, lengths: None }
     }
+
+    fn check(&self) -> Result<()> {
+        let Batch { batch_size, seq_len, lengths } = *self;
+        ensure!(batch_size > 0, InvalidArgument, "batch_size is 0, expected at least 1");
+        product("batch_size times seq_len", &[batch_size, seq_len])?;
+        let Some(lengths) = lengths else { return Ok(()) };
+        ensure!(
+            lengths.len() == batch_size,
+            ShapeMismatch,
+            "lengths has {} entries, expected one for each of {batch_size} sequences",
+            lengths.len()
+        );
+        for (i, &length) in lengths.iter().enumerate() {
+            ensure!(length <= seq_len, InvalidArgument, "lengths[{i}] is {length}, expected at most seq_len {seq_len}");
+        }
+        Ok(())
+    }
 }
 
 /// The packed order of a batch's rows.
@@ -69,24 +86,8 @@ impl Plan {
 
     /// Checks `batch` and plans it. After an error the plan is not usable.
     pub(crate) fn set(&mut self, batch: &Batch<'_>) -> Result<()> {
+        batch.check()?;
         let Batch { batch_size, seq_len, lengths } = *batch;
-        ensure!(batch_size > 0, InvalidArgument, "batch_size is 0, expected at least 1");
-        product("batch_size times seq_len", &[batch_size, seq_len])?;
-        if let Some(lengths) = lengths {
-            ensure!(
-                lengths.len() == batch_size,
-                ShapeMismatch,
-                "lengths has {} entries, expected one for each of {batch_size} sequences",
-                lengths.len()
-            );
-            for (i, &length) in lengths.iter().enumerate() {
-                ensure!(
-                    length <= seq_len,
-                    InvalidArgument,
-                    "lengths[{i}] is {length}, expected at most seq_len {seq_len}"
-                );
-            }
-        }
         (self.batch, self.in_arrays, self.seq_len) = (batch_size, batch_size, seq_len);
         self.order.resize(batch_size)?;
         self.lengths.resize(batch_size)?;
@@ -99,6 +100,26 @@ impl Plan {
             *sorted = lengths.map_or(seq_len, |l| l[i]);
         }
         self.set_rows()
+    }
+
+    /// Becomes `other` once `then` has succeeded; else nothing changes.
+    pub(crate) fn become_after(&mut self, other: &Plan, then: impl FnOnce() -> Result<()>) -> Result<()> {
+        let order = self.order.grown(other.order.len())?;
+        let lengths = self.lengths.grown(other.lengths.len())?;
+        let starts = self.starts.grown(other.starts.len())?;
+        then()?;
+        let Plan { batch, in_arrays, seq_len, steps, rows, uniform, .. } = *other;
+        (self.batch, self.in_arrays, self.seq_len, self.steps) = (batch, in_arrays, seq_len, steps);
+        (self.rows, self.uniform) = (rows, uniform);
+        for (own, grown, other) in [
+            (&mut self.order, order, &other.order),
+            (&mut self.lengths, lengths, &other.lengths),
+            (&mut self.starts, starts, &other.starts),
+        ] {
+            own.adopt(grown, other.len());
+            own.copy_from_slice(other);
+        }
+        Ok(())
     }
 
     /// Plans every `apart`-th of the sorted sequences of `whole` from `first` on: parts have as many running sequences at

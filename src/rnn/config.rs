@@ -114,7 +114,7 @@ pub struct RnnConfig {
     pub input_size: usize,
     /// Features of the hidden state.
     pub hidden_size: usize,
-    /// Layers, each reading the one below.
+    /// Layers, each reading the one below, at most [`RnnConfig::MAX_LAYERS`].
     pub num_layers: usize,
     /// Whether there are bias vectors.
     pub bias: bool,
@@ -132,6 +132,10 @@ pub struct RnnConfig {
 }
 
 impl RnnConfig {
+    /// The most layers of a stack. The deepest that are trained have a few dozen; a number far beyond is a damaged file's or
+    /// a mistake, and would cost minutes to build.
+    pub const MAX_LAYERS: usize = 1024;
+
     /// One forward layer with bias, time-major.
     pub fn new(cell: Cell, input_size: usize, hidden_size: usize) -> Self {
         Self {
@@ -184,6 +188,13 @@ impl RnnConfig {
         ensure!(self.hidden_size > 0, InvalidArgument, "hidden_size is 0, expected at least 1");
         ensure!(self.num_layers > 0, InvalidArgument, "num_layers is 0, expected at least 1");
         ensure!(
+            self.num_layers <= Self::MAX_LAYERS,
+            InvalidArgument,
+            "num_layers is {}, expected at most {}",
+            self.num_layers,
+            Self::MAX_LAYERS
+        );
+        ensure!(
             (0.0..1.0).contains(&self.dropout),
             InvalidArgument,
             "dropout is {}, expected at least 0 and below 1",
@@ -203,9 +214,7 @@ impl RnnConfig {
         product("hidden_size", &[self.hidden_size, 64])?;
         for layer in 0..self.num_layers.min(2) {
             let widest = self.layer_input_size(layer).max(self.hidden_size);
-            // Not `passes()`, which may itself overflow.
-            let passes = [self.num_layers, self.direction.count()];
-            product("the number of weights", &[widest, self.hidden_size, 8, passes[0], passes[1]])?;
+            product("the number of weights", &[widest, self.hidden_size, 8, self.passes()])?;
         }
         Ok(())
     }

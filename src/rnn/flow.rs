@@ -1,13 +1,15 @@
 //! Gradient flow: the numbers behind vanishing and exploding gradients (Pascanu, Mikolov and Bengio 2013).
 
+use super::backward_pass::{PassBackward, PassScratch};
 use super::config::{Cell, RnnConfig};
 use super::history::Strides;
 use super::model::Rnn;
 use super::tape::Tape;
 use super::weights::Layout;
-use crate::buffer::{AlignedBuf, try_vec};
-use crate::error::{Result, ensure};
+use crate::buffer::{AlignedBuf, try_grow};
+use crate::error::{Result, ensure, product};
 use crate::kernel::panel::Geometry;
+use std::ops::Range;
 
 /// Share of a gate's activations that sit near its limits, over all steps and sequences of a tape (the shares that
 /// Karpathy, Johnson and Fei-Fei 2015 plot).
@@ -25,10 +27,39 @@ pub struct GradientFlow {
     passes: usize,
     steps: usize,
     gates: usize,
+    has_cells: bool,
+    /// For each pass, a norm for each step of the hidden states' gradients, then, for LSTM, of the cell states'.
     norms: AlignedBuf<f64>,
     singular: AlignedBuf<f64>,
     saturation: Vec<Saturation>,
     work: AlignedBuf<f64>,
+}
+
+/// Norms of a pass over `steps` steps.
+pub(super) fn norms_per_pass(config: &RnnConfig, steps: usize) -> usize {
+    steps * if config.cell.has_cell_state() { 2 } else { 1 }
+}
+
+pub(super) fn sum_of_squares(values: &[f32]) -> f64 {
+    values.iter().fold(0.0, |sum, &v| sum + f64::from(v) * f64::from(v))
+}
+
+impl PassBackward<'_> {
+    /// Norms of the states' gradients of a block, from the squares that its steps left.
+    pub(super) fn norms(&self, block: &Range<usize>, scratch: &PassScratch, norms: &mut [f64]) {
+        let (plan, first) = (self.plan, self.plan.start(block.start));
+        let write = |squares: &[f64], norms: &mut [f64]| {
+            for t in block.clone() {
+                let squares = &squares[plan.start(t) - first..][..plan.count(t)];
+                norms[t] = squares.iter().fold(0.0, |sum, v| sum + v).sqrt();
+            }
+        };
+        let (hidden, cells) = norms.split_at_mut(plan.seq_len);
+        write(&scratch.squares, hidden);
+        if !cells.is_empty() {
+            write(&scratch.cell_squares, cells);
+        }
+    }
 }
 
 impl GradientFlow {
@@ -56,7 +87,24 @@ impl GradientFlow {
     /// the hidden state `h_t` of `pass`: from `y`, from layers above and through time. Zero past all sequences' ends.
     pub fn state_norms(&self, pass: usize) -> Result<&[f64]> {
         self.check(pass, 0)?;
-        Ok(&self.norms[pass * self.steps..(pass + 1) * self.steps])
+        Ok(self.norms_of(pass).0)
+    }
+
+    /// As [`GradientFlow::state_norms`], with respect to an LSTM's cell state `c_t`: from `h_t` and through time. That is
+    /// the path on which an LSTM carries gradients far: from step to step it shrinks by the forget gate alone.
+    pub fn cell_norms(&self, pass: usize) -> Result<&[f64]> {
+        self.check(pass, 0)?;
+        ensure!(
+            self.has_cells,
+            InvalidArgument,
+            "norms of cell states are asked for, but only an LSTM has cell states"
+        );
+        Ok(self.norms_of(pass).1)
+    }
+
+    fn norms_of(&self, pass: usize) -> (&[f64], &[f64]) {
+        let per_pass = self.norms.len() / self.passes;
+        self.norms[pass * per_pass..][..per_pass].split_at(self.steps)
     }
 
     /// The largest singular value of a gate's recurrent matrix. For Elman with tanh, below 1 gradients must vanish
@@ -79,17 +127,21 @@ impl GradientFlow {
         Ok(())
     }
 
+    /// Makes room for measurements, and forgets those there were. After an error nothing has changed.
     pub(crate) fn reserve(&mut self, config: &RnnConfig, steps: usize) -> Result<()> {
-        (self.passes, self.steps, self.gates) = (0, 0, 0);
         let (passes, gates) = (config.passes(), config.cell.gates());
-        self.norms.resize(passes * steps)?;
-        self.singular.resize(passes * gates)?;
-        if self.saturation.len() < passes * gates {
-            self.saturation = try_vec(passes * gates, Saturation::default())?;
-        }
-        self.work.resize(config.state_size() + config.hidden_size)?;
+        let all = product("gradient norms", &[passes, norms_per_pass(config, steps)])?;
+        let (matrices, work) = (passes * gates, config.state_size() + config.hidden_size);
+        let norms = self.norms.grown(all)?;
+        let singular = self.singular.grown(matrices)?;
+        let more = self.work.grown(work)?;
+        try_grow(&mut self.saturation, matrices, Saturation::default)?;
+        self.norms.adopt(norms, all);
+        self.singular.adopt(singular, matrices);
+        self.work.adopt(more, work);
         self.norms.fill(0.0);
         (self.passes, self.steps, self.gates) = (passes, steps, gates);
+        self.has_cells = config.cell.has_cell_state();
         Ok(())
     }
 

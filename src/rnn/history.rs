@@ -55,13 +55,21 @@ impl History {
 
     /// Makes room for `batch` initial states and `rows` rows.
     pub(crate) fn reserve(&mut self, config: &RnnConfig, lanes: usize, batch: usize, rows: usize) -> Result<()> {
+        let lens = Self::lens(config, lanes, batch, rows)?;
+        self.buffers().into_iter().zip(lens).try_for_each(|(buffer, len)| buffer.resize(len))
+    }
+
+    /// The lengths of [`History::buffers`] for `batch` initial states and `rows` rows.
+    pub(crate) fn lens(config: &RnnConfig, lanes: usize, batch: usize, rows: usize) -> Result<[usize; 3]> {
         let strides = Strides::of(config, lanes);
-        self.pre.resize(product("pre-activations", &[rows, strides.pre])?)?;
-        self.h.resize(product("hidden states", &[batch + rows, strides.h])?)?;
-        if config.cell.has_cell_state() {
-            self.c.resize(product("cell states", &[batch + rows, strides.c])?)?;
-        }
-        Ok(())
+        let all = batch.saturating_add(rows);
+        let c = if config.cell.has_cell_state() { product("cell states", &[all, strides.c])? } else { 0 };
+        Ok([product("pre-activations", &[rows, strides.pre])?, product("hidden states", &[all, strides.h])?, c])
+    }
+
+    /// Pre-activations, hidden and cell states.
+    pub(crate) fn buffers(&mut self) -> [&mut AlignedBuf<f32>; 3] {
+        [&mut self.pre, &mut self.h, &mut self.c]
     }
 
     /// Sets the initial states from arrays (passes, batch, features), or to zero.

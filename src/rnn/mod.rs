@@ -18,6 +18,7 @@ mod session;
 mod stream;
 mod tape;
 mod truncated;
+mod truncated_state;
 mod weight_gradients;
 mod weights;
 

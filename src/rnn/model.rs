@@ -4,8 +4,8 @@ use super::config::{ParamSpec, RnnConfig};
 use super::grads::Grads;
 use super::init::{self, Init};
 use super::weights::{BackwardWeights, ForwardWeights, PassParams};
-use crate::buffer::{AlignedBuf, try_box, try_with_capacity};
-use crate::error::{Result, ensure, err};
+use crate::buffer::{AlignedBuf, probe, try_box, try_with_capacity};
+use crate::error::{Result, ensure, err, product};
 use crate::nn::Optimizer;
 use crate::parallel::{Team, enter};
 use crate::published::Published;
@@ -26,7 +26,7 @@ pub struct Rnn {
     version: u64,
 }
 
-/// Versions are unique in the process, so no two models share one.
+/// Versions are unique in the process: only models with the same configuration and weights, copies, share one.
 fn next_version() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
@@ -43,6 +43,8 @@ impl Rnn {
         isa.check_available()?;
         let specs = config.param_specs()?;
         let total = specs.last().map_or(0, |s| s.range().end);
+        // The values and their packed form, which is no smaller.
+        probe(product("the weights", &[2 * size_of::<f32>(), total])?)?;
         let values = AlignedBuf::zeroed(total)?;
         let mut forward = try_with_capacity(config.passes())?;
         for pass in 0..config.passes() {
@@ -50,6 +52,15 @@ impl Rnn {
         }
         let (config, backward) = (config.clone(), Published::new());
         Ok(Self { config, isa, specs, values, forward, backward, version: next_version() })
+    }
+
+    /// A copy with the same weights, which is changed on its own from then on. Until either is changed, a tape that one has
+    /// recorded serves the other too.
+    pub fn try_clone(&self) -> Result<Self> {
+        let mut copy = Self::with_isa(&self.config, self.isa)?;
+        copy.update(|values| values.copy_from_slice(&self.values));
+        copy.version = self.version;
+        Ok(copy)
     }
 
     /// Its configuration.
@@ -180,6 +191,13 @@ impl Rnn {
             self.specs.len()
         );
         Ok(&self.specs[index])
+    }
+}
+
+impl Clone for Rnn {
+    /// Panics where memory is short; [`Rnn::try_clone`] tells.
+    fn clone(&self) -> Self {
+        self.try_clone().unwrap_or_else(|e| panic!("{e}"))
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Scratch {
     /// One for each pass that runs at the same time.
     pub(crate) step: Vec<StepScratch>,
     pub(crate) histories: Vec<History>,
-    x_offsets: [AlignedBuf<usize>; 2],
+    pub(crate) x_offsets: [AlignedBuf<usize>; 2],
     /// Outputs of a bidirectional layer for the next one, packed rows.
     between: [AlignedBuf<f32>; 2],
     /// Of threads that have sequences of their own.
@@ -49,7 +49,8 @@ impl Session {
     }
 
     /// Bytes of scratch memory held. Forward of a stack in one direction needs no more for a longer sequence, except 8
-    /// bytes a step if lengths differ; a bidirectional stack also keeps two layers' outputs.
+    /// bytes a step if lengths differ; a bidirectional stack also keeps two layers' outputs. A training forward needs 8
+    /// bytes for each step of each sequence.
     pub fn bytes(&self) -> usize {
         self.scratch.bytes() + self.backward.bytes()
     }

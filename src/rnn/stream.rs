@@ -2,14 +2,16 @@
 
 use super::batch::Batch;
 use super::config::{Direction, RnnConfig};
-use super::history::Strides;
+use super::history::{History, Strides};
 use super::input::ForwardArgs;
 use super::model::Rnn;
 use super::output::Outputs;
 use super::pass::{HOISTED_ROWS, Pass};
 use super::row::{self, AnyLayer, Row};
 use super::session::{Forward, Schedule, Scratch, is_worth_sharing};
-use crate::error::{Result, check_len, ensure};
+use crate::buffer::probe;
+use crate::error::{Result, check_len, ensure, product};
+use crate::kernel::panel::Geometry;
 use crate::kernel::rows::Rows as Matrix;
 use crate::parallel::{Pool, Team, enter};
 use crate::simd::{Isa, Kernel, Ops, dispatch};
@@ -194,8 +196,11 @@ impl Stream {
 /// The memory of a stream on so many threads, with zero states.
 fn scratch(config: &RnnConfig, isa: Isa, lanes: usize, threads: usize) -> Result<Scratch> {
     let mut scratch = Scratch::default();
+    let rows = lanes.saturating_add(HOISTED_ROWS * threads);
+    let layer: usize = History::lens(config, Geometry::of(isa).lanes, lanes, rows)?.iter().sum();
+    probe(product("a stream's states", &[size_of::<f32>(), config.num_layers, layer])?)?;
     scratch.plan.set(&Batch::new(lanes, 1))?;
-    scratch.reserve_rows(config, isa, lanes.saturating_add(HOISTED_ROWS * threads), threads)?;
+    scratch.reserve_rows(config, isa, rows, threads)?;
     Ok(scratch)
 }
 

@@ -8,8 +8,8 @@ use super::input::ForwardArgs;
 use super::model::Rnn;
 use super::output::{Outputs, Target};
 use super::pass::{Pass, StepScratch, load};
-use super::session::{Blocks, Session, block_rows, reserve_steps};
-use crate::buffer::{AlignedBuf, try_grow};
+use super::session::{Blocks, Scratch, Session, block_rows, reserve_steps};
+use crate::buffer::{AlignedBuf, push, try_grow};
 use crate::error::{Result, product};
 use crate::kernel::gates::Mat;
 use crate::kernel::panel::Geometry;
@@ -21,7 +21,8 @@ use std::ops::Range;
 /// What a training forward recorded. With R the sum of the lengths and B the batch size, each layer holds R rows of
 /// its input and each pass R rows of pre-activations (LSTM and GRU 4, GRU with reset before 3, Elman 1 times the
 /// hidden size, padded to whole vectors plus one) and B + R rows of hidden, for LSTM also of cell states (padded to a
-/// multiple of 16), all f32. Memory is reused by the next forward.
+/// multiple of 16), all f32. Memory is reused by the next forward; where that needs more, the old memory is kept until the
+/// new is there.
 #[derive(Default)]
 pub struct Tape {
     pub(crate) recorded: Option<Recorded>,
@@ -30,7 +31,6 @@ pub struct Tape {
     pub(crate) inputs: Vec<AlignedBuf<f32>>,
     /// For each pass, all its steps.
     pub(crate) histories: Vec<History>,
-    x_offsets: AlignedBuf<usize>,
 }
 
 /// The model that a tape belongs to.
@@ -53,26 +53,39 @@ impl Tape {
         self.inputs.iter().map(AlignedBuf::bytes).sum::<usize>()
             + self.histories.iter().map(History::bytes).sum::<usize>()
             + self.plan.bytes()
-            + self.x_offsets.bytes()
     }
 
-    fn reserve(&mut self, rnn: &Rnn) -> Result<()> {
-        let (config, rows) = (rnn.config(), self.plan.rows);
+    /// Makes room for a forward of `plan`, which becomes the tape's. After an error the tape holds what it held.
+    pub(super) fn reserve(&mut self, config: &RnnConfig, isa: Isa, plan: &Plan) -> Result<()> {
+        let lanes = Geometry::of(isa).lanes;
         try_grow(&mut self.inputs, config.num_layers, AlignedBuf::new)?;
         try_grow(&mut self.histories, config.passes(), History::new)?;
-        for layer in 0..config.num_layers {
-            self.inputs[layer].resize(product("a layer's input", &[rows, config.layer_input_size(layer)])?)?;
-        }
-        for history in &mut self.histories[..config.passes()] {
-            history.reserve(config, Geometry::of(rnn.isa()).lanes, self.plan.batch, rows)?;
-        }
-        self.x_offsets.resize(rows)
+        let (inputs, histories) = (&mut self.inputs, &mut self.histories);
+        let mut each = |f: &mut dyn FnMut(&mut AlignedBuf<f32>, usize) -> Result<()>| {
+            for (layer, input) in inputs[..config.num_layers].iter_mut().enumerate() {
+                f(input, product("a layer's input", &[plan.rows, config.layer_input_size(layer)])?)?;
+            }
+            histories[..config.passes()].iter_mut().try_for_each(|history| {
+                let lens = History::lens(config, lanes, plan.batch, plan.rows)?;
+                history.buffers().into_iter().zip(lens).try_for_each(|(buffer, len)| f(buffer, len))
+            })
+        };
+        self.plan.become_after(plan, || {
+            let mut grown = Vec::new();
+            each(&mut |buffer, len| buffer.grown(len)?.map_or(Ok(()), |new| push(&mut grown, new)))?;
+            let mut grown = grown.into_iter();
+            each(&mut |buffer, len| {
+                let new = if buffer.has_room(len) { None } else { grown.next() };
+                buffer.adopt(new, len);
+                Ok(())
+            })
+        })
     }
 }
 
 impl Rnn {
     /// [`Rnn::forward`] in training: applies dropout between layers and records on `tape` what backward needs.
-    /// After an error the tape holds nothing.
+    /// After an error the tape holds what it held before.
     pub fn forward_train(
         &self,
         session: &mut Session,
@@ -82,20 +95,22 @@ impl Rnn {
         dropout: DropoutPosition,
     ) -> Result<()> {
         let config = self.config();
-        tape.recorded = None;
         args.check(config, batch)?;
-        tape.plan.set(batch)?;
-        args.check_tokens(config, &tape.plan)?;
-        tape.reserve(self)?;
-        let pool = self.pool_for(&tape.plan, session.pool.as_ref());
+        let Scratch { plan, step, x_offsets: [x_offsets, _], .. } = &mut session.scratch;
+        plan.set(batch)?;
+        args.check_tokens(config, plan)?;
+        let pool = self.pool_for(plan, session.pool.as_ref());
         let threads = pool.map_or(1, Pool::threads);
-        let wavefront = self.wavefront(&tape.plan, threads);
+        let wavefront = self.wavefront(plan, threads);
         let at_once = wavefront.map_or(threads.min(2), |wavefront| wavefront.stages);
-        reserve_steps(&mut session.scratch.step, at_once, config, batch.batch_size, threads)?;
+        reserve_steps(step, at_once, config, batch.batch_size, threads)?;
+        x_offsets.resize(plan.rows)?;
+        // The last that may fail: the tape changes only with the call's success.
+        tape.reserve(config, self.isa(), plan)?;
+        tape.recorded = None;
         let recorded = Recorded { config: config.clone(), isa: self.isa(), version: self.version(), dropout };
-        let step = &mut session.scratch.step;
         enter(pool, |team| {
-            dispatch(self.isa(), ForwardTrain { rnn: self, step, tape, args, dropout, team, wavefront });
+            dispatch(self.isa(), ForwardTrain { rnn: self, step, x_offsets, tape, args, dropout, team, wavefront });
         });
         tape.recorded = Some(recorded);
         Ok(())
@@ -105,6 +120,7 @@ impl Rnn {
 struct ForwardTrain<'a> {
     rnn: &'a Rnn,
     step: &'a mut [StepScratch],
+    x_offsets: &'a mut [usize],
     tape: &'a mut Tape,
     args: ForwardArgs<'a>,
     dropout: DropoutPosition,
@@ -115,9 +131,9 @@ struct ForwardTrain<'a> {
 impl Kernel for ForwardTrain<'_> {
     type Output = ();
     fn run<S: Ops>(self, s: S) {
-        let Self { rnn, step, tape, args, dropout, team, wavefront } = self;
+        let Self { rnn, step, x_offsets, tape, args, dropout, team, wavefront } = self;
         let config = rnn.config();
-        let Tape { plan, inputs, histories, x_offsets, .. } = tape;
+        let Tape { plan, inputs, histories, .. } = tape;
         let input = args.input();
         let ForwardArgs { h0, c0, y, hn, cn, .. } = args;
         let outputs = Outputs::new(config, plan, y, hn, cn);

@@ -11,29 +11,31 @@ use super::input::ForwardArgs;
 use super::model::Rnn;
 use super::session::Session;
 use super::tape::Tape;
-use crate::buffer::{AlignedBuf, try_with_capacity};
-use crate::error::{Result, ensure, product};
+use crate::buffer::{AlignedBuf, probe, try_grow};
+use crate::error::{Result, check_len, ensure, product};
 use crate::simd::Isa;
 
 /// Training over a sequence of any length in memory that `k2` sets: the tapes of the last `k2 / k1` chunks and the
 /// carried states. If weights are updated between chunks, older chunks are walked with their recorded activations and
 /// the current weights, as in the paper's on-line form.
 pub struct TruncatedBptt {
-    config: RnnConfig,
+    pub(super) config: RnnConfig,
     /// The tapes' rows are laid out for it.
-    isa: Isa,
-    batch_size: usize,
-    k1: usize,
-    /// The newest chunk's place in `tapes` is `next - 1`.
-    tapes: Vec<Tape>,
-    next: usize,
-    recorded: usize,
+    pub(super) isa: Isa,
+    pub(super) batch_size: usize,
+    pub(super) k1: usize,
+    /// Chunks in `k2` steps.
+    pub(super) window: usize,
+    /// Made as chunks come, up to `window`. The newest chunk's place is `next - 1`.
+    pub(super) tapes: Vec<Tape>,
+    pub(super) next: usize,
+    pub(super) recorded: usize,
     /// Whether the newest chunk's errors are still to come.
-    pending: bool,
-    steps_done: u32,
+    pub(super) pending: bool,
+    pub(super) steps_done: u32,
     /// Carried states, and room for their successors and gradients.
-    h: [AlignedBuf<f32>; 3],
-    c: [AlignedBuf<f32>; 3],
+    pub(super) h: [AlignedBuf<f32>; 3],
+    pub(super) c: [AlignedBuf<f32>; 3],
 }
 
 impl TruncatedBptt {
@@ -52,17 +54,17 @@ impl TruncatedBptt {
             InvalidArgument,
             "k1 is {k1} and k2 is {k2}, expected k2 to be a positive multiple of k1"
         );
-        let mut tapes = try_with_capacity(k2 / k1)?;
-        tapes.resize_with(k2 / k1, Tape::new);
         let h = product("the states", &[config.passes(), batch_size, config.state_size()])?;
         let cells = product("the cell states", &[config.passes(), batch_size, config.hidden_size])?;
         let c = if config.cell.has_cell_state() { cells } else { 0 };
+        probe(product("the states", &[3 * size_of::<f32>(), h.saturating_add(c)])?)?;
         Ok(Self {
             config: config.clone(),
             isa: rnn.isa(),
             batch_size,
             k1,
-            tapes,
+            window: k2 / k1,
+            tapes: Vec::new(),
             next: 0,
             recorded: 0,
             pending: false,
@@ -79,7 +81,7 @@ impl TruncatedBptt {
     }
 
     /// Runs the next chunk, `steps` (1 to `k1`) long, from the carried states: `x` is (steps, batch, input_size) and
-    /// `y` (steps, batch, S), batch first if so configured. A failed call leaves the states as they were.
+    /// `y` (steps, batch, S), batch first if so configured. A failed call changes nothing.
     pub fn forward(
         &mut self,
         rnn: &Rnn,
@@ -97,6 +99,8 @@ impl TruncatedBptt {
             self.k1
         );
         let lstm = self.config.cell.has_cell_state();
+        let place = self.next;
+        try_grow(&mut self.tapes, place + 1, Tape::new)?;
         let ([h, h_next, _], [c, c_next, _]) = (&mut self.h, &mut self.c);
         let args = ForwardArgs {
             x,
@@ -109,26 +113,18 @@ impl TruncatedBptt {
         };
         let position = DropoutPosition { seed: dropout_seed, first_step: self.steps_done, first_sequence: 0 };
         let batch = Batch::new(self.batch_size, steps);
-        // Before a tape is touched: the newest chunk may be the only one.
-        args.check(&self.config, &batch)?;
-        let place = self.next;
-        if let Err(e) = rnn.forward_train(session, &mut self.tapes[place], &batch, args, position) {
-            // Memory was short. The oldest chunk's tape is lost, so it no longer counts.
-            self.recorded = self.recorded.min(self.tapes.len() - 1);
-            self.pending &= self.recorded > 0;
-            return Err(e);
-        }
+        rnn.forward_train(session, &mut self.tapes[place], &batch, args, position)?;
         self.h.swap(0, 1);
         self.c.swap(0, 1);
-        self.next = (place + 1) % self.tapes.len();
-        self.recorded = (self.recorded + 1).min(self.tapes.len());
+        self.next = (place + 1) % self.window;
+        self.recorded = (self.recorded + 1).min(self.window);
         self.pending = true;
         self.steps_done = self.steps_done.wrapping_add(steps as u32);
         Ok(())
     }
 
     /// Propagates the newest chunk's errors `dy`, the gradient of its `y`, back over the last `k2` steps, adding to
-    /// `grads`; `dx` receives the gradient of the newest chunk's `x`.
+    /// `grads`; `dx` receives the gradient of the newest chunk's `x`. A failed call changes nothing.
     pub fn backward(
         &mut self,
         rnn: &Rnn,
@@ -141,11 +137,17 @@ impl TruncatedBptt {
         ensure!(self.pending, InvalidState, "no chunk's errors are due, expected a forward first");
         let lstm = self.config.cell.has_cell_state();
         let (mut dx, mut dy) = (dx, Some(dy));
+        // All memory before the first result: then no chunk's backward fails.
+        let args = BackwardArgs { dy, dx: dx.as_deref_mut(), ..BackwardArgs::default() };
+        rnn.check_backward(self.chunk(0), &args, Some(grads))?;
+        rnn.backward_weights()?;
+        for back in 0..self.recorded {
+            rnn.reserve_backward(session, self.chunk(back), back == 0 && dx.is_some(), false)?;
+        }
         // The buffers for the next states are free between forwards: they hold the states' gradients between chunks.
         let ([_, dh, dh_before], [_, dc, dc_before]) = (&mut self.h, &mut self.c);
-        let count = self.tapes.len();
         for back in 0..self.recorded {
-            let tape = &self.tapes[(self.next + count - 1 - back) % count];
+            let tape = &self.tapes[(self.next + self.window - 1 - back) % self.window];
             let newest = back == 0;
             let args = BackwardArgs {
                 dy: dy.take(),
@@ -160,6 +162,36 @@ impl TruncatedBptt {
             std::mem::swap(dc, dc_before);
         }
         self.pending = false;
+        Ok(())
+    }
+
+    /// The tape of the chunk so many before the newest.
+    pub(super) fn chunk(&self, back: usize) -> &Tape {
+        &self.tapes[(self.next + self.window - 1 - back) % self.window]
+    }
+
+    /// Steps since the start: where dropout stands. It wraps at 2^32.
+    pub fn steps_done(&self) -> u32 {
+        self.steps_done
+    }
+
+    /// Goes on from these states, in the layout of [`TruncatedBptt::hidden`] and [`TruncatedBptt::cell`] (`None` for
+    /// zeros), with nothing to propagate into; `steps_done` says where dropout stands. After a backward with `k2 = k1`
+    /// that is all there is to restore; at other points [`TruncatedBptt::save`] keeps the chunks of the last `k2` steps
+    /// too.
+    pub fn set_state(&mut self, h: Option<&[f32]>, c: Option<&[f32]>, steps_done: u32) -> Result<()> {
+        if let Some(h) = h {
+            check_len("h", h.len(), self.h[0].len())?;
+        }
+        if let Some(c) = c {
+            ensure!(self.config.cell.has_cell_state(), InvalidArgument, "c is given, but only an LSTM has cell states");
+            check_len("c", c.len(), self.c[0].len())?;
+        }
+        self.reset();
+        for (to, from) in [(&mut self.h[0], h), (&mut self.c[0], c)] {
+            from.into_iter().for_each(|from| to.copy_from_slice(from));
+        }
+        self.steps_done = steps_done;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! LSTM with forget gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000):
 //! `c = sigmoid(f) c' + sigmoid(i) tanh(g)`, `h = sigmoid(o) tanh(c)`.
 
-use super::{Cell, Flush, Half, MOST_SLOTS, Mat, Previous, Reads, Span};
+use super::{Cell, Cursor, Flush, Half, MOST_SLOTS, Mat, Previous, Reads, Span};
 use crate::simd::Ops;
 use crate::simd::math::gate;
 
@@ -32,6 +32,48 @@ impl Cell for Lstm {
     }
 }
 
+/// What the gradient of `c` has from that of `h`, and what it has in all.
+struct CellGradient<S: Ops> {
+    dh: S::f32s,
+    o_slope: S::f32s,
+    t: S::f32s,
+    total: S::f32s,
+}
+
+/// At one place.
+///
+/// # Safety
+/// All reach to it.
+#[inline(always)]
+unsafe fn cell_gradient_at<S: Ops>(s: S, at: Cursor, pre: Mat, c: Mat, dh: Mat, dc: Mat) -> CellGradient<S> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let o = gate::logistic_slope(s, at.load_slot(s, pre, SLOTS, 3));
+        let t = gate::tangent_slope(s, s.load(c.at(at.row, at.unit)));
+        let (o_r, t_r) = gate::reciprocals_of_two(s, o.d, t.d);
+        let (o, _, o_slope) = o.with(s, o_r);
+        let (t, t_slope) = t.with(s, t_r);
+        let dh = s.load(dh.at(at.row, at.unit));
+        let total = s.fma(s.mul(dh, o), t_slope, s.load(dc.at(at.row, at.unit)));
+        CellGradient { dh, o_slope, t, total }
+    }
+}
+
+/// Writes the gradient of `c`, of which `dc` has what came through time, for its norm.
+///
+/// # Safety
+/// All reach to the span's last row and block; they do not overlap.
+pub(crate) unsafe fn cell_gradient<S: Ops>(s: S, span: Span, pre: Mat, c: Mat, dh: Mat, dc: Mat, out: Mat) {
+    span.run(
+        s,
+        #[inline(always)]
+        |at| {
+            // SAFETY: the caller's contract.
+            unsafe { s.store(out.at(at.row, at.unit), cell_gradient_at(s, at, pre, c, dh, dc).total) };
+        },
+    );
+}
+
 /// Writes the gradient of the pre-activations; turns the gradient of `c` into that of the previous `c`.
 ///
 /// # Safety
@@ -56,24 +98,17 @@ pub(crate) unsafe fn backward<S: Ops>(
                 let i = gate::logistic_slope(s, at.load_slot(s, pre, SLOTS, 0));
                 let f = gate::logistic_slope(s, at.load_slot(s, pre, SLOTS, 1));
                 let g = gate::tangent_slope(s, at.load_slot(s, pre, SLOTS, 2));
-                let o = gate::logistic_slope(s, at.load_slot(s, pre, SLOTS, 3));
-                let t = gate::tangent_slope(s, s.load(c.at(at.row, at.unit)));
                 let (i_r, f_r, g_r) = gate::reciprocals_of_three(s, i.d, f.d, g.d);
-                let (o_r, t_r) = gate::reciprocals_of_two(s, o.d, t.d);
                 let (i, _, i_slope) = i.with(s, i_r);
                 let (f, _, f_slope) = f.with(s, f_r);
                 let (g, g_slope) = g.with(s, g_r);
-                let (o, _, o_slope) = o.with(s, o_r);
-                let (t, t_slope) = t.with(s, t_r);
-                let dh = s.load(dh.at(at.row, at.unit));
-                let dc_at = dc.at(at.row, at.unit);
-                let total = s.fma(s.mul(dh, o), t_slope, s.load(dc_at));
+                let CellGradient { dh, o_slope, t, total } = cell_gradient_at(s, at, pre, c, dh, dc);
                 let before = s.load(previous_c.at(at.row, at.unit));
                 let di = s.mul(s.mul(total, g), i_slope);
                 let df = s.mul(s.mul(total, before), f_slope);
                 let dg = s.mul(s.mul(total, i), g_slope);
                 let d_o = s.mul(s.mul(dh, t), o_slope);
-                s.store(dc_at, s.mul(total, f));
+                s.store(dc.at(at.row, at.unit), s.mul(total, f));
                 at.store_gate(s, gradient, units, 0, di);
                 at.store_gate(s, gradient, units, 1, df);
                 at.store_gate(s, gradient, units, 2, dg);

@@ -1,0 +1,427 @@
+//! A call that fails changes nothing: for every call of the recurrent layers that can fail, each of its allocations is made to
+//! fail in turn, and all results, those of the handles' later calls too, are compared by bits with a run in which the failed
+//! call never happened.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell as Counter;
+
+use common::problem::{DIRECTIONS, Problem, variants};
+use common::random::SplitMix64;
+use simdrnn::nn::{AdamConfig, Optimizer, OptimizerConfig};
+use simdrnn::rnn::{
+    BackwardArgs, Batch, Cell, Direction, DropoutPosition, ForwardArgs, GradientFlow, Grads, Init, Rnn, RnnConfig,
+    Session, Stream, Tape, TruncatedBptt,
+};
+use simdrnn::{ErrorKind, Isa, Pool, Result};
+
+struct Failing;
+
+thread_local! {
+    // Initialized without an allocation, so that the allocator may use it: allocations that still succeed, or -1 for all.
+    static LEFT: Counter<i64> = const { Counter::new(-1) };
+    static FAILED: Counter<bool> = const { Counter::new(false) };
+}
+
+/// Whether this allocation is the one that fails.
+fn fails() -> bool {
+    LEFT.try_with(|left| {
+        match left.get() {
+            -1 => return false,
+            0 => FAILED.set(true),
+            _ => (),
+        }
+        left.set(left.get() - 1);
+        left.get() == -1
+    })
+    .unwrap_or(false)
+}
+
+/// What a test does within a call, none of whose allocations fails.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    let left = LEFT.replace(-1);
+    let result = work();
+    LEFT.set(left);
+    result
+}
+
+// SAFETY: a call fails as it may, or goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Failing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises are those that `System` asks for.
+        if fails() { std::ptr::null_mut() } else { unsafe { System.alloc(layout) } }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        if fails() { std::ptr::null_mut() } else { unsafe { System.alloc_zeroed(layout) } }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: as above.
+        if fails() { std::ptr::null_mut() } else { unsafe { System.realloc(ptr, layout, new_size) } }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Failing = Failing;
+
+/// What to do to one call of a run.
+#[derive(Clone, Copy)]
+enum Fault {
+    /// Its allocation of this number, from 0, fails.
+    Allocation(usize),
+    None,
+}
+
+/// A run of calls: one of them fails first, then succeeds.
+struct Run {
+    fault: Fault,
+    /// The number of the call that is to fail, and calls so far.
+    at: usize,
+    calls: usize,
+    /// Whether the allocation that was to fail came at all.
+    failed: bool,
+    results: Vec<u64>,
+}
+
+impl Run {
+    /// Makes a call, twice if it is the one that has to fail: what both were given has to be the same. `outputs` are what
+    /// the caller sees of it.
+    fn call<T>(
+        &mut self,
+        what: &str,
+        outputs: &mut [&mut [f32]],
+        mut call: impl FnMut(&mut [&mut [f32]]) -> Result<T>,
+    ) -> T {
+        self.calls += 1;
+        if let (Fault::Allocation(n), true) = (self.fault, self.at == self.calls - 1) {
+            let before: Vec<Vec<u32>> = outputs.iter().map(|values| bits(values)).collect();
+            LEFT.set(n as i64);
+            FAILED.set(false);
+            let result = call(outputs);
+            LEFT.set(-1);
+            self.failed = FAILED.get();
+            if self.failed {
+                let e = result.err().unwrap_or_else(|| panic!("{what}: allocation {n} failed, but the call did not"));
+                assert_eq!(e.kind(), ErrorKind::OutOfMemory, "{what}: {e}");
+                for (i, (values, before)) in outputs.iter().zip(&before).enumerate() {
+                    assert!(bits(values) == *before, "{what}: output {i} was written, allocation {n} failed");
+                }
+            } else {
+                // Nothing was left to fail.
+                return self.done(what, outputs, result);
+            }
+        }
+        let result = call(outputs);
+        self.done(what, outputs, result)
+    }
+
+    fn done<T>(&mut self, what: &str, outputs: &mut [&mut [f32]], result: Result<T>) -> T {
+        let value = result.unwrap_or_else(|e| panic!("{what}: {e}"));
+        for values in outputs.iter() {
+            self.see(values);
+        }
+        value
+    }
+
+    /// Something that has to be the same in all runs.
+    fn see(&mut self, values: &[f32]) {
+        self.results.extend(values.iter().map(|v| u64::from(v.to_bits())));
+    }
+
+    fn new(fault: Fault, at: usize) -> Self {
+        Self { fault, at, calls: 0, failed: false, results: Vec::new() }
+    }
+
+    /// All that measurements tell.
+    fn seen(flow: &GradientFlow) -> Vec<u64> {
+        let mut run = Self::new(Fault::None, 0);
+        run.see_flow(flow);
+        run.results
+    }
+
+    fn see_flow(&mut self, flow: &GradientFlow) {
+        let sizes = [flow.passes(), flow.steps(), flow.gates()];
+        self.results.extend(sizes.map(|n| n as u64));
+        for pass in 0..flow.passes() {
+            self.results.extend(flow.state_norms(pass).unwrap().iter().map(|v| v.to_bits()));
+            let cells = flow.cell_norms(pass).unwrap_or_default();
+            self.results.extend(cells.iter().map(|v| v.to_bits()));
+            for gate in 0..flow.gates() {
+                self.results.push(flow.largest_singular_value(pass, gate).unwrap().to_bits());
+                let saturation = flow.saturation(pass, gate).unwrap();
+                self.results.extend([saturation.low, saturation.high].map(|v| u64::from(v.to_bits())));
+            }
+        }
+    }
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+/// Makes every allocation of every call of `run` fail, one in each run, and compares. Gives the number of failures.
+fn check(what: &str, run: impl Fn(&mut Run)) -> usize {
+    let go = |fault, at| {
+        let mut state = Run::new(fault, at);
+        run(&mut state);
+        state
+    };
+    let expected = go(Fault::None, 0);
+    let mut failures = 0;
+    for at in 0..expected.calls {
+        for n in 0.. {
+            let found = go(Fault::Allocation(n), at);
+            assert!(
+                found.results == expected.results,
+                "{what}: call {at} failed at allocation {n}, and later results differ"
+            );
+            if !found.failed {
+                break;
+            }
+            failures += 1;
+        }
+    }
+    failures
+}
+
+/// Layers of every kind, small.
+fn configs() -> Vec<RnnConfig> {
+    let mut all = Vec::new();
+    for (i, (cell, projection)) in variants().into_iter().enumerate() {
+        for (j, direction) in DIRECTIONS.into_iter().enumerate() {
+            let mut config = RnnConfig::new(cell, 3, 5);
+            (config.num_layers, config.direction, config.batch_first) = (2 + j % 2, direction, (i + j) % 2 == 1);
+            config.proj_size = if projection { 2 } else { 0 };
+            config.dropout = 0.25;
+            all.push(config);
+        }
+    }
+    all
+}
+
+/// As large as a pool is worth waking for.
+fn wider(config: &RnnConfig) -> RnnConfig {
+    RnnConfig { input_size: 40, hidden_size: 48, proj_size: config.proj_size * 12, ..config.clone() }
+}
+
+/// The calls of training and use on one session: shapes that grow, and one that shrinks.
+fn train(run: &mut Run, problems: &[&Problem], rnn: &mut Rnn, session: &mut Session) {
+    let mut tape = Tape::new();
+    let (mut flow, mut optimizer) =
+        (GradientFlow::new(), Optimizer::new(&OptimizerConfig::Adam(AdamConfig::default())).unwrap());
+    for (i, p) in problems.iter().enumerate() {
+        let lstm = p.is_lstm();
+        let mut out = p.room();
+        let mut outputs = [&mut out.y[..], &mut out.hn[..], &mut out.cn[..]];
+        let batch = p.batch();
+        run.call("forward", &mut outputs, |outputs| {
+            let [y, hn, cn] = outputs else { unreachable!() };
+            let (h0, c0) = (Some(&p.h0[..]), lstm.then_some(&p.c0[..]));
+            let cn = lstm.then_some(&mut **cn);
+            let args = ForwardArgs { x: &p.x, tokens: None, h0, c0, y: Some(y), hn: Some(hn), cn };
+            rnn.forward(session, &batch, args)
+        });
+        let position = DropoutPosition { seed: i as u64, ..DropoutPosition::default() };
+        let mut backward = |run: &mut Run, rnn: &Rnn, session: &mut Session, p: &Problem, tape: &Tape| {
+            let mut grads = Grads::new(rnn).unwrap();
+            grads.values_mut().fill(0.5);
+            let (mut dx, mut dh0, mut dc0) = (vec![7.0; p.x.len()], vec![7.0; p.h0.len()], vec![7.0; p.c0.len()]);
+            let outputs = &mut [&mut dx[..], &mut dh0[..], &mut dc0[..]];
+            run.call("backward", outputs, |outputs| {
+                let before = aside(|| (bits(grads.values()), Run::seen(&flow)));
+                let [dx, dh0, dc0] = outputs else { unreachable!() };
+                let dcn = lstm.then_some(&p.dcn[..]);
+                let args = BackwardArgs {
+                    dy: Some(&p.dy),
+                    dhn: Some(&p.dhn),
+                    dcn,
+                    dx: Some(dx),
+                    dh0: Some(dh0),
+                    dc0: lstm.then_some(&mut **dc0),
+                };
+                let result = rnn.backward(session, tape, args, Some(&mut grads), Some(&mut flow));
+                if result.is_err() {
+                    let after = aside(|| (bits(grads.values()), Run::seen(&flow)));
+                    assert!(after == before, "gradients or measurements were changed");
+                }
+                result
+            });
+            run.see(grads.values());
+            run.see_flow(&flow);
+            grads
+        };
+        // The tape holds the last problem's forward while this one's fails.
+        let mut outputs = [&mut out.y[..], &mut out.hn[..], &mut out.cn[..]];
+        run.call("forward_train", &mut outputs, |outputs| {
+            let [y, hn, cn] = outputs else { unreachable!() };
+            let (h0, c0) = (Some(&p.h0[..]), lstm.then_some(&p.c0[..]));
+            let cn = lstm.then_some(&mut **cn);
+            let args = ForwardArgs { x: &p.x, tokens: None, h0, c0, y: Some(y), hn: Some(hn), cn };
+            let result = rnn.forward_train(session, &mut tape, &batch, args, position);
+            if let (Err(_), Some(before)) = (&result, i.checked_sub(1)) {
+                aside(|| {
+                    let (old, mut fresh) = (problems[before], Tape::new());
+                    let position = DropoutPosition { seed: before as u64, ..DropoutPosition::default() };
+                    old.forward_train(rnn, &mut Session::new(), &mut fresh, position);
+                    let expected = old.backward(rnn, &mut Session::new(), &fresh);
+                    let found = old.backward(rnn, &mut Session::new(), &tape);
+                    found.assert_same_bits(&expected, "the tape of the forward before");
+                });
+            }
+            result
+        });
+        let grads = backward(run, rnn, session, p, &tape);
+        if i + 1 == problems.len() {
+            run.call("init", &mut [], |_| rnn.init(Init::XavierOrthogonalForgetOne, 3));
+            run.see(rnn.values());
+            optimizer.begin_step();
+            run.call("optimize", &mut [], |_| rnn.optimize(&mut optimizer, 0, &grads));
+            run.see(rnn.values());
+            run.see(&p.forward(rnn, session).y);
+        }
+    }
+}
+
+#[test]
+fn training() {
+    let pool = Pool::new(2).unwrap();
+    let mut failures = 0;
+    // Which instruction set it is changes sizes alone.
+    let isa = Isa::available().last().unwrap();
+    for config in configs() {
+        for with_pool in [false, true] {
+            // Of layers on a pool one of each way to share them: apart, directions at once.
+            if with_pool
+                && (config.cell != Cell::Lstm || config.proj_size > 0 || config.direction == Direction::Reverse)
+            {
+                continue;
+            }
+            let (config, steps) = if with_pool { (wider(&config), 40) } else { (config.clone(), 6) };
+            let mut r = SplitMix64::new(71);
+            let problems = [
+                Problem::random(&mut r, &config, 2, 3, None),
+                Problem::random(&mut r, &config, 4, steps, Some(vec![steps, 1, 0, steps - 1])),
+                Problem::random(&mut r, &config, 3, 2, None),
+            ];
+            let what = format!("{} on {}, pool {with_pool}", problems[0].describe(), isa.name());
+            let failed = check(&what, |run| {
+                let mut rnn = problems[0].model(isa);
+                let mut session = if with_pool { Session::with_pool(&pool) } else { Session::new() };
+                train(run, &problems.each_ref(), &mut rnn, &mut session);
+            });
+            println!("{what}: {failed} failed allocations");
+            failures += failed;
+        }
+    }
+    println!("training: {failures} failed allocations");
+    assert!(failures > 1000);
+}
+
+/// Chunks of 4, 1 and 4 steps in a window of three, also saved and restored.
+#[test]
+fn truncated_backpropagation() {
+    let mut failures = 0;
+    let isa = Isa::available().last().unwrap();
+    for config in configs().into_iter().filter(|c| c.direction == Direction::Forward) {
+        let p = Problem::random(&mut SplitMix64::new(72), &config, 2, 4, None);
+        let short = p.steps(0, 1);
+        failures += check(&format!("truncated {} on {}", p.describe(), isa.name()), |run| {
+            let rnn = p.model(isa);
+            let mut session = Session::new();
+            let mut grads = Grads::new(&rnn).unwrap();
+            let mut bptt = run.call("new", &mut [], |_| TruncatedBptt::new(&rnn, 2, 4, 12));
+            for (i, p) in [&p, &short, &p, &p, &p].into_iter().enumerate() {
+                let (mut y, mut dx) = (vec![7.0; p.dy.len()], vec![7.0; p.x.len()]);
+                run.call("forward", &mut [&mut y[..]], |outputs| {
+                    bptt.forward(&rnn, &mut session, p.seq_len, &p.x, Some(outputs[0]), 5)
+                });
+                if i == 3 {
+                    let saved = run.call("save", &mut [], |_| bptt.save());
+                    run.call("restore", &mut [], |_| bptt.restore(&saved));
+                }
+                // A second session finds no memory of an earlier call in any chunk.
+                let mut fresh = Session::new();
+                run.call("backward", &mut [&mut dx[..]], |outputs| {
+                    let before = aside(|| bits(grads.values()));
+                    let result = bptt.backward(&rnn, &mut fresh, &p.dy, Some(outputs[0]), &mut grads);
+                    let after = aside(|| bits(grads.values()));
+                    assert!(result.is_ok() || after == before, "gradients were added");
+                    result
+                });
+                run.see(grads.values());
+                run.see(bptt.hidden());
+                run.see(bptt.cell());
+            }
+        });
+    }
+    println!("truncated: {failures} failed allocations");
+    assert!(failures > 500);
+}
+
+#[test]
+fn streams_and_models() {
+    let pool = Pool::new(2).unwrap();
+    let mut failures = 0;
+    for isa in Isa::available() {
+        for config in configs().into_iter().filter(|c| c.direction == Direction::Forward) {
+            let p = Problem::random(&mut SplitMix64::new(73), &config, 3, 7, None);
+            failures += check(&format!("stream {} on {}", p.describe(), isa.name()), |run| {
+                let mut rnn = run.call("Rnn::with_isa", &mut [], |_| Rnn::with_isa(&config, isa));
+                rnn.update(|values| values.copy_from_slice(&p.params));
+                let rnn = run.call("try_clone", &mut [], |_| rnn.try_clone());
+                let grads = run.call("Grads::new", &mut [], |_| Grads::new(&rnn));
+                run.see(grads.values());
+                let mut stream = run.call("Stream::new", &mut [], |_| Stream::new(&rnn, 3));
+                let mut y = vec![7.0; p.dy.len()];
+                let one = 3 * config.output_size();
+                for i in 0..3 {
+                    let (x, y) = (&p.x[..3 * config.input_size], &mut y[..]);
+                    run.call("step", &mut [&mut y[..one]], |outputs| stream.step(&rnn, x, outputs[0]));
+                    run.call("process", &mut [&mut y[..]], |outputs| stream.process(&rnn, 7, &p.x, Some(outputs[0])));
+                    run.call("reset_lane", &mut [], |_| stream.reset_lane(i));
+                    run.call("set_pool", &mut [], |_| stream.set_pool((i == 0).then_some(&pool)));
+                }
+                let (mut h, mut c) = (p.h0.clone(), p.c0.clone());
+                run.call("state", &mut [&mut h[..], &mut c[..]], |outputs| {
+                    let [h, c] = outputs else { unreachable!() };
+                    stream.state(Some(h), p.is_lstm().then_some(&mut **c))
+                });
+                run.call("set_state", &mut [], |_| stream.set_state(Some(&p.h0), None));
+                run.call("process", &mut [&mut y[..]], |outputs| stream.process(&rnn, 7, &p.x, Some(outputs[0])));
+            });
+        }
+    }
+    println!("streams and models: {failures} failed allocations");
+    assert!(failures > 100);
+}
+
+/// What a size claims is refused before memory is filled for it: the allocator sees no large request but the first.
+#[test]
+fn what_cannot_be_had_is_refused_at_once() {
+    let config = RnnConfig { num_layers: 1024, ..RnnConfig::new(Cell::Lstm, 1, 1 << 12) };
+    for isa in Isa::available() {
+        LEFT.set(1);
+        let result = Rnn::with_isa(&config, isa);
+        let left = LEFT.replace(-1);
+        assert_eq!(result.err().unwrap().kind(), ErrorKind::OutOfMemory);
+        assert_eq!(left, -1, "parameters' names, then all weights at once");
+        let rnn = Rnn::with_isa(&RnnConfig::new(Cell::Lstm, 1, 64), isa).unwrap();
+        for refused in [&|| Stream::new(&rnn, 1 << 20).err() as Option<simdrnn::Error>, &|| {
+            TruncatedBptt::new(&rnn, 1 << 20, 1, 1).err() as Option<simdrnn::Error>
+        }] as [&dyn Fn() -> Option<simdrnn::Error>; 2]
+        {
+            LEFT.set(0);
+            assert_eq!(refused().unwrap().kind(), ErrorKind::OutOfMemory);
+            assert_eq!(LEFT.replace(-1), -1);
+        }
+        assert!(rnn.forward(&mut Session::new(), &Batch::new(1, 0), ForwardArgs::default()).is_ok());
+    }
+}
