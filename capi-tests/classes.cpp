@@ -150,6 +150,8 @@ static void training() {
   float low = -1, high = -1;
   CHECK(flow.passes() == 1 && flow.steps() == steps && flow.gates() == 4);
   OK(flow.state_norms(0, norms));
+  CHECK(norms[0] > 0);
+  OK(flow.cell_norms(0, norms));
   OK(flow.singular_value(0, 0, value));
   OK(flow.saturation(0, 0, low, high));
   CHECK(norms[0] > 0 && value > 0 && low >= 0 && high >= 0);
@@ -180,7 +182,24 @@ static void training() {
   OK(bptt.backward(rnn, session, dy, nullptr, grads));
   OK(bptt.get_state(last));
   CHECK(std::memcmp(hn.data(), y.data() + (steps - 1) * size * hidden, sizeof hn) == 0 && bptt.bytes() > 0);
+  TruncatedBptt resumed;
+  std::vector<std::uint8_t> saved(bptt.saved_size());
+  OK(bptt.save(saved));
+  OK(resumed.create(rnn, size, steps, steps));
+  OK(resumed.restore(saved));
+  CHECK(resumed.steps_done() == steps && resumed.saved_size() == saved.size());
+  OK(resumed.set_state(state(hn, cn), 7));
+  CHECK(resumed.steps_done() == 7);
+  saved.pop_back();
+  REFUSED(SRNN_ERROR_INVALID_DATA, resumed.restore(saved));
   OK(bptt.reset());
+
+  Rnn copy;
+  OK(copy.clone(rnn));
+  std::vector<float> of_copy(copy.value_count()), of_rnn(rnn.value_count());
+  OK(copy.read_values(of_copy));
+  OK(rnn.read_values(of_rnn));
+  CHECK(of_copy == of_rnn && copy.isa() == rnn.isa());
 
   Stream stream;
   OK(stream.create(rnn, size));

@@ -43,6 +43,30 @@ static void configuration(void) {
     CHECK(rnn == NULL);                                                \
   } while (0)
 
+/* A copy has the weights, and its own from then on. */
+static void copies(void) {
+  srnn_rnn *rnn = make_rnn(SRNN_CELL_GRU, 3, 8, 2, SRNN_DIRECTION_BIDIRECTIONAL), *copy = NULL;
+  const size_t len = srnn_rnn_value_count(rnn);
+  float *a = malloc(len * sizeof *a), *b = malloc(len * sizeof *b);
+  srnn_rnn_config of_rnn, of_copy;
+  OK(srnn_rnn_clone(rnn, &copy, &err));
+  OK(srnn_rnn_get_config(rnn, &of_rnn, &err));
+  OK(srnn_rnn_get_config(copy, &of_copy, &err));
+  CHECK(memcmp(&of_rnn, &of_copy, sizeof of_rnn) == 0);
+  OK(srnn_rnn_read_values(rnn, a, len, &err));
+  OK(srnn_rnn_read_values(copy, b, len, &err));
+  CHECK(same_bits(a, b, len) && !all(a, len, 0.0f));
+  OK(srnn_rnn_init(copy, SRNN_INIT_TORCH_UNIFORM, 99, &err));
+  OK(srnn_rnn_read_values(rnn, b, len, &err));
+  CHECK(same_bits(a, b, len));
+  IS_NULL("rnn", srnn_rnn_clone(NULL, &copy, &err));
+  IS_NULL("copy", srnn_rnn_clone(rnn, NULL, &err));
+  free(a);
+  free(b);
+  srnn_rnn_destroy(rnn);
+  srnn_rnn_destroy(copy);
+}
+
 static void wrong_configurations(void) {
   srnn_rnn_config config;
   struct {
@@ -68,7 +92,9 @@ static void wrong_configurations(void) {
   WRONG(SRNN_ERROR_INVALID_ARGUMENT, "proj_size", proj_size, 8);
   WRONG(SRNN_ERROR_SIZE_OVERFLOW, "hidden_size", hidden_size, UINT64_MAX);
   WRONG(SRNN_ERROR_SIZE_OVERFLOW, "weights", input_size, UINT64_MAX);
-  WRONG(SRNN_ERROR_SIZE_OVERFLOW, "", num_layers, UINT64_MAX);
+  WRONG(SRNN_ERROR_INVALID_ARGUMENT, "at most 1024", num_layers, SRNN_MAX_LAYERS + 1);
+  WRONG(SRNN_ERROR_INVALID_ARGUMENT, "num_layers is 16777216", num_layers, (uint64_t)1 << 24);
+  WRONG(SRNN_ERROR_INVALID_ARGUMENT, "num_layers", num_layers, UINT64_MAX);
   WRONG(SRNN_ERROR_OUT_OF_MEMORY, "allocate", hidden_size, (uint64_t)1 << 22);
   WRONG(SRNN_ERROR_INVALID_ARGUMENT, "reserved", reserved0, 1);
   WRONG(SRNN_ERROR_INVALID_ARGUMENT, "reserved", reserved[3], 1);
@@ -223,6 +249,7 @@ static void parameters(void) {
 
 int main(void) {
   configuration();
+  copies();
   wrong_configurations();
   parameters();
   return finish();

@@ -176,6 +176,9 @@ static void flow(void) {
   for (pass = 0; pass < 4; ++pass) {
     OK(srnn_gradient_flow_state_norms(f, pass, norms, STEPS, &err));
     CHECK(norms[0] > 0 && norms[STEPS - 1] > 0);
+    norms[0] = norms[STEPS - 1] = 0;
+    OK(srnn_gradient_flow_cell_norms(f, pass, norms, STEPS, &err));
+    CHECK(norms[0] > 0 && norms[STEPS - 1] > 0);
     for (gate = 0; gate < 4; ++gate) {
       OK(srnn_gradient_flow_singular_value(f, pass, gate, &value, &err));
       CHECK(value > 0 && value < HIDDEN); /* weights are below 1/2 */
@@ -189,6 +192,10 @@ static void flow(void) {
   BAD_ARGUMENT("pass 4", srnn_gradient_flow_state_norms(f, 4, norms, STEPS, &err));
   BAD_SHAPE("norms", srnn_gradient_flow_state_norms(f, 0, norms, STEPS + 1, &err));
   TOO_LARGE("norms", srnn_gradient_flow_state_norms(f, 0, norms, HUGE_LEN, &err));
+  IS_NULL("flow", srnn_gradient_flow_cell_norms(NULL, 0, norms, STEPS, &err));
+  IS_NULL("norms", srnn_gradient_flow_cell_norms(f, 0, NULL, STEPS, &err));
+  BAD_ARGUMENT("pass 4", srnn_gradient_flow_cell_norms(f, 4, norms, STEPS, &err));
+  BAD_SHAPE("norms", srnn_gradient_flow_cell_norms(f, 0, norms, STEPS + 1, &err));
   IS_NULL("flow", srnn_gradient_flow_singular_value(NULL, 0, 0, &value, &err));
   IS_NULL("value", srnn_gradient_flow_singular_value(f, 0, 0, NULL, &err));
   BAD_ARGUMENT("gate 4", srnn_gradient_flow_singular_value(f, 0, 4, &value, &err));

@@ -2,7 +2,9 @@
 
 mod common;
 
+use common::bounds::{backward_bound, forward_bound};
 use common::golden::{GoldenCase, all_cases};
+use common::problem::Problem;
 use common::{relative_error, widen};
 use simdrnn::Isa;
 use simdrnn::rnn::{BackwardArgs, Batch, DropoutPosition, ForwardArgs, Grads, Rnn, Session, Tape};
@@ -18,8 +20,30 @@ fn batch(case: &GoldenCase) -> Batch<'_> {
     Batch { batch_size: case.batch, seq_len: case.seq_len, lengths: case.lengths.as_deref() }
 }
 
-/// Forward may differ from float64 by at most this, relative to the tensor's largest magnitude.
-const FORWARD: f64 = 2e-6;
+/// A case as a problem: what the bounds are made of.
+fn problem(case: &GoldenCase) -> Problem {
+    Problem {
+        config: case.config.clone(),
+        batch: case.batch,
+        seq_len: case.seq_len,
+        lengths: case.lengths.clone(),
+        params: vec![],
+        x: vec![],
+        h0: vec![],
+        c0: vec![],
+        dy: vec![],
+        dhn: vec![],
+        dcn: vec![],
+    }
+}
+
+/// Notes the largest error relative to its bound.
+fn note(worst: &mut (f64, String), found: f64, what: String) {
+    assert!(found <= 1.0, "{what}: {found:.2} of the bound");
+    if found > worst.0 {
+        *worst = (found, what);
+    }
+}
 
 #[test]
 fn forward() {
@@ -46,19 +70,13 @@ fn forward() {
                 if expected.is_empty() {
                     continue;
                 }
-                let error = relative_error(&widen(found), expected);
-                assert!(error <= FORWARD, "{} {what} on {}: {error:e}", case.name, isa.name());
-                if error > worst.0 {
-                    worst = (error, format!("{} {what}", case.name));
-                }
+                let error = relative_error(&widen(found), expected) / forward_bound(&problem(case));
+                note(&mut worst, error, format!("{} {what} on {}", case.name, isa.name()));
             }
         }
-        println!("forward, {}: {} cases, worst {:.2e} ({})", isa.name(), cases.len(), worst.0, worst.1);
+        println!("forward, {}: {} cases, at worst {:.2} of the bound ({})", isa.name(), cases.len(), worst.0, worst.1);
     }
 }
-
-/// Gradients may differ from float64 by at most this, relative to the tensor's largest magnitude.
-const BACKWARD: f64 = 2e-5;
 
 #[test]
 fn backward() {
@@ -78,8 +96,8 @@ fn backward() {
                 ..ForwardArgs::default()
             };
             rnn.forward_train(&mut session, &mut tape, &batch(case), args, DropoutPosition::default()).unwrap();
-            let error = relative_error(&widen(&y), &case.y);
-            assert!(error <= FORWARD, "{} y of the training forward on {}: {error:e}", case.name, isa.name());
+            let error = relative_error(&widen(&y), &case.y) / forward_bound(&problem(case));
+            assert!(error <= 1.0, "{} y of the training forward on {}: {error:.2} of the bound", case.name, isa.name());
 
             let (mut dx, mut dh0, mut dc0) =
                 (vec![f32::NAN; case.x.len()], vec![f32::NAN; case.h0.len()], vec![f32::NAN; case.c0.len()]);
@@ -105,13 +123,10 @@ fn backward() {
                 if expected.is_empty() {
                     continue;
                 }
-                let error = relative_error(&widen(found), expected);
-                assert!(error <= BACKWARD, "{} grad {what} on {}: {error:e}", case.name, isa.name());
-                if error > worst.0 {
-                    worst = (error, format!("{} {what}", case.name));
-                }
+                let error = relative_error(&widen(found), expected) / backward_bound(&problem(case));
+                note(&mut worst, error, format!("{} gradient of {what} on {}", case.name, isa.name()));
             }
         }
-        println!("backward, {}: {} cases, worst {:.2e} ({})", isa.name(), cases.len(), worst.0, worst.1);
+        println!("backward, {}: {} cases, at worst {:.2} of the bound ({})", isa.name(), cases.len(), worst.0, worst.1);
     }
 }

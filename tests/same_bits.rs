@@ -306,6 +306,41 @@ fn streams_of_few_lanes_go_on_whatever_comes_between() {
     }
 }
 
+/// After any number of steps, odd ones too: single steps of few lanes leave their states in one of two places in turn.
+#[test]
+fn a_lane_that_is_reset_leaves_the_others() {
+    for isa in Isa::available() {
+        for (cell, projection) in variants() {
+            for (lanes, steps) in [(1, 1), (2, 1), (3, 2), (3, 5), (40, 1), (40, 3)] {
+                let mut config = RnnConfig { num_layers: 2, ..RnnConfig::new(cell, 3, 35) };
+                config.proj_size = if projection { 18 } else { 0 };
+                let p = Problem::random(&mut SplitMix64::new(10), &config, lanes, 2 * steps, None);
+                let (rnn, lane) = (p.model(isa), lanes / 2);
+                let mut y = vec![f32::NAN; p.dy.len()];
+                let mut stream = Stream::new(&rnn, lanes).unwrap();
+                stream.set_state(Some(&p.h0), p.is_lstm().then_some(&p.c0[..])).unwrap();
+                for t in 0..2 * steps {
+                    if t == steps {
+                        stream.reset_lane(lane).unwrap();
+                    }
+                    go_on(&mut stream, &rnn, &p, t..t + 1, &mut y);
+                }
+                let mut expected = p.forward(&rnn, &mut Session::new()).y;
+                let mut fresh = p.steps(steps, 2 * steps).select(&[lane], steps);
+                fresh.h0.fill(0.0);
+                fresh.c0.fill(0.0);
+                let own = fresh.forward(&rnn, &mut Session::new()).y;
+                let features = config.output_size();
+                for t in 0..steps {
+                    let row = p.row(steps + t, lane, features);
+                    expected[row].copy_from_slice(&own[t * features..][..features]);
+                }
+                assert_same_bits(&y, &expected, &format!("{}, {lanes} lanes on {}", p.describe(), isa.name()));
+            }
+        }
+    }
+}
+
 /// Layers large enough that threads share a single step, beside streams without a pool; pools come and go on the way.
 #[test]
 fn streams_on_pools_go_on_too() {
@@ -511,7 +546,8 @@ fn norms(p: &Problem, isa: Isa, session: &mut Session) -> Vec<u64> {
     p.forward_train(&rnn, session, &mut tape, DropoutPosition::default());
     let args = BackwardArgs { dy: Some(&p.dy), dhn: Some(&p.dhn), ..BackwardArgs::default() };
     rnn.backward(session, &tape, args, None, Some(&mut flow)).unwrap();
-    let all = (0..flow.passes()).flat_map(|pass| flow.state_norms(pass).unwrap());
+    let cells = |pass| if p.is_lstm() { flow.cell_norms(pass).unwrap() } else { &[] };
+    let all = (0..flow.passes()).flat_map(|pass| flow.state_norms(pass).unwrap().iter().chain(cells(pass)));
     all.map(|norm| norm.to_bits()).collect()
 }
 

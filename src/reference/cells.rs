@@ -36,6 +36,8 @@ pub struct StepGradients {
     pub h_prev: Vec<f64>,
     /// With respect to the LSTM's cell state before the step; empty for other cells.
     pub c_prev: Vec<f64>,
+    /// With respect to the LSTM's cell state after the step, by every path; empty for other cells.
+    pub c: Vec<f64>,
 }
 
 /// One step; `c` is empty unless the cell is an LSTM.
@@ -86,7 +88,7 @@ fn elman_backward(
 ) -> StepGradients {
     let da = product(dh, &map(&s.a, f_derivative));
     let (x, h_prev) = linear_backward(p, s, &da, &da, g);
-    StepGradients { x, h_prev, c_prev: vec![] }
+    StepGradients { x, h_prev, c_prev: vec![], c: vec![] }
 }
 
 /// Hochreiter and Schmidhuber, "Long short-term memory", 1997, with the forget gate of Gers, Schmidhuber and Cummins,
@@ -132,7 +134,7 @@ fn lstm_backward(p: &PassParams, s: &Step, dh: &[f64], dc: &[f64], g: &mut PassP
     let do_ = product(&product(&dm, &tanh_c), &map(ao, sigmoid_derivative));
     let da = [di, df, dg, do_].concat();
     let (x, h_prev) = linear_backward(p, s, &da, &da, g);
-    StepGradients { x, h_prev, c_prev: product(&dc, &map(af, sigmoid)) }
+    StepGradients { x, h_prev, c_prev: product(&dc, &map(af, sigmoid)), c: dc }
 }
 
 /// The gated recurrent unit as in PyTorch and cuDNN: the reset gate scales the recurrent product, its bias included.
@@ -168,7 +170,7 @@ fn gru_reset_after_backward(p: &PassParams, s: &Step, dh: &[f64], g: &mut PassPa
     let da_x = [&dr[..], &dz, &dn].concat();
     let da_h = [&dr[..], &dz, &dun].concat();
     let (x, h_prev) = linear_backward(p, s, &da_x, &da_h, g);
-    StepGradients { x, h_prev: sum(&h_prev, &kept(s, dh)), c_prev: vec![] }
+    StepGradients { x, h_prev: sum(&h_prev, &kept(s, dh)), c_prev: vec![], c: vec![] }
 }
 
 /// The gated recurrent unit of Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014
@@ -216,7 +218,7 @@ fn gru_reset_before_backward(p: &PassParams, s: &Step, dh: &[f64], g: &mut PassP
 
     let through_gates = p.weight_hh.block(0, 2 * hidden).mul_transposed(&da[..2 * hidden]);
     let h_prev = sum(&sum(&through_gates, &product(&dreset, &r)), &kept(s, dh));
-    StepGradients { x: p.weight_ih.mul_transposed(&da), h_prev, c_prev: vec![] }
+    StepGradients { x: p.weight_ih.mul_transposed(&da), h_prev, c_prev: vec![], c: vec![] }
 }
 
 /// `h' = (1 - z) . n + z . h`, with `1 - s(a) = s(-a)`.

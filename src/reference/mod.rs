@@ -117,6 +117,8 @@ pub struct Gradients {
     /// `h_t` by every path: the outputs at `t`, the layers above, the later steps of the pass and the final state.
     /// Sequences count up to their ends.
     pub dh_norms: Vec<f64>,
+    /// The same with respect to `c_t`; zero unless an LSTM's.
+    pub dc_norms: Vec<f64>,
 }
 
 /// Runs the stack.
@@ -164,13 +166,14 @@ pub fn backward(config: &RnnConfig, weights: &Weights, inputs: &Inputs<'_>, cota
         c0: vec![0.0; cell_state_len(config, batch)],
         weights: vec![],
         dh_norms: vec![0.0; config.passes() * inputs.seq_len],
+        dc_norms: vec![0.0; config.passes() * inputs.seq_len],
     };
     for b in 0..batch {
         let tape = run_sequence(config, &passes, inputs, b);
         backward_sequence(config, &passes, inputs, cotangents, b, &tape, &mut pass_gradients, &mut gradients);
     }
     gradients.weights = PassParams::to_flat(config, &mut pass_gradients);
-    gradients.dh_norms.iter_mut().for_each(|norm| *norm = norm.sqrt());
+    gradients.dh_norms.iter_mut().chain(&mut gradients.dc_norms).for_each(|norm| *norm = norm.sqrt());
     gradients
 }
 
@@ -256,6 +259,7 @@ fn backward_sequence(
                 gradients.dh_norms[pass * inputs.seq_len + t] += dh.iter().map(|v| v * v).sum::<f64>();
                 let step = &tape.steps[pass][t];
                 let back = step_backward(config.cell, &passes[pass], step, &dh, &dc, &mut pass_gradients[pass]);
+                gradients.dc_norms[pass * inputs.seq_len + t] += back.c.iter().map(|v| v * v).sum::<f64>();
                 add(&mut d_input[t], &back.x);
                 (dh, dc) = (back.h_prev, back.c_prev);
             }

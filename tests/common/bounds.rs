@@ -13,14 +13,37 @@ pub const U: f64 = f32::EPSILON as f64 / 2.0;
 /// value here.
 pub const LAMBDA: f64 = 6.0;
 
+/// The size of a rounding error: uniform within half a distance of neighbours it is u / sqrt(3) of the power of two below the
+/// value, and a tensor's values are half as large as its largest, or less, in the mean of squares.
+const TYPICAL: f64 = 0.29;
+
+/// What a tensor may lose through so many operations, relative to its largest magnitude.
+fn loss(operations: usize) -> f64 {
+    LAMBDA * TYPICAL * (operations as f64).sqrt() * U
+}
+
 /// What forward may lose relative to a tensor's largest magnitude. A value of step t in layer l depends on all steps
 /// and layers before it. Each adds the errors of one chain of fused multiply-adds (input, state and bias deep) and of
 /// about ten more operations (activations, of 2 u each, and gates). A step neither shrinks nor grows them much: the
 /// weights here have singular values around 1 and activations slopes of at most 1.
 pub fn forward_bound(p: &Problem) -> f64 {
+    loss(forward_operations(p))
+}
+
+fn forward_operations(p: &Problem) -> usize {
     let c = &p.config;
     let chain = (0..c.num_layers).map(|l| c.layer_input_size(l)).max().unwrap() + c.hidden_size + 10;
-    LAMBDA * ((p.seq_len.max(1) * c.num_layers * chain) as f64).sqrt() * U
+    p.seq_len.max(1) * c.num_layers * chain
+}
+
+/// Backward starts from forward's values and walks as far again, over chains as deep as all gates' rows; the products
+/// of a step multiply about four factors that forward has already made wrong, each by itself. A weight's gradient is a sum
+/// over all rows.
+pub fn backward_bound(p: &Problem) -> f64 {
+    let c = &p.config;
+    let chain = c.cell.gates() * c.hidden_size + 10;
+    let walk = p.seq_len.max(1) * c.num_layers * c.direction.count() * chain + p.batch * p.seq_len;
+    loss(4 * forward_operations(p) + walk)
 }
 
 /// The reference's inputs are time-major.
