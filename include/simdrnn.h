@@ -225,6 +225,9 @@ SRNN_API size_t srnn_pool_threads(const srnn_pool *pool);
  * order. Any number of threads may use one srnn_rnn at once, as long as none changes it.
  */
 
+/** The most layers of a stack: a number far beyond those that anybody trains is a damaged file's or a mistake. */
+#define SRNN_MAX_LAYERS 1024
+
 /** Room that every parameter's name fits in, its closing NUL included. */
 #define SRNN_PARAM_NAME_SIZE 64
 
@@ -278,7 +281,7 @@ typedef struct srnn_rnn_config {
   uint64_t input_size;
   /** Features of the hidden state, at least 1. */
   uint64_t hidden_size;
-  /** Layers, each reading the one below. Default 1. */
+  /** Layers, each reading the one below, at most SRNN_MAX_LAYERS. Default 1. */
   uint64_t num_layers;
   /** For LSTM: size of the projected state, less than hidden_size, or 0 for none. Default 0. */
   uint64_t proj_size;
@@ -314,6 +317,14 @@ SRNN_API void srnn_rnn_config_init(srnn_rnn_config *config, int32_t cell, size_t
  * SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
  */
 SRNN_API srnn_status srnn_rnn_create(const srnn_rnn_config *config, srnn_rnn **rnn, srnn_error *error);
+
+/**
+ * Creates a copy of `rnn` with the same weights, which is changed on its own from then on. Until either is changed, a tape
+ * that one has recorded serves the other too. The caller destroys it.
+ *
+ * Errors: SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_rnn_clone(const srnn_rnn *rnn, srnn_rnn **copy, srnn_error *error);
 
 /** Destroys a stack of layers. NULL is allowed. */
 SRNN_API void srnn_rnn_destroy(srnn_rnn *rnn);
@@ -533,6 +544,11 @@ SRNN_API srnn_status srnn_rnn_forward(const srnn_rnn *rnn, srnn_session *session
  * The numbers behind vanishing and exploding gradients (Pascanu, Mikolov and Bengio 2013), measured by an
  * srnn_rnn_backward call that is given an srnn_gradient_flow. A pass is a layer in one direction: number
  * layer * directions + direction.
+ *
+ * PyTorch's uniform initialization makes all three cells forget alike: over 100 steps the gradient of the last state
+ * vanishes in an LSTM and a GRU as it does in an Elman layer, since gates start half open. For long sequences start an LSTM
+ * with its forget gate open: SRNN_INIT_XAVIER_ORTHOGONAL_FORGET_ONE, or larger forget biases for longer memory
+ * (docs/layers.md has figures).
  */
 
 /** Measurements of a backward call. */
@@ -561,6 +577,16 @@ SRNN_API size_t srnn_gradient_flow_gates(const srnn_gradient_flow *flow);
  * SRNN_ERROR_SHAPE_MISMATCH for the length.
  */
 SRNN_API srnn_status srnn_gradient_flow_state_norms(const srnn_gradient_flow *flow, size_t pass, double *norms,
+    size_t norms_len, srnn_error *error);
+
+/**
+ * As srnn_gradient_flow_state_norms, with respect to the cell state of an LSTM: the path on which it carries gradients far,
+ * since from step to step they shrink there by the forget gate alone.
+ *
+ * Errors: SRNN_ERROR_INVALID_STATE before a measurement; SRNN_ERROR_INVALID_ARGUMENT for a pass that does not exist or a cell
+ * without cell states; SRNN_ERROR_SHAPE_MISMATCH for the length.
+ */
+SRNN_API srnn_status srnn_gradient_flow_cell_norms(const srnn_gradient_flow *flow, size_t pass, double *norms,
     size_t norms_len, srnn_error *error);
 
 /**
@@ -615,8 +641,8 @@ SRNN_API size_t srnn_tape_bytes(const srnn_tape *tape);
 
 /**
  * srnn_rnn_forward in training: applies dropout between layers, if the configuration has it, and records on `tape` what
- * backward needs. Use another `dropout_seed` for every step. After an error the tape holds nothing; everything else is
- * as in srnn_rnn_forward.
+ * backward needs. Use another `dropout_seed` for every step. After an error the tape holds what it
+ * held before; everything else is as in srnn_rnn_forward.
  */
 SRNN_API srnn_status srnn_rnn_forward_train(const srnn_rnn *rnn, srnn_session *session, srnn_tape *tape,
     const srnn_batch *batch, uint64_t dropout_seed, const float *x, size_t x_len, const srnn_state *initial, float *y,
@@ -672,6 +698,11 @@ SRNN_API srnn_status srnn_grads_read_param(const srnn_grads *grads, size_t index
  * BPTT(h; h') of Williams and Peng 1990, for sequences of any length in memory that k2 sets: after every chunk of k1
  * steps its errors are propagated back over the last k2 steps. k2 = k1 is the usual training on consecutive chunks with
  * carried, detached states.
+ *
+ * Training can stop at any point and go on later, bit for bit: srnn_truncated_bptt_save keeps the carried states, the place
+ * in the sequence and the chunks of the last k2 steps, for srnn_truncated_bptt_restore. Where no chunk is needed any more
+ * (k2 = k1, and the newest chunk's errors have been propagated) srnn_truncated_bptt_get_state, _steps_done and _set_state
+ * do. The model, the optimizer and the gradients added up so far are the caller's to keep.
  */
 
 /** Tapes of the last k2 / k1 chunks and the carried states. */
@@ -702,7 +733,7 @@ SRNN_API srnn_status srnn_truncated_bptt_reset(srnn_truncated_bptt *bptt, srnn_e
  * - y: the same with output_size features; NULL if it is not wanted
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for the number of steps;
- * SRNN_ERROR_INVALID_STATE for a model of another configuration; SRNN_ERROR_OUT_OF_MEMORY. The states stay as they were.
+ * SRNN_ERROR_INVALID_STATE for a model of another configuration; SRNN_ERROR_OUT_OF_MEMORY. Nothing has changed then.
  */
 SRNN_API srnn_status srnn_truncated_bptt_forward(srnn_truncated_bptt *bptt, const srnn_rnn *rnn, srnn_session *session,
     size_t steps, uint64_t dropout_seed, const float *x, size_t x_len, float *y, size_t y_len, srnn_error *error);
@@ -714,7 +745,7 @@ SRNN_API srnn_status srnn_truncated_bptt_forward(srnn_truncated_bptt *bptt, cons
  * - dx: receives the gradient of its x; NULL if it is not wanted
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length or another model's grads; SRNN_ERROR_INVALID_STATE without a forward
- * since the last backward, or for a model of another configuration; SRNN_ERROR_OUT_OF_MEMORY.
+ * since the last backward, or for a model of another configuration; SRNN_ERROR_OUT_OF_MEMORY. Nothing has changed then.
  */
 SRNN_API srnn_status srnn_truncated_bptt_backward(srnn_truncated_bptt *bptt, const srnn_rnn *rnn, srnn_session *session,
     const float *dy, size_t dy_len, float *dx, size_t dx_len, srnn_grads *grads, srnn_error *error);
@@ -725,6 +756,41 @@ SRNN_API srnn_status srnn_truncated_bptt_backward(srnn_truncated_bptt *bptt, con
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for cell states where the cell has none.
  */
 SRNN_API srnn_status srnn_truncated_bptt_get_state(const srnn_truncated_bptt *bptt, const srnn_state_out *state,
+    srnn_error *error);
+
+/**
+ * Goes on from other states, with nothing to propagate into; what is NULL becomes zero. `steps_done` is the number of steps
+ * before them, which says where dropout stands: what srnn_truncated_bptt_steps_done told when the states were copied out.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for cell states where the cell has none.
+ * Nothing has changed then.
+ */
+SRNN_API srnn_status srnn_truncated_bptt_set_state(srnn_truncated_bptt *bptt, const srnn_state *state,
+    uint32_t steps_done, srnn_error *error);
+
+/** Steps since the start of the sequences; it wraps at 2^32. 0 for NULL. */
+SRNN_API uint32_t srnn_truncated_bptt_steps_done(const srnn_truncated_bptt *bptt);
+
+/** Bytes that srnn_truncated_bptt_save writes now; 0 for NULL. */
+SRNN_API size_t srnn_truncated_bptt_saved_size(const srnn_truncated_bptt *bptt);
+
+/**
+ * Writes all that later calls depend on to `bytes`, srnn_truncated_bptt_saved_size of them, to be kept wherever the caller
+ * likes. They mean the same on every machine.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
+ */
+SRNN_API srnn_status srnn_truncated_bptt_save(const srnn_truncated_bptt *bptt, uint8_t *bytes, size_t bytes_len,
+    srnn_error *error);
+
+/**
+ * Makes `bptt`, which was created for the same configuration, batch_size, k1 and k2, what was saved: later calls give the
+ * bits that they would have given there.
+ *
+ * Errors: SRNN_ERROR_INVALID_DATA for bytes that srnn_truncated_bptt_save has not written; SRNN_ERROR_SHAPE_MISMATCH, naming
+ * the size, for those of another; SRNN_ERROR_OUT_OF_MEMORY. Nothing has changed then.
+ */
+SRNN_API srnn_status srnn_truncated_bptt_restore(srnn_truncated_bptt *bptt, const uint8_t *bytes, size_t bytes_len,
     srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
