@@ -1097,7 +1097,7 @@ SRNN_API srnn_status srnn_rnn_forward_tokens(const srnn_rnn *rnn, srnn_session *
  * srnn_rnn_forward_train over words, as srnn_rnn_forward_tokens. The tape keeps the rows, so that the table may change
  * before backward, whose dx is the gradient of the rows: srnn_embedding_grads_add takes it.
  *
- * Errors: as for srnn_rnn_forward_tokens; after one the tape holds nothing.
+ * Errors: as for srnn_rnn_forward_tokens; after one the tape holds what it held before.
  */
 SRNN_API srnn_status srnn_rnn_forward_train_tokens(const srnn_rnn *rnn, srnn_session *session, srnn_tape *tape,
     const srnn_batch *batch, uint64_t dropout_seed, const srnn_embedding *embedding, const uint32_t *indices,

@@ -52,7 +52,7 @@ pub unsafe extern "C" fn srnn_rnn_forward_tokens(
 /// srnn_rnn_forward_train over words, as srnn_rnn_forward_tokens. The tape keeps the rows, so that the table may change
 /// before backward, whose dx is the gradient of the rows: srnn_embedding_grads_add takes it.
 ///
-/// Errors: as for srnn_rnn_forward_tokens; after one the tape holds nothing.
+/// Errors: as for srnn_rnn_forward_tokens; after one the tape holds what it held before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_rnn_forward_train_tokens(
     rnn: *const srnn_rnn,
