@@ -8,8 +8,49 @@ use simdrnn::io::vectors::ReadOptions;
 use simdrnn::nn::vectors::WordVectors;
 use simdrnn::rnn::{Cell, Rnn, RnnConfig};
 use simdrnn::text::{TextClassifier, Vocab};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
+
+/// Bytes held, since the input came, and the most of them.
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+static MOST: AtomicIsize = AtomicIsize::new(0);
+
+/// The system's allocator, counted.
+struct Counting;
+
+// SAFETY: everything is the system's allocator's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let live = LIVE.fetch_add(layout.size() as isize, Relaxed) + layout.size() as isize;
+        MOST.fetch_max(live, Relaxed);
+        // SAFETY: as asked.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size() as isize, Relaxed);
+        // SAFETY: as asked.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What a file of so many bytes may take: 64 MB for 1 KB.
+fn limit(len: usize) -> isize {
+    (64 << 20) + 1024 * len as isize
+}
 
 fuzz_target!(|data: &[u8]| {
+    LIVE.store(0, Relaxed);
+    MOST.store(0, Relaxed);
+    read(data);
+    let most = MOST.load(Relaxed);
+    assert!(most <= limit(data.len()), "{most} bytes were held for an input of {}", data.len());
+});
+
+/// By every reader.
+fn read(data: &[u8]) {
     let options = ReadOptions { max_decompressed: 1 << 20, ..ReadOptions::default() };
     let _ = WordVectors::read(data, "input", None, &options);
     let _ = std::str::from_utf8(data).map(Vocab::from_text);
@@ -30,4 +71,4 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(before, rnn.values(), "half-loaded");
     }
     let _ = TextClassifier::read(&file, &LoadOptions::default());
-});
+}

@@ -53,7 +53,8 @@ impl Cell {
         Cell::ALL.into_iter().find(|c| c.name() == name).ok_or_else(|| {
             err!(
                 InvalidArgument,
-                "unknown cell '{name}', expected elman_tanh, elman_relu, lstm, gru or gru_reset_before"
+                "unknown cell '{}', expected elman_tanh, elman_relu, lstm, gru or gru_reset_before",
+                crate::io::Excerpt(name, 40)
             )
         })
     }

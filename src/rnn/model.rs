@@ -83,7 +83,13 @@ impl Rnn {
     /// Index of the parameter with torch.nn's `name`.
     pub fn find_param(&self, name: &str) -> Result<usize> {
         self.specs.iter().position(|s| s.has_name(name)).ok_or_else(|| {
-            err!(NotFound, "no parameter '{name}', the {} names start with '{}'", self.specs.len(), self.specs[0])
+            err!(
+                NotFound,
+                "no parameter '{}', the {} names start with '{}'",
+                crate::io::Excerpt(name, 80),
+                self.specs.len(),
+                self.specs[0]
+            )
         })
     }
 

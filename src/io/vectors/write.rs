@@ -13,7 +13,7 @@ impl WordVectors {
     /// same bits. n-grams of a fastText model are not written.
     ///
     /// # Errors
-    /// `Io`; `InvalidData` for a word with a space or control character, which that form cannot hold. A failed save leaves
+    /// `Io`; `InvalidData` for values that are not finite and for a word with a space or control character, which that form cannot hold. A failed save leaves
     /// an existing file as it was.
     pub fn save_word2vec_text(&self, path: impl AsRef<Path>) -> Result<()> {
         self.check_words()?;
@@ -57,7 +57,15 @@ impl WordVectors {
     }
 
     fn check_words(&self) -> Result<()> {
-        for (i, (word, _)) in self.iter().enumerate() {
+        for (i, (word, values)) in self.iter().enumerate() {
+            let bad = values.iter().find(|v| !v.is_finite());
+            ensure!(
+                bad.is_none(),
+                InvalidData,
+                "cannot save word {i}, '{}': it has the value {}, expected finite numbers, as reading refuses others",
+                Excerpt(word, 80),
+                bad.copied().unwrap_or_default()
+            );
             ensure!(
                 !word.is_empty() && !word.iter().any(|&b| b <= b' ' || b == 0x7F),
                 InvalidData,

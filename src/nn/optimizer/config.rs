@@ -114,7 +114,11 @@ impl OptimizerConfig {
             "adamw" => Self::Adam(AdamConfig::adamw()),
             "rmsprop" => Self::RmsProp(RmsPropConfig::default()),
             _ => {
-                return Err(err!(InvalidArgument, "unknown optimizer '{name}', expected sgd, adam, adamw or rmsprop"));
+                return Err(err!(
+                    InvalidArgument,
+                    "unknown optimizer '{}', expected sgd, adam, adamw or rmsprop",
+                    crate::io::Excerpt(name, 40)
+                ));
             }
         })
     }
