@@ -212,8 +212,36 @@ static void misuse(void) {
   srnn_rnn_destroy(rnn);
 }
 
+/* Packed arrays hold the same rows without those past the ends. */
+static void packed(void) {
+  static const size_t lengths[BATCH] = {6, 0, 2, 5};
+  srnn_rnn *rnn = make_rnn(SRNN_CELL_LSTM, IN, HIDDEN, 2, SRNN_DIRECTION_FORWARD);
+  srnn_session *session = make_session();
+  float x[X], y[Y], packed_x[13 * IN], packed_y[13 * HIDDEN];
+  srnn_batch batch;
+  size_t n, t, row = 0;
+  fill(x, X, 1);
+  srnn_batch_init(&batch, BATCH, STEPS);
+  CHECK(batch.packed == 0);
+  batch.lengths = lengths;
+  batch.lengths_len = BATCH;
+  OK(srnn_rnn_forward(rnn, session, &batch, x, X, NULL, y, Y, NULL, &err));
+  for (n = 0; n < BATCH; ++n)
+    for (t = 0; t < lengths[n]; ++t) memcpy(packed_x + row++ * IN, x + (t * BATCH + n) * IN, sizeof(float) * IN);
+  batch.packed = 1;
+  BAD_SHAPE("expected", srnn_rnn_forward(rnn, session, &batch, x, X, NULL, y, Y, NULL, &err));
+  OK(srnn_rnn_forward(rnn, session, &batch, packed_x, 13 * IN, NULL, packed_y, 13 * HIDDEN, NULL, &err));
+  for (row = n = 0; n < BATCH; ++n)
+    for (t = 0; t < lengths[n]; ++t) CHECK(same_bits(packed_y + row++ * HIDDEN, y + (t * BATCH + n) * HIDDEN, HIDDEN));
+  batch.packed = 2;
+  BAD_ARGUMENT("packed is 2", srnn_rnn_forward(rnn, session, &batch, x, X, NULL, y, Y, NULL, &err));
+  srnn_session_destroy(session);
+  srnn_rnn_destroy(rnn);
+}
+
 int main(void) {
   equations();
+  packed();
   one_result();
   misuse();
   return finish();

@@ -161,7 +161,7 @@ static void classify(srnn_dataset *dataset, srnn_vocab *vocab) {
   srnn_classifier_config_init(NULL);
   srnn_classifier_config_init(&config);
   CHECK(config.struct_size == sizeof config && config.cell == SRNN_CELL_LSTM && config.embedding_dim == 64);
-  CHECK(config.pooling == SRNN_POOLING_LAST && config.lowercase == 1 && config.reserved[3] == 0);
+  CHECK(config.pooling == SRNN_POOLING_LAST && config.lowercase == 1 && config.max_tokens == 0 && config.reserved[2] == 0);
   WRONG("cell 9", cell, 9);
   WRONG("pooling 3", pooling, 3);
   WRONG("bidirectional is 2", bidirectional, 2);

@@ -167,6 +167,31 @@ static void refused(void) {
   srnn_classifier_destroy(other);
 }
 
+/* Of each text the first two tokens are read, and a count tells of it. */
+static void cut(void) {
+  srnn_classifier_config config;
+  srnn_classifier *c;
+  srnn_classifier_session *s;
+  srnn_trainer *t;
+  srnn_step_report report;
+  const uint32_t examples[3] = {0, 2, 4}; /* of 3, 2 and 3 tokens */
+  float p[2], q[2];
+  srnn_classifier_config_init(&config);
+  config.max_tokens = 2;
+  OK(srnn_classifier_create(&config, vocab, dataset, 1, &c, &err));
+  OK(srnn_classifier_session_create(NULL, &s, &err));
+  t = make_trainer(c, SRNN_OPTIMIZER_ADAM, 0.05, 0, SRNN_NON_FINITE_STOP);
+  OK(srnn_trainer_step(t, c, dataset, examples, 3, &report, &err));
+  CHECK(report.tokens == 6 && report.truncated == 2);
+  OK(srnn_classifier_classify(c, s, "a good", p, 2, &err));
+  CHECK(srnn_classifier_session_truncated(s) == 0 && srnn_classifier_session_truncated(NULL) == 0);
+  OK(srnn_classifier_classify(c, s, "a good bad bad", q, 2, &err));
+  CHECK(same_bits(p, q, 2) && srnn_classifier_session_truncated(s) == 1);
+  srnn_trainer_destroy(t);
+  srnn_classifier_session_destroy(s);
+  srnn_classifier_destroy(c);
+}
+
 /* A plain optimizer makes the same choice, slot by slot. */
 static void plain(void) {
   static const int kinds[4] = {SRNN_OPTIMIZER_SGD, SRNN_OPTIMIZER_ADAM, SRNN_OPTIMIZER_ADAMW, SRNN_OPTIMIZER_RMSPROP};
@@ -205,6 +230,7 @@ int main(void) {
   not_finite(SRNN_NON_FINITE_SKIP, SRNN_OK, 1, 2);
   not_finite(SRNN_NON_FINITE_CONTINUE, SRNN_OK, 3, 0);
   refused();
+  cut();
   plain();
   srnn_dataset_destroy(dataset);
   srnn_vocab_destroy(vocab);

@@ -420,8 +420,11 @@ SRNN_API srnn_status srnn_rnn_write_values(srnn_rnn *rnn, const float *values, s
 typedef struct srnn_batch {
   /** Bytes of this struct as the caller knows it; set by the init function. */
   uint32_t struct_size;
-  /** Zero. */
-  uint32_t reserved0;
+  /**
+   * 1 if arrays with a row for every step hold only steps that are there: all of the first sequence, then all of the
+   * second, and so on, whatever batch_first is. So one long sequence takes no room beside short ones. Default 0.
+   */
+  int32_t packed;
   /** Number of sequences, at least 1. */
   size_t batch_size;
   /** Time steps that the arrays have room for; may be 0. */
@@ -1748,8 +1751,10 @@ typedef struct srnn_classifier_config {
   float dropout;
   /** 1 if texts are lower-cased. Default 1. */
   int32_t lowercase;
+  /** The most tokens that are read of a text, in training and in use; 0 for all. What is cut is counted. Default 0. */
+  uint64_t max_tokens;
   /** Zero. */
-  uint64_t reserved[4];
+  uint64_t reserved[3];
 } srnn_classifier_config;
 
 /** Fills in `config` with defaults. NULL is ignored. */
@@ -1825,6 +1830,9 @@ SRNN_API void srnn_classifier_session_destroy(srnn_classifier_session *session);
  */
 SRNN_API srnn_status srnn_classifier_classify(const srnn_classifier *classifier, srnn_classifier_session *session,
     const char *text, float *probabilities, size_t probabilities_len, srnn_error *error);
+
+/** Texts so far of which only the first max_tokens were read; 0 for NULL. */
+SRNN_API uint64_t srnn_classifier_session_truncated(const srnn_classifier_session *session);
 
 /**
  * Writes the probabilities, (examples, labels), of all examples of `dataset`, worked on `batch_size` at a time.
@@ -2000,12 +2008,14 @@ typedef struct srnn_step_report {
   double grad_norm;
   /** Texts whose most probable class was right, or of which all labels were. */
   uint64_t correct;
-  /** Tokens in the batch. */
+  /** Tokens read of the batch. */
   uint64_t tokens;
   /** 1 if the step was left out, because loss or norm is not finite and SRNN_NON_FINITE_SKIP is chosen. */
   uint64_t skipped;
+  /** Texts of which only the classifier's first max_tokens were read. */
+  uint64_t truncated;
   /** Zero. */
-  uint64_t reserved[3];
+  uint64_t reserved[2];
 } srnn_step_report;
 
 /**

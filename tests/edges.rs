@@ -28,7 +28,7 @@ fn saturated_gates_keep_states_for_ever() {
             let before = states(hidden);
             let zeros = vec![0.0; hidden];
             let x = vec![0.5; STEPS];
-            let batch = Batch { batch_size: 1, seq_len: STEPS, lengths: None };
+            let batch = Batch { batch_size: 1, seq_len: STEPS, lengths: None, packed: false };
             for (gate, keeps) in [(30.0, true), (-200.0, false)] {
                 let lstm = layer(Cell::Lstm, hidden, isa, &[-200.0, gate, 1.0, 1.0]);
                 let mut cn = vec![0.0; hidden];
@@ -65,7 +65,7 @@ fn relu_has_no_slope_at_zero() {
         {
             for hidden in [1, 9, 16] {
                 let rnn = layer(Cell::ElmanRelu, hidden, isa, &[bias]);
-                let batch = Batch { batch_size: 1, seq_len: 1, lengths: None };
+                let batch = Batch { batch_size: 1, seq_len: 1, lengths: None, packed: false };
                 let (mut session, mut tape, mut grads) = (Session::new(), Tape::new(), Grads::new(&rnn).unwrap());
                 let mut y = vec![f32::NAN; hidden];
                 let args = ForwardArgs { x: &[0.0], y: Some(&mut y), ..Default::default() };
@@ -86,7 +86,7 @@ fn relu_has_no_slope_at_zero() {
 fn infinite_biases_saturate() {
     let inf = f32::INFINITY;
     for isa in Isa::available() {
-        let batch = Batch { batch_size: 1, seq_len: 2, lengths: None };
+        let batch = Batch { batch_size: 1, seq_len: 2, lengths: None, packed: false };
         let run = |rnn: &Rnn| {
             let mut y = vec![f32::NAN; 2 * 9];
             rnn.forward(

@@ -17,7 +17,7 @@ fn model(case: &GoldenCase, isa: Isa) -> Rnn {
 }
 
 fn batch(case: &GoldenCase) -> Batch<'_> {
-    Batch { batch_size: case.batch, seq_len: case.seq_len, lengths: case.lengths.as_deref() }
+    Batch { batch_size: case.batch, seq_len: case.seq_len, lengths: case.lengths.as_deref(), packed: false }
 }
 
 /// A case as a problem: what the bounds are made of.

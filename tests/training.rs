@@ -15,6 +15,8 @@ use std::path::PathBuf;
 struct Failing;
 
 thread_local! {
+    /// Bytes that the thread has now, and the most it had.
+    static BYTES: std::cell::Cell<(isize, isize)> = const { std::cell::Cell::new((0, 0)) };
     static LEFT: std::cell::Cell<usize> = const { std::cell::Cell::new(usize::MAX) };
 }
 
@@ -27,21 +29,29 @@ fn fails() -> bool {
     .unwrap_or(false)
 }
 
+fn count(bytes: isize) {
+    let _ = BYTES.try_with(|b| b.set((b.get().0 + bytes, b.get().1.max(b.get().0 + bytes))));
+}
+
 // SAFETY: every call that does not fail goes to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
         // SAFETY: the caller's promises are those that `System` asks for.
         if fails() { std::ptr::null_mut() } else { unsafe { System.alloc(layout) } }
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
         // SAFETY: as above.
         if fails() { std::ptr::null_mut() } else { unsafe { System.alloc_zeroed(layout) } }
     }
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        count(new_size as isize - layout.size() as isize);
         // SAFETY: as above.
         if fails() { std::ptr::null_mut() } else { unsafe { System.realloc(ptr, layout, new_size) } }
     }
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
         // SAFETY: as above.
         unsafe { System.dealloc(ptr, layout) }
     }
@@ -369,4 +379,63 @@ fn a_step_that_is_not_finite_stops_is_left_out_or_is_taken() {
     let report = trainer.step(&mut model, &data, &[2, 3]).unwrap();
     assert!(report.loss.is_nan() && !report.skipped && trainer.optimizer().step() == 1);
     assert!(trainer.step(&mut model, &data, &[0]).unwrap().loss.is_nan(), "NaN went into the weights");
+}
+
+/// The most memory that training and prediction take beyond what there was.
+fn peak(work: impl FnOnce()) -> isize {
+    let before = BYTES.get().0;
+    BYTES.set((before, before));
+    work();
+    BYTES.get().1 - before
+}
+
+#[test]
+fn one_long_text_takes_no_room_beside_each_short_one() {
+    let mut text = "a\tx y\nb\ty z\n".repeat(16);
+    text += "a\t";
+    text += &"x y z ".repeat(700);
+    let (data, vocab) = data(&text, LabelMode::Single);
+    for pooling in [Pooling::Last, Pooling::Mean, Pooling::Max] {
+        for dropout in [0.0, 0.4] {
+            let config = ClassifierConfig { dropout, ..shape(pooling, LabelMode::Single) };
+            let take = |batch: &[u32]| {
+                let mut model = TextClassifier::new(&config, vocab.clone(), data.labels().to_vec(), 3).unwrap();
+                let mut trainer = Trainer::new(&model, &TrainerConfig::default(), Session::new()).unwrap();
+                let texts: Vec<&[u32]> = batch.iter().map(|&i| data.tokens(i as usize)).collect();
+                let mut probabilities = vec![0.0; 2 * batch.len()];
+                let training = peak(|| assert!(trainer.step(&mut model, &data, batch).is_ok()));
+                let mut session = ClassifierSession::default();
+                let use_ = peak(|| model.probabilities(&mut session, &texts, &mut probabilities).unwrap());
+                (training, use_)
+            };
+            let (alone, among) = (take(&[32]), take(&(0..33).collect::<Vec<_>>()));
+            println!("{} {dropout}: alone {alone:?} bytes, among 32 short texts {among:?}", pooling.name());
+            let room = 1 << 16;
+            assert!(among.0 < alone.0 * 11 / 10 + room && among.1 < alone.1 * 11 / 10 + room, "{alone:?} {among:?}");
+        }
+    }
+}
+
+#[test]
+fn no_more_tokens_are_read_than_allowed() {
+    let file = Temp::new("cut");
+    let (data, vocab) = data(TEXTS[0].0, LabelMode::Single);
+    let lengths: Vec<usize> = (0..data.len()).map(|i| data.token_count(i)).collect();
+    assert_eq!(lengths[..5], [3, 2, 3, 1, 5]);
+    let config = ClassifierConfig { max_tokens: Some(3), ..shape(Pooling::Mean, LabelMode::Single) };
+    let mut model = TextClassifier::new(&config, vocab.clone(), data.labels().to_vec(), 3).unwrap();
+    let mut trainer = Trainer::new(&model, &TrainerConfig::default(), Session::new()).unwrap();
+    let report = trainer.step(&mut model, &data, &[0, 3, 4]).unwrap();
+    assert_eq!((report.tokens, report.truncated), (7, 1));
+    model.save(&file.0).unwrap();
+    let model = TextClassifier::load(&file.0).unwrap();
+    assert_eq!(model.config().max_tokens, Some(3));
+    let mut session = ClassifierSession::default();
+    let (mut p, mut q) = ([0.0; 3], [0.0; 3]);
+    model.classify(&mut session, "w y x", &mut p).unwrap();
+    assert_eq!(session.truncated(), 0);
+    model.classify(&mut session, "w y x z", &mut q).unwrap();
+    assert_eq!((p, session.truncated()), (q, 1));
+    let none = ClassifierConfig { max_tokens: Some(0), ..config };
+    assert!(TextClassifier::new(&none, vocab, data.labels().to_vec(), 3).is_err());
 }

@@ -88,7 +88,7 @@ fn train(run: &Trajectory, isa: Isa) -> Trained {
         embedding.forward(&tokens, &mut x).unwrap();
         let mut hn = vec![0.0; 2 * batch * state];
         let args = ForwardArgs { x: &x, hn: Some(&mut hn), ..ForwardArgs::default() };
-        let extents = Batch { batch_size: batch, seq_len, lengths: Some(lengths) };
+        let extents = Batch { batch_size: batch, seq_len, lengths: Some(lengths), packed: false };
         rnn.forward_train(&mut session, &mut tape, &extents, args, DropoutPosition::default()).unwrap();
         // hn is (direction, batch, state); the dense layer reads (batch, direction * state).
         let features: Vec<f32> =

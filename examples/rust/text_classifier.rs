@@ -192,6 +192,7 @@ fn train(options: &Options) -> Result<ExitCode, Error> {
         dropout: options.dropout,
         labels: if options.multi_label { LabelMode::Multi } else { LabelMode::Single },
         lowercase: true,
+        max_tokens: None,
     };
     let tokenizer = Tokenizer { lowercase: config.lowercase };
     let (data, vocab) = Dataset::train(&train_path, &tokenizer, config.labels, options.min_count, options.max_words)?;

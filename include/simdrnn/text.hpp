@@ -93,6 +93,7 @@ class ClassifierSession : public Handle<srnn_classifier_session, srnn_classifier
     return take(
         [&](srnn_classifier_session **s, srnn_error *e) { srnn_classifier_session_create(pool.get(), s, e); });
   }
+  std::uint64_t truncated() const noexcept { return srnn_classifier_session_truncated(get()); }
 };
 
 class Classifier : public Handle<srnn_classifier, srnn_classifier_destroy> {

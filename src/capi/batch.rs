@@ -14,8 +14,9 @@ use std::ptr::{null, null_mut};
 pub struct srnn_batch {
     /// Bytes of this struct as the caller knows it; set by the init function.
     pub struct_size: u32,
-    /// Zero.
-    pub reserved0: u32,
+    /// 1 if arrays with a row for every step hold only steps that are there: all of the first sequence, then all of the
+    /// second, and so on, whatever batch_first is. So one long sequence takes no room beside short ones. Default 0.
+    pub packed: i32,
     /// Number of sequences, at least 1.
     pub batch_size: usize,
     /// Time steps that the arrays have room for; may be 0.
@@ -40,7 +41,7 @@ unsafe impl Growing for srnn_batch {
     fn defaults() -> Self {
         Self {
             struct_size: size_of::<Self>() as u32,
-            reserved0: 0,
+            packed: 0,
             batch_size: 0,
             seq_len: 0,
             lengths: null(),
@@ -52,7 +53,7 @@ unsafe impl Growing for srnn_batch {
     }
 
     fn reserved_is_zero(&self) -> bool {
-        self.reserved0 == 0 && self.reserved == [0; 2]
+        self.reserved == [0; 2]
     }
 }
 
@@ -62,7 +63,8 @@ impl srnn_batch {
     pub(super) unsafe fn to_rust<'a>(self, arrays: &mut Arrays) -> Result<Batch<'a>> {
         // SAFETY: the caller's promise.
         let lengths = unsafe { arrays.read_optional("lengths", self.lengths, self.lengths_len) }?;
-        Ok(Batch { batch_size: self.batch_size, seq_len: self.seq_len, lengths })
+        let packed = super::args::flag("packed", self.packed)?;
+        Ok(Batch { batch_size: self.batch_size, seq_len: self.seq_len, lengths, packed })
     }
 }
 

@@ -58,8 +58,10 @@ pub struct srnn_classifier_config {
     pub dropout: f32,
     /// 1 if texts are lower-cased. Default 1.
     pub lowercase: i32,
+    /// The most tokens that are read of a text, in training and in use; 0 for all. What is cut is counted. Default 0.
+    pub max_tokens: u64,
     /// Zero.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 3],
 }
 
 // SAFETY: numbers without padding, the size first.
@@ -78,12 +80,13 @@ unsafe impl Growing for srnn_classifier_config {
             pooling: c.pooling as i32,
             dropout: c.dropout,
             lowercase: c.lowercase.into(),
-            reserved: [0; 4],
+            max_tokens: 0,
+            reserved: [0; 3],
         }
     }
 
     fn reserved_is_zero(&self) -> bool {
-        self.reserved == [0; 4]
+        self.reserved == [0; 3]
     }
 }
 
@@ -99,6 +102,7 @@ impl srnn_classifier_config {
             dropout: self.dropout,
             labels,
             lowercase: args::flag("lowercase", self.lowercase)?,
+            max_tokens: Some(args::size("max_tokens", self.max_tokens)?).filter(|&n| n > 0),
         })
     }
 }
@@ -302,6 +306,13 @@ pub unsafe extern "C" fn srnn_classifier_classify(
             classifier.0.classify(&mut session.0, text, room)
         }
     })
+}
+
+/// Texts so far of which only the first max_tokens were read; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_classifier_session_truncated(session: *const srnn_classifier_session) -> u64 {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(session, 0, |s| s.0.truncated()) }
 }
 
 /// Writes the probabilities, (examples, labels), of all examples of `dataset`, worked on `batch_size` at a time.

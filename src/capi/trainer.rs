@@ -27,12 +27,14 @@ pub struct srnn_step_report {
     pub grad_norm: f64,
     /// Texts whose most probable class was right, or of which all labels were.
     pub correct: u64,
-    /// Tokens in the batch.
+    /// Tokens read of the batch.
     pub tokens: u64,
     /// 1 if the step was left out, because loss or norm is not finite and SRNN_NON_FINITE_SKIP is chosen.
     pub skipped: u64,
+    /// Texts of which only the classifier's first max_tokens were read.
+    pub truncated: u64,
     /// Zero.
-    pub reserved: [u64; 3],
+    pub reserved: [u64; 2],
 }
 
 /// Where a run over shuffled batches stands: what srnn_batches_create needs to make them again, and the next to come.
@@ -248,7 +250,8 @@ pub unsafe extern "C" fn srnn_trainer_step(
                 correct: found.correct as u64,
                 tokens: found.tokens as u64,
                 skipped: found.skipped.into(),
-                reserved: [0; 3],
+                truncated: found.truncated as u64,
+                reserved: [0; 2],
             });
         }
         Ok(())

@@ -220,7 +220,7 @@ impl Rnn {
 
 impl BackwardArgs<'_> {
     fn check(&self, config: &RnnConfig, plan: &Plan) -> Result<()> {
-        let steps = plan.batch * plan.seq_len;
+        let steps = plan.user_rows();
         let states = config.passes() * plan.batch * config.state_size();
         let cells = config.passes() * plan.batch * config.hidden_size;
         let lens = [

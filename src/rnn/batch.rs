@@ -17,16 +17,27 @@ pub struct Batch<'a> {
     pub seq_len: usize,
     /// The length of each sequence, in any order, 0 to `seq_len`; `None` if all are `seq_len` long.
     pub lengths: Option<&'a [usize]>,
+    /// Whether arrays with a row for every step hold only steps that are there: all of the first sequence, then all of the
+    /// second, and so on, whatever `batch_first` is. So one long sequence takes no room beside short ones.
+    pub packed: bool,
 }
 
 impl Batch<'_> {
+    /// Rows that arrays have for steps.
+    pub(crate) fn rows(&self) -> Result<usize> {
+        let all = product("batch_size times seq_len", &[self.batch_size, self.seq_len])?;
+        // No sum of lengths that are no longer than `seq_len` overflows then; others are refused with the plan.
+        let sum = |lengths: &[usize]| lengths.iter().fold(0usize, |sum, &length| sum.saturating_add(length));
+        Ok(self.lengths.filter(|_| self.packed).map_or(all, sum))
+    }
+
     /// Sequences that are all `seq_len` long.
     pub fn new(batch_size: usize, seq_len: usize) -> Self {
-        Self { batch_size, seq_len, lengths: None }
+        Self { batch_size, seq_len, lengths: None, packed: false }
     }
 
     fn check(&self) -> Result<()> {
-        let Batch { batch_size, seq_len, lengths } = *self;
+        let Batch { batch_size, seq_len, lengths, .. } = *self;
         ensure!(batch_size > 0, InvalidArgument, "batch_size is 0, expected at least 1");
         product("batch_size times seq_len", &[batch_size, seq_len])?;
         let Some(lengths) = lengths else { return Ok(()) };
@@ -61,6 +72,8 @@ pub(crate) struct Plan {
     /// The first row of each step and the end; only where lengths differ.
     starts: AlignedBuf<usize>,
     uniform: bool,
+    /// The first row of each sequence of the user's arrays, and the end, where these hold the sequences one after another.
+    packed: AlignedBuf<usize>,
 }
 
 impl Default for Plan {
@@ -81,17 +94,25 @@ impl Plan {
             lengths: AlignedBuf::new(),
             starts: AlignedBuf::new(),
             uniform: true,
+            packed: AlignedBuf::new(),
         }
     }
 
     /// Checks `batch` and plans it. After an error the plan is not usable.
     pub(crate) fn set(&mut self, batch: &Batch<'_>) -> Result<()> {
         batch.check()?;
-        let Batch { batch_size, seq_len, lengths } = *batch;
+        let Batch { batch_size, seq_len, lengths, packed } = *batch;
         (self.batch, self.in_arrays, self.seq_len) = (batch_size, batch_size, seq_len);
         self.order.resize(batch_size)?;
         self.lengths.resize(batch_size)?;
         self.order.iter_mut().enumerate().for_each(|(i, o)| *o = i);
+        self.packed.resize(if packed { batch_size + 1 } else { 0 })?;
+        if packed {
+            self.packed[0] = 0;
+            for i in 0..batch_size {
+                self.packed[i + 1] = self.packed[i] + lengths.map_or(seq_len, |l| l[i]);
+            }
+        }
         if let Some(lengths) = lengths {
             // Ties keep their order; an unstable sort needs no memory.
             self.order.sort_unstable_by_key(|&i| (Reverse(lengths[i]), i));
@@ -107,6 +128,7 @@ impl Plan {
         let order = self.order.grown(other.order.len())?;
         let lengths = self.lengths.grown(other.lengths.len())?;
         let starts = self.starts.grown(other.starts.len())?;
+        let packed = self.packed.grown(other.packed.len())?;
         then()?;
         let Plan { batch, in_arrays, seq_len, steps, rows, uniform, .. } = *other;
         (self.batch, self.in_arrays, self.seq_len, self.steps) = (batch, in_arrays, seq_len, steps);
@@ -115,6 +137,7 @@ impl Plan {
             (&mut self.order, order, &other.order),
             (&mut self.lengths, lengths, &other.lengths),
             (&mut self.starts, starts, &other.starts),
+            (&mut self.packed, packed, &other.packed),
         ] {
             own.adopt(grown, other.len());
             own.copy_from_slice(other);
@@ -134,6 +157,8 @@ impl Plan {
             self.order[i] = whole.order[first + i * apart];
             self.lengths[i] = whole.lengths[first + i * apart];
         }
+        self.packed.resize(whole.packed.len())?;
+        self.packed.copy_from_slice(&whole.packed);
         self.set_rows()
     }
 
@@ -159,7 +184,7 @@ impl Plan {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.order.bytes() + self.lengths.bytes() + self.starts.bytes()
+        self.order.bytes() + self.lengths.bytes() + self.starts.bytes() + self.packed.bytes()
     }
 
     /// The first row of step `t`.
@@ -176,14 +201,23 @@ impl Plan {
 
     /// Whether rows lie in memory as a time-major buffer has them.
     pub(crate) fn is_dense(&self) -> bool {
-        self.uniform && self.batch == self.in_arrays
+        self.uniform && self.batch == self.in_arrays && self.packed.is_empty()
+    }
+
+    /// Rows that the user's arrays have for steps.
+    pub(crate) fn user_rows(&self) -> usize {
+        self.packed.last().copied().unwrap_or(self.seq_len * self.in_arrays)
     }
 
     /// Where row (t, sorted place j) starts in a user's buffer of `features` per step.
     #[inline]
     pub(crate) fn user_offset(&self, config: &RnnConfig, t: usize, j: usize, features: usize) -> usize {
         let b = self.order[j];
-        let row = if config.batch_first { b * self.seq_len + t } else { t * self.in_arrays + b };
+        let row = match self.packed.get(b) {
+            Some(first) => first + t,
+            None if config.batch_first => b * self.seq_len + t,
+            None => t * self.in_arrays + b,
+        };
         row * features
     }
 
@@ -207,6 +241,9 @@ impl Plan {
 
     /// Calls `f(t, sorted place)` for every step past a sequence's end.
     pub(crate) fn for_each_padding(&self, mut f: impl FnMut(usize, usize)) {
+        if !self.packed.is_empty() {
+            return;
+        }
         for (j, &length) in self.lengths.iter().enumerate() {
             for t in length..self.seq_len {
                 f(t, j);
@@ -223,7 +260,7 @@ mod tests {
     fn rows_follow_the_sum_of_the_lengths() {
         let lengths = [2, 0, 5, 2, 1];
         let mut plan = Plan::new();
-        plan.set(&Batch { batch_size: 5, seq_len: 6, lengths: Some(&lengths) }).unwrap();
+        plan.set(&Batch { batch_size: 5, seq_len: 6, lengths: Some(&lengths), packed: false }).unwrap();
         assert_eq!(&*plan.order, &[2, 0, 3, 4, 1]);
         assert_eq!((plan.steps, plan.rows), (5, 10));
         let counts: Vec<_> = (0..5).map(|t| (plan.start(t), plan.count(t))).collect();
@@ -241,7 +278,7 @@ mod tests {
     fn parts_take_turns_at_the_sorted_sequences() {
         let lengths = [2, 0, 5, 2, 1];
         let (mut plan, mut part) = (Plan::new(), Plan::new());
-        plan.set(&Batch { batch_size: 5, seq_len: 6, lengths: Some(&lengths) }).unwrap();
+        plan.set(&Batch { batch_size: 5, seq_len: 6, lengths: Some(&lengths), packed: false }).unwrap();
         part.set_part(&plan, 1, 2).unwrap();
         assert_eq!((&*part.order, &*part.lengths), (&[0, 4][..], &[2, 1][..]));
         assert_eq!((part.batch, part.in_arrays, part.steps, part.rows), (2, 5, 2, 3));
@@ -256,8 +293,8 @@ mod tests {
         let mut plan = Plan::new();
         assert!(plan.set(&Batch::new(0, 3)).is_err());
         assert!(plan.set(&Batch::new(usize::MAX, 3)).is_err());
-        assert!(plan.set(&Batch { batch_size: 2, seq_len: 3, lengths: Some(&[1]) }).is_err());
-        assert!(plan.set(&Batch { batch_size: 2, seq_len: 3, lengths: Some(&[1, 4]) }).is_err());
+        assert!(plan.set(&Batch { batch_size: 2, seq_len: 3, lengths: Some(&[1]), packed: false }).is_err());
+        assert!(plan.set(&Batch { batch_size: 2, seq_len: 3, lengths: Some(&[1, 4]), packed: false }).is_err());
         plan.set(&Batch::new(2, 0)).unwrap();
         assert_eq!((plan.steps, plan.rows), (0, 0));
     }

@@ -40,7 +40,7 @@ pub struct Tokens<'a> {
     /// The table; its vectors have `input_size` values.
     pub embedding: &'a Embedding,
     /// The row of every step, (seq_len, batch), or (batch, seq_len) if `batch_first`. Past a sequence's end they may be
-    /// anything.
+    /// anything. One after another where the batch is packed.
     pub indices: &'a [u32],
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Input<'a> {
 
 impl<'a> ForwardArgs<'a> {
     pub(crate) fn check(&self, config: &RnnConfig, batch: &Batch<'_>) -> Result<()> {
-        let steps = product("batch_size times seq_len", &[batch.batch_size, batch.seq_len])?;
+        let steps = batch.rows()?;
         let states = product("the states", &[config.passes(), batch.batch_size, config.state_size()])?;
         let cells = product("the cell states", &[config.passes(), batch.batch_size, config.hidden_size])?;
         match &self.tokens {

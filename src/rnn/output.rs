@@ -25,14 +25,14 @@ impl<'a> Outputs<'a> {
     ) -> Self {
         let rows = |values: Option<&'a mut [f32]>, rows: usize, width: usize| {
             values.map(|values| {
-                assert!(values.len() >= rows * plan.in_arrays * width, "the array has all rows");
+                assert!(values.len() >= rows * width, "the array has all rows");
                 Mat::new(values, width)
             })
         };
         Self {
-            y: rows(y, plan.seq_len, config.output_size()),
-            hn: rows(hn, config.passes(), config.state_size()),
-            cn: rows(cn, config.passes(), config.hidden_size),
+            y: rows(y, plan.user_rows(), config.output_size()),
+            hn: rows(hn, config.passes() * plan.in_arrays, config.state_size()),
+            cn: rows(cn, config.passes() * plan.in_arrays, config.hidden_size),
             borrow: PhantomData,
         }
     }

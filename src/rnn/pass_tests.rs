@@ -39,7 +39,7 @@ fn results(config: &RnnConfig, isa: Isa, session: &mut Session) -> Vec<f32> {
     let mut rnn = Rnn::with_isa(config, isa).unwrap();
     rnn.init(Init::TorchUniform, 3).unwrap();
     let steps = 19;
-    let batch = Batch { batch_size: 1, seq_len: steps, lengths: None };
+    let batch = Batch { batch_size: 1, seq_len: steps, lengths: None, packed: false };
     let x = random(steps * config.input_size, 1);
     let width = config.output_size();
     let mut y = vec![0.0; steps * width];

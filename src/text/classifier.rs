@@ -70,6 +70,8 @@ pub struct ClassifierConfig {
     pub labels: LabelMode,
     /// Whether texts are lower-cased.
     pub lowercase: bool,
+    /// The most tokens that are read of a text, in training and in use; `None` for all. What is cut is counted.
+    pub max_tokens: Option<usize>,
 }
 
 impl Default for ClassifierConfig {
@@ -84,6 +86,7 @@ impl Default for ClassifierConfig {
             dropout: 0.3,
             labels: LabelMode::Single,
             lowercase: true,
+            max_tokens: None,
         }
     }
 }
@@ -96,6 +99,11 @@ impl ClassifierConfig {
         config.dropout = self.dropout;
         config.direction = if self.bidirectional { Direction::Bidirectional } else { Direction::Forward };
         config
+    }
+
+    /// What is read of a text.
+    pub(super) fn read<'t>(&self, text: &'t [u32]) -> &'t [u32] {
+        &text[..text.len().min(self.max_tokens.unwrap_or(usize::MAX))]
     }
 
     /// Features that pooling leaves.
@@ -121,11 +129,9 @@ pub struct TextClassifier {
 pub struct ClassifierSession {
     pub(super) session: Session,
     pub(super) lengths: Vec<usize>,
-    /// Tokens of the longest text.
-    pub(super) steps: usize,
     /// Embedded tokens, where they are changed before the layers read them.
     x: AlignedBuf<f32>,
-    /// Tokens, (texts, steps), otherwise.
+    /// Tokens, one text after another, otherwise.
     indices: AlignedBuf<u32>,
     pub(super) y: AlignedBuf<f32>,
     pub(super) hn: AlignedBuf<f32>,
@@ -134,12 +140,18 @@ pub struct ClassifierSession {
     pub(super) best: AlignedBuf<u32>,
     tokens: Vec<u32>,
     logits: AlignedBuf<f32>,
+    truncated: u64,
 }
 
 impl ClassifierSession {
     /// Empty memory; work is spread over `session`'s pool, if it has one.
     pub fn new(session: Session) -> Self {
         Self { session, ..Self::default() }
+    }
+
+    /// Texts so far of which only the first [`ClassifierConfig::max_tokens`] tokens were read.
+    pub fn truncated(&self) -> u64 {
+        self.truncated
     }
 }
 
@@ -158,6 +170,7 @@ impl TextClassifier {
 
     pub(super) fn zeroed(config: &ClassifierConfig, vocab: Vocab, labels: Vec<String>) -> Result<Self> {
         ensure!(labels.len() >= 2, InvalidArgument, "{} labels, expected at least 2", labels.len());
+        ensure!(config.max_tokens != Some(0), InvalidArgument, "max_tokens is 0, expected at least 1");
         ensure!(config.embedding_dim > 0, InvalidArgument, "embedding_dim is 0, expected at least 1");
         let rnn = Rnn::new(&config.rnn())?;
         Ok(Self {
@@ -233,11 +246,14 @@ impl TextClassifier {
         if texts.is_empty() {
             return Ok(());
         }
-        self.pooled(session, None, texts)?;
+        let mut read: Vec<&[u32]> = try_with_capacity(texts.len())?;
+        read.extend(texts.iter().map(|text| self.config.read(text)));
+        self.pooled(session, None, &read)?;
         // Not in the caller's memory, which stays as it is if something fails.
-        let ClassifierSession { session, pooled, logits, .. } = session;
+        let ClassifierSession { session, pooled, logits, truncated, .. } = session;
         logits.resize(probabilities.len())?;
         self.dense.forward(Some(session), pooled, logits)?;
+        *truncated += texts.iter().zip(&read).filter(|(text, read)| text.len() > read.len()).count() as u64;
         match self.config.labels {
             LabelMode::Multi => {
                 probabilities.copy_from_slice(logits);
@@ -268,38 +284,44 @@ impl TextClassifier {
             ensure!(!text.is_empty(), InvalidArgument, "text {i} has no tokens, expected at least 1");
             s.lengths.push(text.len());
         }
-        s.steps = steps;
         s.pooled.resize(batch * size)?;
         let dropout = training.as_ref().filter(|_| self.config.dropout > 0.0).map(|(_, seed)| *seed);
-        // Rows past a text's end are never read.
+        // One text after another: a long one takes no room beside short ones.
+        let tokens: usize = s.lengths.iter().sum();
         if let Some(seed) = dropout {
-            s.x.resize(product("the texts", &[batch, steps, dim])?)?;
-            for (text, rows) in texts.iter().zip(s.x.chunks_exact_mut(steps * dim)) {
-                self.embedding.forward(text, &mut rows[..text.len() * dim])?;
+            s.x.resize(product("the texts", &[tokens, dim])?)?;
+            let mut rest = &mut s.x[..];
+            for text in texts {
+                let (rows, others) = rest.split_at_mut(text.len() * dim);
+                self.embedding.forward(text, rows)?;
+                rest = others;
             }
             self.drop_embedded(seed, &s.lengths, &mut s.x)?;
         } else {
-            s.indices.resize(product("the texts", &[batch, steps])?)?;
-            for (text, row) in texts.iter().zip(s.indices.chunks_exact_mut(steps)) {
-                row[..text.len()].copy_from_slice(text);
+            s.indices.resize(tokens)?;
+            let mut rest = &mut s.indices[..];
+            for text in texts {
+                let (row, others) = rest.split_at_mut(text.len());
+                row.copy_from_slice(text);
+                rest = others;
             }
         }
         let x = dropout.map_or(&[][..], |_| &s.x[..]);
-        let tokens = dropout.is_none().then_some(Tokens { embedding: &self.embedding, indices: &s.indices });
+        let indices = dropout.is_none().then_some(Tokens { embedding: &self.embedding, indices: &s.indices });
         let wants_last = self.config.pooling == Pooling::Last;
         if wants_last {
             s.hn.resize(passes * batch * self.config.hidden_size)?;
         } else {
-            s.y.resize(product("the outputs", &[batch, steps, size])?)?;
+            s.y.resize(product("the outputs", &[tokens, size])?)?;
         }
         let args = ForwardArgs {
             x,
-            tokens,
+            tokens: indices,
             y: (!wants_last).then_some(&mut s.y[..]),
             hn: wants_last.then_some(&mut s.hn[..]),
             ..ForwardArgs::default()
         };
-        let shape = Batch { batch_size: batch, seq_len: steps, lengths: Some(&s.lengths) };
+        let shape = Batch { batch_size: batch, seq_len: steps, lengths: Some(&s.lengths), packed: true };
         match training {
             Some((tape, seed)) => {
                 let dropout = DropoutPosition { seed, ..DropoutPosition::default() };
@@ -319,10 +341,10 @@ impl TextClassifier {
                 }
             }
             Pooling::Mean => {
-                for (b, row) in s.pooled.chunks_exact_mut(size).enumerate() {
+                let mut steps = s.y.chunks_exact(size);
+                for (row, &length) in s.pooled.chunks_exact_mut(size).zip(&s.lengths) {
                     row.fill(0.0);
-                    let length = s.lengths[b];
-                    for step in s.y[b * steps * size..].chunks_exact(size).take(length) {
+                    for step in steps.by_ref().take(length) {
                         row.iter_mut().zip(step).for_each(|(sum, v)| *sum += v);
                     }
                     row.iter_mut().for_each(|sum| *sum /= length as f32);
@@ -331,11 +353,13 @@ impl TextClassifier {
             Pooling::Max => {
                 s.best.resize(batch * size)?;
                 let rows = s.pooled.chunks_exact_mut(size).zip(s.best.chunks_exact_mut(size));
-                for (b, (row, best)) in rows.enumerate() {
-                    let outputs = &s.y[b * steps * size..];
+                let mut rest = &s.y[..];
+                for ((row, best), &length) in rows.zip(&s.lengths) {
+                    let (outputs, others) = rest.split_at(length * size);
+                    rest = others;
                     row.copy_from_slice(&outputs[..size]);
                     best.fill(0);
-                    for (t, step) in outputs.chunks_exact(size).take(s.lengths[b]).enumerate().skip(1) {
+                    for (t, step) in outputs.chunks_exact(size).enumerate().skip(1) {
                         for ((max, at), &v) in row.iter_mut().zip(best.iter_mut()).zip(step) {
                             // A NaN wins, so that it is not hidden.
                             if v > *max || v.is_nan() {
@@ -351,14 +375,15 @@ impl TextClassifier {
 }
 
 impl TextClassifier {
-    /// Applies the dropout of embedded tokens, (texts, steps, features), or of their gradient.
-    pub(super) fn drop_embedded(&self, seed: u64, lengths: &[usize], x: &mut [f32]) -> Result<()> {
+    /// Applies the dropout of embedded tokens, one text after another, or of their gradient.
+    pub(super) fn drop_embedded(&self, seed: u64, lengths: &[usize], mut x: &mut [f32]) -> Result<()> {
         let dropout = Dropout::new(f64::from(self.config.dropout), seed)?;
-        let row = x.len() / lengths.len();
-        for (b, (rows, length)) in x.chunks_exact_mut(row).zip(lengths).enumerate() {
-            // Each text has positions of its own, whatever the padding.
+        for (b, length) in lengths.iter().enumerate() {
+            let (rows, others) = x.split_at_mut(length * self.config.embedding_dim);
+            x = others;
+            // Each text has positions of its own, whatever the others' lengths.
             let first = (b as u64 + 1) << 32;
-            dropout.apply(self.rnn.isa(), first, &mut rows[..length * self.config.embedding_dim]);
+            dropout.apply(self.rnn.isa(), first, rows);
         }
         Ok(())
     }

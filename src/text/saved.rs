@@ -46,7 +46,7 @@ impl TextClassifier {
         // By key; names need no escapes, and dropout is a finite number.
         let config = try_format(format_args!(
             "{{\"bidirectional\":{},\"cell\":\"{}\",\"dropout\":{:?},\"embedding_dim\":{},\"format\":\"{FORMAT}\",\
-             \"hidden_size\":{},\"lowercase\":{},\"multi_label\":{},\"num_layers\":{},\"pooling\":\"{}\",\
+             \"hidden_size\":{},\"lowercase\":{},\"max_tokens\":{},\"multi_label\":{},\"num_layers\":{},\"pooling\":\"{}\",\
              \"version\":{VERSION}}}",
             c.bidirectional,
             c.cell.name(),
@@ -54,6 +54,7 @@ impl TextClassifier {
             c.embedding_dim,
             c.hidden_size,
             c.lowercase,
+            c.max_tokens.unwrap_or(0),
             c.labels == LabelMode::Multi,
             c.num_layers,
             c.pooling.name(),
@@ -151,5 +152,9 @@ fn parse_config(text: &str) -> Result<ClassifierConfig> {
         dropout: dropout as f32,
         labels: if flag("multi_label")? { LabelMode::Multi } else { LabelMode::Single },
         lowercase: flag("lowercase")?,
+        max_tokens: match config.contains_key("max_tokens") {
+            true => Some(size("max_tokens")?).filter(|&n| n > 0),
+            false => None,
+        },
     })
 }

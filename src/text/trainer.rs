@@ -41,8 +41,10 @@ pub struct StepReport {
     pub grad_norm: f64,
     /// Texts whose most probable class was right, or of which all labels were.
     pub correct: usize,
-    /// Tokens in the batch.
+    /// Tokens read of the batch.
     pub tokens: usize,
+    /// Texts of which only the first [`ClassifierConfig::max_tokens`](super::ClassifierConfig::max_tokens) were read.
+    pub truncated: usize,
     /// Whether the step was left out, because loss or norm is not finite and [`NonFinite::Skip`] is chosen.
     pub skipped: bool,
 }
@@ -167,18 +169,23 @@ impl Trainer {
         self.backward_rnn(model)?;
         model.drop_embedded(seed, &self.memory.lengths, &mut self.dx)?;
         self.embedding_grads.clear();
-        let (dim, steps) = (model.config.embedding_dim, self.dx.len() / batch.len());
+        let dim = model.config.embedding_dim;
         // A frozen table has no gradient, which would count in the norm.
         if !model.embedding.is_frozen() {
-            for (text, rows) in texts.iter().zip(self.dx.chunks_exact(steps)) {
-                self.embedding_grads.accumulate(text, &rows[..text.len() * dim])?;
+            let mut rest = &self.dx[..];
+            for text in &texts {
+                let (rows, others) = rest.split_at(text.len() * dim);
+                self.embedding_grads.accumulate(text, rows)?;
+                rest = others;
             }
         }
 
         let mut all = [self.embedding_grads.values_mut(), self.rnn_grads.values_mut(), &mut self.dense_grads[..]];
         let grad_norm = clip_grad_norm(&mut all, self.config.clip_norm, false)?;
         let tokens = texts.iter().map(|t| t.len()).sum();
-        let report = StepReport { loss, grad_norm, correct, tokens, skipped: false };
+        let whole = batch.iter().map(|&i| data.token_count(i as usize));
+        let truncated = whole.zip(&texts).filter(|(count, text)| *count > text.len()).count();
+        let report = StepReport { loss, grad_norm, correct, tokens, truncated, skipped: false };
         if !(loss.is_finite() && grad_norm.is_finite()) {
             match self.config.non_finite {
                 NonFinite::Stop => {
@@ -230,7 +237,7 @@ impl Trainer {
         for &i in batch {
             let i = i as usize;
             ensure!(i < data.len(), InvalidArgument, "example {i}, expected less than {}", data.len());
-            texts.push(data.tokens(i));
+            texts.push(model.config.read(data.tokens(i)));
         }
         if !model.embedding.is_frozen() {
             let row = model.config.embedding_dim;
@@ -282,7 +289,8 @@ impl Trainer {
         let m = &mut self.memory;
         let (batch, size) = (m.lengths.len(), model.config.pooled_size());
         self.rnn_grads.zero();
-        self.dx.resize(product("the texts' gradient", &[batch, m.steps, model.config.embedding_dim])?)?;
+        let tokens = m.lengths.iter().sum();
+        self.dx.resize(product("the texts' gradient", &[tokens, model.config.embedding_dim])?)?;
         let mut args = BackwardArgs { dx: Some(&mut self.dx), ..BackwardArgs::default() };
         match model.config.pooling {
             Pooling::Last => {
@@ -299,18 +307,20 @@ impl Trainer {
                 args.dhn = Some(&m.hn);
             }
             Pooling::Mean => {
-                for (b, row) in self.dpooled.chunks_exact(size).enumerate() {
-                    let length = m.lengths[b];
-                    for step in m.y[b * m.steps * size..].chunks_exact_mut(size).take(length) {
+                let mut steps = m.y.chunks_exact_mut(size);
+                for (row, &length) in self.dpooled.chunks_exact(size).zip(&m.lengths) {
+                    for step in steps.by_ref().take(length) {
                         step.iter_mut().zip(row).for_each(|(dy, d)| *dy = d / length as f32);
                     }
                 }
                 args.dy = Some(&m.y);
             }
             Pooling::Max => {
+                m.y.fill(0.0);
+                let mut first = 0;
                 for (b, row) in self.dpooled.chunks_exact(size).enumerate() {
-                    let outputs = &mut m.y[b * m.steps * size..][..m.lengths[b] * size];
-                    outputs.fill(0.0);
+                    let outputs = &mut m.y[first * size..][..m.lengths[b] * size];
+                    first += m.lengths[b];
                     for (i, &d) in row.iter().enumerate() {
                         outputs[m.best[b * size + i] as usize * size + i] = d;
                     }

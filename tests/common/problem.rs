@@ -100,7 +100,7 @@ impl Problem {
     }
 
     pub fn batch(&self) -> Batch<'_> {
-        Batch { batch_size: self.batch, seq_len: self.seq_len, lengths: self.lengths.as_deref() }
+        Batch { batch_size: self.batch, seq_len: self.seq_len, lengths: self.lengths.as_deref(), packed: false }
     }
 
     /// Where row (step, sequence) of `features` lies in `x`, `y` and their like.
