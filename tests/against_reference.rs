@@ -462,6 +462,10 @@ fn gradient_flow() {
         for direction in DIRECTIONS {
             for ragged in [false, true] {
                 let mut p = random_problem(&mut r, cell, projection, direction, ragged);
+                if let Some(lengths) = p.lengths.as_mut().filter(|_| p.seq_len > 2) {
+                    // Nobody reaches the last step: its norm is zero, whatever was measured there before.
+                    lengths.iter_mut().for_each(|length| *length = (*length).min(p.seq_len - 1));
+                }
                 // Inputs large enough to saturate some gates.
                 p.x.iter_mut().for_each(|v| *v *= 3.0);
                 let wide = Wide::new(&p);

@@ -21,15 +21,16 @@ struct Failing;
 thread_local! {
     // Initialized without an allocation, so that the allocator may use it: allocations that still succeed, or -1 for all.
     static LEFT: Counter<i64> = const { Counter::new(-1) };
-    static FAILED: Counter<bool> = const { Counter::new(false) };
+    /// Bytes of the allocation that failed, 0 for none.
+    static FAILED: Counter<usize> = const { Counter::new(0) };
 }
 
-/// Whether this allocation is the one that fails.
-fn fails() -> bool {
+/// Whether this allocation, of so many bytes, is the one that fails.
+fn fails(bytes: usize) -> bool {
     LEFT.try_with(|left| {
         match left.get() {
             -1 => return false,
-            0 => FAILED.set(true),
+            0 => FAILED.set(bytes),
             _ => (),
         }
         left.set(left.get() - 1);
@@ -50,17 +51,17 @@ fn aside<T>(work: impl FnOnce() -> T) -> T {
 unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are those that `System` asks for.
-        if fails() { std::ptr::null_mut() } else { unsafe { System.alloc(layout) } }
+        if fails(layout.size()) { std::ptr::null_mut() } else { unsafe { System.alloc(layout) } }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
-        if fails() { std::ptr::null_mut() } else { unsafe { System.alloc_zeroed(layout) } }
+        if fails(layout.size()) { std::ptr::null_mut() } else { unsafe { System.alloc_zeroed(layout) } }
     }
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: as above.
-        if fails() { std::ptr::null_mut() } else { unsafe { System.realloc(ptr, layout, new_size) } }
+        if fails(new_size) { std::ptr::null_mut() } else { unsafe { System.realloc(ptr, layout, new_size) } }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
@@ -104,10 +105,10 @@ impl Run {
         if let (Fault::Allocation(n), true) = (self.fault, self.at == self.calls - 1) {
             let before: Vec<Vec<u32>> = outputs.iter().map(|values| bits(values)).collect();
             LEFT.set(n as i64);
-            FAILED.set(false);
+            FAILED.set(0);
             let result = call(outputs);
             LEFT.set(-1);
-            self.failed = FAILED.get();
+            self.failed = FAILED.get() > 0;
             if self.failed {
                 let e = result.err().unwrap_or_else(|| panic!("{what}: allocation {n} failed, but the call did not"));
                 assert_eq!(e.kind(), ErrorKind::OutOfMemory, "{what}: {e}");
@@ -403,25 +404,27 @@ fn streams_and_models() {
     assert!(failures > 100);
 }
 
-/// What a size claims is refused before memory is filled for it: the allocator sees no large request but the first.
+/// What a size claims is refused before any of it is filled: the first request is for all of it.
 #[test]
 fn what_cannot_be_had_is_refused_at_once() {
-    let config = RnnConfig { num_layers: 1024, ..RnnConfig::new(Cell::Lstm, 1, 1 << 12) };
+    let refused = |before: i64, bytes: usize, call: &dyn Fn() -> Option<simdrnn::Error>| {
+        LEFT.set(before);
+        FAILED.set(0);
+        let result = call();
+        assert_eq!(LEFT.replace(-1), -1);
+        assert_eq!(result.unwrap().kind(), ErrorKind::OutOfMemory);
+        assert!(FAILED.get() >= bytes, "{} bytes were asked for, expected {bytes} at once", FAILED.get());
+    };
     for isa in Isa::available() {
-        LEFT.set(1);
-        let result = Rnn::with_isa(&config, isa);
-        let left = LEFT.replace(-1);
-        assert_eq!(result.err().unwrap().kind(), ErrorKind::OutOfMemory);
-        assert_eq!(left, -1, "parameters' names, then all weights at once");
+        let config = RnnConfig { num_layers: 1024, ..RnnConfig::new(Cell::Lstm, 1, 1 << 12) };
+        let values = config.param_specs().unwrap().last().unwrap().range().end;
+        // After the parameters' names, all weights and their packed form.
+        refused(1, 8 * values, &|| Rnn::with_isa(&config, isa).err());
         let rnn = Rnn::with_isa(&RnnConfig::new(Cell::Lstm, 1, 64), isa).unwrap();
-        for refused in [&|| Stream::new(&rnn, 1 << 20).err() as Option<simdrnn::Error>, &|| {
-            TruncatedBptt::new(&rnn, 1 << 20, 1, 1).err() as Option<simdrnn::Error>
-        }] as [&dyn Fn() -> Option<simdrnn::Error>; 2]
-        {
-            LEFT.set(0);
-            assert_eq!(refused().unwrap().kind(), ErrorKind::OutOfMemory);
-            assert_eq!(LEFT.replace(-1), -1);
-        }
+        let (lanes, states) = (1 << 20, 4 * 64 << 20);
+        // Two kinds of states and four gates, before and after a step; three sets of states.
+        refused(0, 6 * states, &|| Stream::new(&rnn, lanes).err());
+        refused(0, 3 * 2 * states, &|| TruncatedBptt::new(&rnn, lanes, 1, 1).err());
         assert!(rnn.forward(&mut Session::new(), &Batch::new(1, 0), ForwardArgs::default()).is_ok());
     }
 }
