@@ -202,7 +202,7 @@ static void training(void) {
   if (data == NULL) exit(1);
   fputs(tsv, data);
   fclose(data);
-  OK(srnn_dataset_read_train("capi_modules.tsv", SRNN_LABEL_MODE_SINGLE, 1, 1, 10, &dataset, &vocab, &err));
+  OK(srnn_dataset_read_train("capi_modules.tsv", NULL, NULL, &dataset, &vocab, &err));
   srnn_classifier_config_init(&shape);
   shape.embedding_dim = shape.hidden_size = 2;
   OK(srnn_classifier_create(&shape, vocab, dataset, 1, &classifier, &err));

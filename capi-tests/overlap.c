@@ -239,6 +239,7 @@ static void texts(void) {
   srnn_classifier *classifier;
   srnn_classifier_session *session;
   srnn_dataset *dataset;
+  srnn_dataset_options layout;
   srnn_optimizer_config sgd;
   srnn_tensor_file *file;
   srnn_tensor_writer *writer;
@@ -247,7 +248,7 @@ static void texts(void) {
   const size_t shape[1] = {1};
   const float value[1] = {1};
   save("overlap.tsv", "a\tone\nb\ttwo\n");
-  OK(srnn_dataset_read_train("overlap.tsv", SRNN_LABEL_MODE_SINGLE, 1, 1, 10, &dataset, &vocab, &err));
+  OK(srnn_dataset_read_train("overlap.tsv", NULL, NULL, &dataset, &vocab, &err));
   OK(srnn_batches_create(dataset, 2, 1, 0, &batches, &err));
   srnn_classifier_config_init(&config);
   config.embedding_dim = config.hidden_size = 2;
@@ -268,18 +269,24 @@ static void texts(void) {
   PAIRS("name, shape!, ndim!", strcpy(C(0), "w"), srnn_tensor_file_shape(file, C(0), Z(1), 1, Z(2), &err));
   PAIRS("name, values!", strcpy(C(0), "w"), srnn_tensor_file_read(file, C(0), NULL, F(1), 1, &err));
   PAIRS("key, text!, text_len!", strcpy(C(0), "k"), srnn_tensor_file_metadata(file, C(0), C(1), ROOM, Z(2), &err));
-  PAIRS("words, a word, vocab!", *(void **)P(0) = P(1), srnn_vocab_create(P(0), 1, P(2), &err));
+  PAIRS("words, a word, vocab!", *(void **)P(0) = P(1), srnn_vocab_create(P(0), 1, 1, 0, P(2), &err));
   PAIRS("word, id!", NOTHING, srnn_vocab_id(vocab, C(0), U(1), &err));
   PAIRS("text!, text_len!", NOTHING, srnn_vocab_word(vocab, 0, C(0), ROOM, Z(1), &err));
-  PAIRS("text, ids!, count!", NOTHING, srnn_vocab_encode(vocab, 1, C(0), U(1), 8, Z(2), &err));
-  PAIRS("path, dataset!, vocab!", NOTHING,
-        srnn_dataset_read_train(C(0), SRNN_LABEL_MODE_SINGLE, 1, 1, 10, P(1), P(2), &err));
+  PAIRS("text, ids!, count!", NOTHING, srnn_vocab_encode(vocab, C(0), U(1), 8, Z(2), &err));
+  PAIRS("lowercase!, nfc!", NOTHING, srnn_vocab_normalization(vocab, P(0), P(1), &err));
+  srnn_dataset_options_init(&layout);
+  layout.header = 1;
+  PAIRS("path, label_name, text_name, dataset!, vocab!", (layout.label_name = C(1), layout.text_name = C(2)),
+        srnn_dataset_read_train(C(0), &layout, NULL, P(3), P(4), &err));
+  PAIRS("text!, text_len!", NOTHING, srnn_dataset_skip_reason(dataset, C(0), ROOM, Z(1), &err));
+  PAIRS("text!, text_len!", NOTHING, srnn_dataset_label(dataset, 0, C(0), ROOM, Z(1), &err));
   PAIRS("tokens!, tokens_len!", NOTHING, srnn_dataset_tokens(dataset, 0, P(0), Z(1), &err));
   PAIRS("targets!, targets_len!", NOTHING, srnn_dataset_targets(dataset, 0, P(0), Z(1), &err));
   PAIRS("examples!, examples_len!", NOTHING, srnn_batches_get(batches, 0, P(0), Z(1), &err));
   PAIRS("path, classifier!", NOTHING, srnn_classifier_load(C(0), P(1), &err));
   PAIRS("text!, text_len!", NOTHING, srnn_classifier_label(classifier, 0, C(0), ROOM, Z(1), &err));
-  PAIRS("path, dataset!", NOTHING, srnn_classifier_read_dataset(classifier, C(0), P(1), &err));
+  PAIRS("path, label_name, text_name, dataset!", (layout.label_name = C(1), layout.text_name = C(2)),
+        srnn_classifier_read_dataset(classifier, C(0), &layout, P(3), &err));
   PAIRS("text, probabilities!", NOTHING, srnn_classifier_classify(classifier, session, C(0), F(1), 2, &err));
   PAIRS("path, trainer!, classifier!, position!", NOTHING, srnn_trainer_load(C(0), NULL, P(1), P(2), P(3), &err));
   PAIRS("examples, report!", NOTHING, srnn_trainer_step(trainer, classifier, dataset, U(0), 1, P(1), &err));
@@ -304,7 +311,7 @@ static void word_vectors(void) {
   srnn_vocab *vocab;
   save("overlap.vectors", "one 1 0\ntwo 3 4\n");
   OK(srnn_vectors_open("overlap.vectors", NULL, &vectors, &err));
-  OK(srnn_vocab_create(words, 1, &vocab, &err));
+  OK(srnn_vocab_create(words, 1, 1, 0, &vocab, &err));
   OK(srnn_embedding_load_file("overlap.vectors", vocab, NULL, 0, NULL, &embedding, &coverage, &err));
   PAIRS("path, vectors!", NOTHING, srnn_vectors_open(C(0), NULL, P(1), &err));
   PAIRS("text!, text_len!", NOTHING, srnn_vectors_word(vectors, 0, C(0), ROOM, Z(1), &err));

@@ -22,13 +22,13 @@ static void vocabulary(void) {
   uint32_t id = 77, ids[4] = {77, 77, 77, 77};
   char text[16] = "untouched";
   size_t n = 77;
-  OK(srnn_vocab_create(words, 3, &v, &err));
+  OK(srnn_vocab_create(words, 3, 1, 0, &v, &err));
   CHECK(srnn_vocab_size(v) == 5 && srnn_vocab_size(NULL) == 0);
-  IS_NULL("words", srnn_vocab_create(NULL, 3, &none, &err));
-  IS_NULL("a word", srnn_vocab_create(hole, 2, &none, &err));
-  IS_NULL("vocab", srnn_vocab_create(words, 3, NULL, &err));
-  REFUSED(SRNN_ERROR_INVALID_DATA, "good", srnn_vocab_create(twice, 2, &none, &err));
-  TOO_LARGE("words", srnn_vocab_create(words, HUGE_LEN, &none, &err));
+  IS_NULL("words", srnn_vocab_create(NULL, 3, 1, 0, &none, &err));
+  IS_NULL("a word", srnn_vocab_create(hole, 2, 1, 0, &none, &err));
+  IS_NULL("vocab", srnn_vocab_create(words, 3, 1, 0, NULL, &err));
+  REFUSED(SRNN_ERROR_INVALID_DATA, "good", srnn_vocab_create(twice, 2, 1, 0, &none, &err));
+  TOO_LARGE("words", srnn_vocab_create(words, HUGE_LEN, 1, 0, &none, &err));
   CHECK(none == NULL);
 
   IS_NULL("vocab", srnn_vocab_id(NULL, "good", &id, &err));
@@ -51,24 +51,21 @@ static void vocabulary(void) {
   CHECK(strcmp(text, words[2]) == 0 && n == 5);
 
   n = 77;
-  IS_NULL("vocab", srnn_vocab_encode(NULL, 1, "good", ids, 4, &n, &err));
-  IS_NULL("text", srnn_vocab_encode(v, 1, NULL, ids, 4, &n, &err));
-  IS_NULL("ids", srnn_vocab_encode(v, 1, "good", NULL, 4, &n, &err));
-  IS_NULL("count", srnn_vocab_encode(v, 1, "good", ids, 4, NULL, &err));
-  BAD_ARGUMENT("lowercase is 2", srnn_vocab_encode(v, 2, "good", ids, 4, &n, &err));
-  BAD_ARGUMENT("UTF-8", srnn_vocab_encode(v, 1, "\xc3", ids, 4, &n, &err));
-  BAD_SHAPE("room for 2", srnn_vocab_encode(v, 1, "good bad good", ids, 2, &n, &err));
+  IS_NULL("vocab", srnn_vocab_encode(NULL, "good", ids, 4, &n, &err));
+  IS_NULL("text", srnn_vocab_encode(v, NULL, ids, 4, &n, &err));
+  IS_NULL("ids", srnn_vocab_encode(v, "good", NULL, 4, &n, &err));
+  IS_NULL("count", srnn_vocab_encode(v, "good", ids, 4, NULL, &err));
+  BAD_ARGUMENT("UTF-8", srnn_vocab_encode(v, "\xc3", ids, 4, &n, &err));
+  BAD_SHAPE("room for 2", srnn_vocab_encode(v, "good bad good", ids, 2, &n, &err));
   CHECK(ids[0] == 77 && n == 77);
-  OK(srnn_vocab_encode(v, 1, "Good unknown BAD", NULL, 0, &n, &err));
+  OK(srnn_vocab_encode(v, "Good unknown BAD", NULL, 0, &n, &err));
   CHECK(n == 3);
-  OK(srnn_vocab_encode(v, 1, "Good unknown BAD", ids, 4, &n, &err));
+  OK(srnn_vocab_encode(v, "Good unknown BAD", ids, 4, &n, &err));
   CHECK(n == 3 && ids[0] == 2 && ids[1] == 1 && ids[2] == 3 && ids[3] == 77);
   /* A soft hyphen disappears, and letters beyond ASCII become lower case. */
-  OK(srnn_vocab_encode(v, 1, "Go\xc2\xadod \xd0\x96\xd0\x90\xd0\xa0", ids, 4, &n, &err));
+  OK(srnn_vocab_encode(v, "Go\xc2\xadod \xd0\x96\xd0\x90\xd0\xa0", ids, 4, &n, &err));
   CHECK(n == 2 && ids[0] == 2 && ids[1] == 1);
-  OK(srnn_vocab_encode(v, 0, "Good", ids, 4, &n, &err));
-  CHECK(n == 1 && ids[0] == 1);
-  OK(srnn_vocab_encode(v, 0, "", ids, 4, &n, &err));
+  OK(srnn_vocab_encode(v, "", ids, 4, &n, &err));
   CHECK(n == 0);
   srnn_vocab_destroy(v);
   srnn_vocab_destroy(NULL);
@@ -84,16 +81,13 @@ static void data(srnn_dataset **dataset, srnn_vocab **vocab) {
              "pos\ta good film\nneg\ta bad film\npos\tgood good\nneg\tbad and bad\npos\tsuch good work\n"
              "neg\twhat bad work\npos\tthe film is good\nneg\tthe film is bad\n");
   write_text(BAD_DATA, "pos\tgood\nno tab here\n");
-  OK(srnn_dataset_read_train(DATA, SRNN_LABEL_MODE_SINGLE, 1, 1, 100, &d, &v, &err));
+  OK(srnn_dataset_read_train(DATA, NULL, NULL, &d, &v, &err));
   CHECK(srnn_dataset_size(d) == 8 && srnn_dataset_size(NULL) == 0 && srnn_vocab_size(v) == 12);
-  IS_NULL("path", srnn_dataset_read_train(NULL, SRNN_LABEL_MODE_SINGLE, 1, 1, 100, &no_data, &no_vocab, &err));
-  IS_NULL("dataset", srnn_dataset_read_train(DATA, SRNN_LABEL_MODE_SINGLE, 1, 1, 100, NULL, &no_vocab, &err));
-  IS_NULL("vocab", srnn_dataset_read_train(DATA, SRNN_LABEL_MODE_SINGLE, 1, 1, 100, &no_data, NULL, &err));
-  BAD_ARGUMENT("mode 2", srnn_dataset_read_train(DATA, 2, 1, 1, 100, &no_data, &no_vocab, &err));
-  BAD_ARGUMENT("lowercase is 5", srnn_dataset_read_train(DATA, 0, 5, 1, 100, &no_data, &no_vocab, &err));
-  BAD_ARGUMENT("max_size", srnn_dataset_read_train(DATA, 0, 1, 1, 1, &no_data, &no_vocab, &err));
-  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_dataset_read_train(NO_FILE, 0, 1, 1, 100, &no_data, &no_vocab, &err));
-  REFUSED(SRNN_ERROR_INVALID_DATA, BAD_DATA, srnn_dataset_read_train(BAD_DATA, 0, 1, 1, 9, &no_data, &no_vocab, &err));
+  IS_NULL("path", srnn_dataset_read_train(NULL, NULL, NULL, &no_data, &no_vocab, &err));
+  IS_NULL("dataset", srnn_dataset_read_train(DATA, NULL, NULL, NULL, &no_vocab, &err));
+  IS_NULL("vocab", srnn_dataset_read_train(DATA, NULL, NULL, &no_data, NULL, &err));
+  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_dataset_read_train(NO_FILE, NULL, NULL, &no_data, &no_vocab, &err));
+  REFUSED(SRNN_ERROR_INVALID_DATA, BAD_DATA, srnn_dataset_read_train(BAD_DATA, NULL, NULL, &no_data, &no_vocab, &err));
   CHECK(no_data == NULL && no_vocab == NULL);
 
   IS_NULL("dataset", srnn_dataset_tokens(NULL, 0, &list, &n, &err));
@@ -161,11 +155,11 @@ static void classify(srnn_dataset *dataset, srnn_vocab *vocab) {
   srnn_classifier_config_init(NULL);
   srnn_classifier_config_init(&config);
   CHECK(config.struct_size == sizeof config && config.cell == SRNN_CELL_LSTM && config.embedding_dim == 64);
-  CHECK(config.pooling == SRNN_POOLING_LAST && config.lowercase == 1 && config.max_tokens == 0 && config.reserved[2] == 0);
+  CHECK(config.pooling == SRNN_POOLING_LAST && config.reserved_flag == 0 && config.max_tokens == 0 && config.reserved[2] == 0);
   WRONG("cell 9", cell, 9);
   WRONG("pooling 3", pooling, 3);
   WRONG("bidirectional is 2", bidirectional, 2);
-  WRONG("lowercase is -1", lowercase, -1);
+  WRONG("reserved", reserved_flag, 1);
   WRONG("dropout", dropout, 2);
   WRONG("embedding_dim", embedding_dim, 0);
   WRONG("hidden_size", hidden_size, 0);
@@ -239,14 +233,14 @@ static void classify(srnn_dataset *dataset, srnn_vocab *vocab) {
   BAD_ARGUMENT("UTF-8", srnn_classifier_classify(c, s, "\xff", p, 2, &err));
   CHECK(p[0] == 77);
 
-  OK(srnn_classifier_read_dataset(c, DATA, &test, &err));
-  IS_NULL("classifier", srnn_classifier_read_dataset(NULL, DATA, &no_data, &err));
-  IS_NULL("path", srnn_classifier_read_dataset(c, NULL, &no_data, &err));
-  IS_NULL("dataset", srnn_classifier_read_dataset(c, DATA, NULL, &err));
-  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_classifier_read_dataset(c, NO_FILE, &no_data, &err));
-  REFUSED(SRNN_ERROR_INVALID_DATA, "2", srnn_classifier_read_dataset(c, BAD_DATA, &no_data, &err));
+  OK(srnn_classifier_read_dataset(c, DATA, NULL, &test, &err));
+  IS_NULL("classifier", srnn_classifier_read_dataset(NULL, DATA, NULL, &no_data, &err));
+  IS_NULL("path", srnn_classifier_read_dataset(c, NULL, NULL, &no_data, &err));
+  IS_NULL("dataset", srnn_classifier_read_dataset(c, DATA, NULL, NULL, &err));
+  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_classifier_read_dataset(c, NO_FILE, NULL, &no_data, &err));
+  REFUSED(SRNN_ERROR_INVALID_DATA, "2", srnn_classifier_read_dataset(c, BAD_DATA, NULL, &no_data, &err));
   write_text(BAD_DATA, "neutral\tso so\n");
-  REFUSED(SRNN_ERROR_INVALID_DATA, "neutral", srnn_classifier_read_dataset(c, BAD_DATA, &no_data, &err));
+  REFUSED(SRNN_ERROR_INVALID_DATA, "neutral", srnn_classifier_read_dataset(c, BAD_DATA, NULL, &no_data, &err));
   CHECK(no_data == NULL);
   OK(srnn_classifier_predict(c, s, test, 3, p, 16, &err));
   for (i = 0; i < 8; ++i) {

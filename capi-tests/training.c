@@ -15,7 +15,7 @@ static void read_data(void) {
   if (file == NULL) return;
   fputs("pos\ta good film\nneg\ta bad film\npos\tgood good\nneg\tbad and bad\npos\tsuch good work\nneg\tbad work\n", file);
   fclose(file);
-  OK(srnn_dataset_read_train(DATA, SRNN_LABEL_MODE_SINGLE, 1, 1, 100, &dataset, &vocab, &err));
+  OK(srnn_dataset_read_train(DATA, NULL, NULL, &dataset, &vocab, &err));
 }
 
 static srnn_classifier *make_classifier(void) {

@@ -184,7 +184,7 @@ static void embedding(void) {
   float rows[6 * DIM];
   uint32_t ids[2] = {77, 77};
   size_t n = 77;
-  OK(srnn_vocab_create(words, 4, &v, &err));
+  OK(srnn_vocab_create(words, 4, 0, 0, &v, &err));
   srnn_vectors_options_init(&o);
   IS_NULL("path", srnn_embedding_load_file(NULL, v, NULL, 0, &o, &e, &c, &err));
   IS_NULL("vocab", srnn_embedding_load_file(FILE_NAME, NULL, NULL, 0, &o, &e, &c, &err));
@@ -236,7 +236,7 @@ static void classifier(void) {
   srnn_vocab *v;
   srnn_classifier *model;
   srnn_coverage *c = NULL;
-  OK(srnn_dataset_read_train(DATA, SRNN_LABEL_MODE_SINGLE, 1, 1, 100, &data, &v, &err));
+  OK(srnn_dataset_read_train(DATA, NULL, NULL, &data, &v, &err));
   srnn_classifier_config_init(&config);
   config.hidden_size = 3;
   config.embedding_dim = DIM;

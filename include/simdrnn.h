@@ -18,7 +18,7 @@
  *               from all of them.
  *   Memory      Where it is short, a call fails with SRNN_ERROR_OUT_OF_MEMORY. Only these rest on other libraries that may
  *               end the process instead: starting threads; reading safetensors, Navec and gzip files; a path of 384 bytes or
- *               more; and a capital sigma that becomes lower case.
+ *               more; a capital sigma that becomes lower case; and a letter with many marks that is brought to NFC.
  *   Handles     srnn_rnn, srnn_session, ... are made by a _create call and end with _destroy, which takes NULL too. No
  *               handle keeps a pointer to another handle or to the caller's memory.
  *   Threads     A handle that a call takes as const may be used by many threads at once, as long as no other thread uses
@@ -1588,19 +1588,31 @@ SRNN_API srnn_status srnn_tensor_writer_save(const srnn_tensor_writer *writer, c
  * and other characters.
  */
 
-/** A fixed list of words. */
+/** A fixed list of words, and how texts are normalized before they are cut into words. */
 typedef struct srnn_vocab srnn_vocab;
 
 /**
  * Creates a vocabulary of `count` words, numbered from 2 on. The caller destroys it.
  *
- * Errors: SRNN_ERROR_INVALID_DATA for a word that is empty, comes twice, or is "<pad>" or "<unk>";
- * SRNN_ERROR_INVALID_ARGUMENT for one that is not UTF-8; SRNN_ERROR_OUT_OF_MEMORY.
+ * - lowercase: 1 if texts are put in lower case
+ * - nfc: 1 if texts are brought to Unicode's form NFC, so that an accented letter as one character and as two is the same
+ *
+ * Errors: SRNN_ERROR_INVALID_DATA for a word that is empty, comes twice, is "<pad>" or "<unk>", or that no text can have
+ * since it is not in lower case or in NFC; SRNN_ERROR_INVALID_ARGUMENT for one that is not UTF-8 and for truth values other
+ * than 0 and 1; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_vocab_create(const char *const *words, size_t count, srnn_vocab **vocab, srnn_error *error);
+SRNN_API srnn_status srnn_vocab_create(const char *const *words, size_t count, int32_t lowercase, int32_t nfc,
+    srnn_vocab **vocab, srnn_error *error);
 
 /** Destroys a vocabulary. NULL is allowed. */
 SRNN_API void srnn_vocab_destroy(srnn_vocab *vocab);
+
+/**
+ * Writes how texts are normalized: 1 to `lowercase` if they are put in lower case, and 1 to `nfc` if they are brought to NFC;
+ * 0 otherwise.
+ */
+SRNN_API srnn_status srnn_vocab_normalization(const srnn_vocab *vocab, int32_t *lowercase, int32_t *nfc,
+    srnn_error *error);
 
 /** Number of words, the two special ones included; 0 for NULL. */
 SRNN_API size_t srnn_vocab_size(const srnn_vocab *vocab);
@@ -1618,19 +1630,19 @@ SRNN_API srnn_status srnn_vocab_word(const srnn_vocab *vocab, uint32_t id, char 
     size_t *text_len, srnn_error *error);
 
 /**
- * Cuts `text` into tokens, in lower case if `lowercase` is 1, and copies their numbers to `ids`, which has room for
+ * Cuts `text` into tokens, normalized as the vocabulary says, and copies their numbers to `ids`, which has room for
  * `ids_len` of them, and how many there are to `count`. With NULL and 0 it only counts.
  *
- * Errors: SRNN_ERROR_SHAPE_MISMATCH for too little room; SRNN_ERROR_INVALID_ARGUMENT for a text that is not UTF-8 or
- * another `lowercase`; SRNN_ERROR_OUT_OF_MEMORY.
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for too little room; SRNN_ERROR_INVALID_ARGUMENT for a text that is not UTF-8;
+ * SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_vocab_encode(const srnn_vocab *vocab, int32_t lowercase, const char *text, uint32_t *ids,
-    size_t ids_len, size_t *count, srnn_error *error);
+SRNN_API srnn_status srnn_vocab_encode(const srnn_vocab *vocab, const char *text, uint32_t *ids, size_t ids_len,
+    size_t *count, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Labelled texts
  *
- * Files with a line "label TAB text" for each example, in UTF-8.
+ * Files with a line for each example, in UTF-8: "label TAB text", or whatever columns there are.
  */
 
 /** How a line's label field is read. */
@@ -1648,24 +1660,154 @@ typedef struct srnn_batches srnn_batches;
 typedef struct srnn_dataset srnn_dataset;
 
 /**
- * Reads a training file and builds the labels (in byte order) and the vocabulary from it: the words seen at least
- * `min_count` times, the most frequent first, at most `max_size` with the two special ones. Tokens are in lower case if
- * `lowercase` is 1; a classifier for these data must say the same. The caller destroys both.
+ * How a file of labelled texts is read. Fill it in with srnn_dataset_options_init, then change fields: the defaults are
+ * lines of "label TAB text", one label each, without a header.
  *
- * - mode: an srnn_label_mode
- *
- * Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA, with the line's number, for a line without a tab, a label or a token,
- * with a repeated label, or that is not UTF-8, and for fewer than two labels; SRNN_ERROR_INVALID_ARGUMENT for an unknown
- * mode, another `lowercase`, or max_size below 2; SRNN_ERROR_OUT_OF_MEMORY.
+ * The file is UTF-8; LF or CR LF ends a line and may be missing after the last; a byte order mark and lines with nothing
+ * but spaces are skipped; spaces around a label do not count. Every line has as many columns as the first one, except that
+ * without `quotes` a text in the last column may have delimiters in it.
  */
-SRNN_API srnn_status srnn_dataset_read_train(const char *path, int32_t mode, int32_t lowercase, uint64_t min_count,
-    size_t max_size, srnn_dataset **dataset, srnn_vocab **vocab, srnn_error *error);
+typedef struct srnn_dataset_options {
+  /** Bytes of this struct as the caller knows it; set by the init function. */
+  uint32_t struct_size;
+  /** An srnn_label_mode. Default SRNN_LABEL_MODE_SINGLE. */
+  int32_t mode;
+  /** The character between two columns, in ASCII: a tab, a comma, a semicolon. Default a tab, 9. */
+  int32_t delimiter;
+  /**
+   * 1 if columns may stand in double quotes (RFC 4180), and then have delimiters, line ends and doubled quotes in them; 0
+   * if a quote is a character as any other. Default 0.
+   */
+  int32_t quotes;
+  /** 1 if the first line has the columns' names. Default 0. */
+  int32_t header;
+  /**
+   * 1 if lines that cannot be used are left out and counted instead of being an error: another number of columns, an
+   * empty label, one that comes twice, one that is not among those of training, no token in the text, a NUL, or bytes
+   * that are not UTF-8. Default 0.
+   */
+  int32_t skip_bad_lines;
+  /** The label's column, from 0, where label_name is NULL. Default 0. */
+  uint64_t label_column;
+  /** The text's column, from 0, where text_name is NULL. Default 1. */
+  uint64_t text_column;
+  /** The label's column by its name in the header, in UTF-8, or NULL. Default NULL. */
+  const char *label_name;
+  /** The text's column by its name in the header, in UTF-8, or NULL. Default NULL. */
+  const char *text_name;
+  /** Tokens of a text that are kept, from its start on; 0 for all. Default 0. */
+  uint64_t max_tokens;
+  /** Zero. */
+  uint64_t reserved[4];
+} srnn_dataset_options;
+
+/**
+ * How a vocabulary is made of the texts of a training file. Fill it in with srnn_vocab_options_init, then change fields.
+ */
+typedef struct srnn_vocab_options {
+  /** Bytes of this struct as the caller knows it; set by the init function. */
+  uint32_t struct_size;
+  /** 1 if texts are put in lower case, from now on and for ever: the vocabulary keeps it. Default 1. */
+  int32_t lowercase;
+  /** 1 if texts are brought to Unicode's form NFC, also for ever. Default 0. */
+  int32_t nfc;
+  /** Zero. */
+  int32_t reserved_flag;
+  /** Words seen less often are unknown ones. Default 1. */
+  uint64_t min_count;
+  /** The most words, the two special ones included. Default UINT64_MAX. */
+  uint64_t max_size;
+  /** Zero. */
+  uint64_t reserved[4];
+} srnn_vocab_options;
+
+/** What reading a file found, beside the examples. */
+typedef struct srnn_dataset_summary {
+  /** Lines with nothing but spaces, which are no examples; with `quotes` only those that have a space. */
+  uint64_t blank_lines;
+  /** Lines that could not be used and were left out. */
+  uint64_t skipped_lines;
+  /** The number, from 1, of the first of them; 0 if there are none. srnn_dataset_skip_reason says why. */
+  uint64_t first_skipped_line;
+  /** Texts that lost tokens to max_tokens. */
+  uint64_t cut_texts;
+  /** Tokens that they lost. */
+  uint64_t cut_tokens;
+  /** Labels that exactly one example has. */
+  uint64_t labels_once;
+  /**
+   * 1 if nine of ten labels of a training file, or more, are had by one example only, of at least ten labels: the label's
+   * and the text's columns may have been mistaken for one another.
+   */
+  uint64_t labels_nearly_unique;
+  /**
+   * 1 if the first line's label is the only one that only one example has, in a training file without a header, of at
+   * least three labels: it may be a header.
+   */
+  uint64_t header_suspected;
+  /** Zero. */
+  uint64_t reserved[4];
+} srnn_dataset_summary;
+
+/** Fills in `options` with defaults. NULL is ignored. */
+SRNN_API void srnn_dataset_options_init(srnn_dataset_options *options);
+
+/** Fills in `options` with defaults. NULL is ignored. */
+SRNN_API void srnn_vocab_options_init(srnn_vocab_options *options);
+
+/**
+ * Reads a training file and builds the labels (in byte order) and the vocabulary from it: words in the order of their
+ * frequency, the most frequent first, equally frequent ones in byte order. The caller destroys both.
+ *
+ * - options: how the file is read; NULL for the defaults
+ * - vocab_options: which words count and how texts are normalized; NULL for the defaults
+ *
+ * Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA, with the line's number, for a line that cannot be used and is not skipped,
+ * a quote that is never closed, and a header without the columns' names, and for fewer than two labels;
+ * SRNN_ERROR_INVALID_ARGUMENT, naming the field, for options that make no sense; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_dataset_read_train(const char *path, const srnn_dataset_options *options,
+    const srnn_vocab_options *vocab_options, srnn_dataset **dataset, srnn_vocab **vocab, srnn_error *error);
 
 /** Destroys a dataset. NULL is allowed. */
 SRNN_API void srnn_dataset_destroy(srnn_dataset *dataset);
 
 /** Number of examples; 0 for NULL. */
 SRNN_API size_t srnn_dataset_size(const srnn_dataset *dataset);
+
+/** Writes what reading the file found to `summary`. */
+SRNN_API srnn_status srnn_dataset_get_summary(const srnn_dataset *dataset, srnn_dataset_summary *summary,
+    srnn_error *error);
+
+/**
+ * Copies why the first line that was left out could not be used, and a closing NUL, to `text`, which has room for
+ * `text_size` bytes, and its length without the NUL, 0 if no line was left out, to `text_len`. With NULL and 0 it only
+ * measures.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for too little room.
+ */
+SRNN_API srnn_status srnn_dataset_skip_reason(const srnn_dataset *dataset, char *text, size_t text_size,
+    size_t *text_len, srnn_error *error);
+
+/** Number of labels; 0 for NULL. */
+SRNN_API size_t srnn_dataset_label_count(const srnn_dataset *dataset);
+
+/**
+ * Copies the name of label `index` and a closing NUL to `text`, which has room for `text_size` bytes, and its length
+ * without the NUL to `text_len`. With NULL and 0 it only measures.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for a label that does not exist; SRNN_ERROR_SHAPE_MISMATCH for too little room.
+ */
+SRNN_API srnn_status srnn_dataset_label(const srnn_dataset *dataset, size_t index, char *text, size_t text_size,
+    size_t *text_len, srnn_error *error);
+
+/**
+ * Writes how many examples each label has to `counts`, srnn_dataset_label_count of them.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_dataset_label_counts(const srnn_dataset *dataset, uint64_t *counts, size_t counts_len,
+    srnn_error *error);
 
 /**
  * Writes where the word numbers of example `index` lie: memory of `dataset`, until it is destroyed.
@@ -1749,8 +1891,8 @@ typedef struct srnn_classifier_config {
   int32_t pooling;
   /** Dropout, in training, of embedded tokens, between layers, and before the dense layer. Default 0.3. */
   float dropout;
-  /** 1 if texts are lower-cased. Default 1. */
-  int32_t lowercase;
+  /** Zero. */
+  int32_t reserved_flag;
   /** The most tokens that are read of a text, in training and in use; 0 for all. What is cut is counted. Default 0. */
   uint64_t max_tokens;
   /** Zero. */
@@ -1762,9 +1904,11 @@ SRNN_API void srnn_classifier_config_init(srnn_classifier_config *config);
 
 /**
  * Creates a classifier with random weights, the same for the same `seed` on every machine, for the labels of `dataset`
- * (one a text: softmax; any number: a sigmoid each) and a copy of `vocab`. The caller destroys it.
+ * (one a text: softmax; any number: a sigmoid each) and a copy of `vocab`, which says how texts are normalized. The caller
+ * destroys it.
  *
- * Errors: SRNN_ERROR_INVALID_ARGUMENT, naming the field, for a configuration that makes no sense;
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT, naming the field, for a configuration that makes no sense, and for a dataset that
+ * was read with another vocabulary;
  * SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
  */
 SRNN_API srnn_status srnn_classifier_create(const srnn_classifier_config *config, const srnn_vocab *vocab,
@@ -1807,12 +1951,16 @@ SRNN_API srnn_status srnn_classifier_label(const srnn_classifier *classifier, si
     size_t text_size, size_t *text_len, srnn_error *error);
 
 /**
- * Reads a file against the labels and the vocabulary of `classifier`, to evaluate it. The caller destroys it.
+ * Reads a file against the labels and the vocabulary of `classifier`, to evaluate it or to train it further. The caller
+ * destroys the dataset.
  *
- * Errors: as srnn_dataset_read_train, and SRNN_ERROR_INVALID_DATA for a label that the classifier does not have.
+ * - options: NULL for the defaults, with the classifier's label mode
+ *
+ * Errors: as srnn_dataset_read_train, but a single label is enough; SRNN_ERROR_INVALID_DATA for a label that the classifier
+ * does not have; SRNN_ERROR_INVALID_ARGUMENT for another label mode than the classifier's.
  */
 SRNN_API srnn_status srnn_classifier_read_dataset(const srnn_classifier *classifier, const char *path,
-    srnn_dataset **dataset, srnn_error *error);
+    const srnn_dataset_options *options, srnn_dataset **dataset, srnn_error *error);
 
 /** Creates a session on the caller's thread or, with a `pool`, on the pool's threads. The caller destroys it. */
 SRNN_API srnn_status srnn_classifier_session_create(const srnn_pool *pool, srnn_classifier_session **session,

@@ -5,13 +5,11 @@ use approx::assert_relative_eq;
 use simdrnn::nn::{OptimizerConfig, SgdConfig};
 use simdrnn::rnn::{Cell, Session};
 use simdrnn::text::{
-    Batches, ClassifierConfig, ClassifierSession, Dataset, LabelMode, Pooling, TextClassifier, Tokenizer, Trainer,
-    TrainerConfig, Vocab, trainer::argmax, trainer::predict,
+    Batches, ClassifierConfig, ClassifierSession, Dataset, DatasetOptions, LabelMode, Pooling, TextClassifier, Trainer,
+    TrainerConfig, Vocab, VocabOptions, trainer::argmax, trainer::predict,
 };
 use simdrnn::{ErrorKind, Isa, Pool};
 use std::path::PathBuf;
-
-const TOKENIZER: Tokenizer = Tokenizer { lowercase: true };
 
 /// Texts whose label is decided by order: whichever of `a` and `b` comes first, among fillers.
 fn ordered_texts() -> String {
@@ -28,7 +26,8 @@ fn ordered_texts() -> String {
 }
 
 fn data(text: &str, mode: LabelMode) -> (Dataset, Vocab) {
-    Dataset::train_from(text.as_bytes(), "texts", &TOKENIZER, mode, 1, 1000).unwrap()
+    let options = DatasetOptions { mode, ..DatasetOptions::default() };
+    Dataset::train_from(text.as_bytes(), "texts", &options, &VocabOptions::default()).unwrap()
 }
 
 fn small(cell: Cell, pooling: Pooling, labels: LabelMode) -> ClassifierConfig {
@@ -203,10 +202,10 @@ fn files_that_are_no_model_are_refused_by_name() {
         bytes
     };
     fails(&edit("simdrnn text classifier", "another text classifier"), &["format"]);
-    fails(&edit("\\\"version\\\":1", "\\\"version\\\":7"), &["version", "7", "1"]);
+    fails(&edit("\\\"version\\\":2", "\\\"version\\\":7"), &["version", "7", "2"]);
     fails(&edit("\\\"cell\\\":\\\"lstm\\\"", "\\\"cell\\\":\\\"lstn\\\""), &["lstn"]);
     fails(&edit("\\\"pooling\\\":\\\"last\\\"", "\\\"pooling\\\":\\\"lost\\\""), &["lost"]);
-    fails(&edit("\\\"lowercase\\\":true", "\\\"lowercase\\\":1234"), &["lowercase", "1234"]);
+    fails(&edit("tokenizer lowercase=true", "tokenizer lowercase=1234"), &["'vocab'", "lowercase=1234"]);
     let mut nan = good.clone();
     let last = nan.len() - 4;
     nan[last..].copy_from_slice(&f32::NAN.to_le_bytes());

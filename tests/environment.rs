@@ -16,8 +16,8 @@ use simdrnn::nn::vectors::WordVectors;
 use simdrnn::nn::{AdamConfig, Dense, Optimizer, OptimizerConfig, RmsPropConfig, SgdConfig};
 use simdrnn::rnn::{Cell, Direction, RnnConfig, Session, Stream};
 use simdrnn::text::{
-    Batches, ClassifierConfig, ClassifierSession, Dataset, LabelMode, TextClassifier, Tokenizer, Trainer,
-    TrainerConfig, trainer::predict,
+    Batches, ClassifierConfig, ClassifierSession, Dataset, DatasetOptions, TextClassifier, Trainer, TrainerConfig,
+    VocabOptions, trainer::predict,
 };
 use simdrnn::{Isa, Pool};
 use std::sync::OnceLock;
@@ -196,12 +196,11 @@ fn training_steps() {
             format!("{}\t{}\n", ["a", "b"][i as usize % 2], words.join(" "))
         })
         .collect();
-    let tokenizer = Tokenizer { lowercase: true };
+    let (options, vocab_options) = (DatasetOptions::default(), VocabOptions::default());
     let config =
         ClassifierConfig { cell: Cell::Gru, embedding_dim: 48, hidden_size: 96, ..ClassifierConfig::default() };
     check("trainer", |pool| {
-        let (data, vocab) =
-            Dataset::train_from(text.as_bytes(), "texts", &tokenizer, LabelMode::Single, 1, 1000).unwrap();
+        let (data, vocab) = Dataset::train_from(text.as_bytes(), "texts", &options, &vocab_options).unwrap();
         let mut model = TextClassifier::new(&config, vocab, data.labels().to_vec(), 3).unwrap();
         let mut trainer = Trainer::new(&model, &TrainerConfig::default(), session(pool)).unwrap();
         let batches = Batches::shuffled((0..data.len()).map(|i| data.token_count(i)), 16, 5, 0).unwrap();

@@ -6,7 +6,7 @@ use simdrnn::io::vectors::ReadOptions;
 use simdrnn::nn::vectors::WordVectors;
 use simdrnn::nn::{Optimizer, OptimizerConfig};
 use simdrnn::rnn::{Cell, Rnn, RnnConfig};
-use simdrnn::text::{Dataset, LabelMode, TextClassifier, Tokenizer, Vocab};
+use simdrnn::text::{Dataset, DatasetOptions, TextClassifier, Tokenizer, Vocab, VocabOptions};
 use simdrnn::{Error, ErrorKind};
 use std::ffi::CString;
 use std::os::unix::net::UnixListener;
@@ -48,10 +48,10 @@ fn readers() -> Vec<Reader> {
         ("classifier", |path| TextClassifier::load(path).map(drop)),
         ("vectors", |path| WordVectors::open(path, &ReadOptions::default()).map(drop)),
         ("some vectors", |path| WordVectors::open_for(path, &["a"], &ReadOptions::default()).map(drop)),
-        ("training data", |path| Dataset::train(path, &Tokenizer::default(), LabelMode::Single, 1, 10).map(drop)),
+        ("training data", |path| Dataset::train(path, &DatasetOptions::default(), &VocabOptions::default()).map(drop)),
         ("data", |path| {
-            let (vocab, labels) = (Vocab::from_words([]).unwrap(), ["x".to_owned()]);
-            Dataset::open(path, &Tokenizer::default(), LabelMode::Single, &vocab, &labels).map(drop)
+            let (vocab, labels) = (Vocab::from_words([], &Tokenizer::default()).unwrap(), ["x".to_owned()]);
+            Dataset::open(path, &DatasetOptions::default(), &vocab, &labels).map(drop)
         }),
     ]
 }

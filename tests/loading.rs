@@ -6,7 +6,7 @@ use simdrnn::io::{LoadOptions, SaveOptions};
 use simdrnn::nn::vectors::WordVectors;
 use simdrnn::nn::{AdamConfig, Dense, Embedding, Optimizer, OptimizerConfig};
 use simdrnn::rnn::{Cell, Direction, Init, Rnn, RnnConfig};
-use simdrnn::text::{ClassifierConfig, TextClassifier, Vocab};
+use simdrnn::text::{ClassifierConfig, TextClassifier, Tokenizer, Vocab};
 use simdrnn::{Error, ErrorKind};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell as Shared;
@@ -265,7 +265,7 @@ fn cells_names_load_where_there_is_one_layer() {
 /// A small classifier that learned nothing.
 fn classifier(hidden_size: usize) -> TextClassifier {
     let config = ClassifierConfig { embedding_dim: hidden_size, hidden_size, ..ClassifierConfig::default() };
-    let vocab = Vocab::from_words(["a", "b", "c"]).unwrap();
+    let vocab = Vocab::from_words(["a", "b", "c"], &Tokenizer::default()).unwrap();
     TextClassifier::new(&config, vocab, vec!["x".into(), "y".into()], 7).unwrap()
 }
 
@@ -359,7 +359,7 @@ fn no_tensor_of_a_classifier_may_hide_a_nan() {
 /// The metadata of a classifier that says it has so many layers.
 fn claim(layers: &str, size: &str) -> String {
     format!(
-        r#"{{"bidirectional":false,"cell":"gru","dropout":0.0,"embedding_dim":1,"format":"simdrnn text classifier","hidden_size":{size},"lowercase":true,"multi_label":false,"num_layers":{layers},"pooling":"last","version":1}}"#
+        r#"{{"bidirectional":false,"cell":"gru","dropout":0.0,"embedding_dim":1,"format":"simdrnn text classifier","hidden_size":{size},"multi_label":false,"num_layers":{layers},"pooling":"last","version":2}}"#
     )
 }
 

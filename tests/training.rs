@@ -5,8 +5,8 @@ use simdrnn::ErrorKind;
 use simdrnn::nn::{AdamConfig, NonFinite, OptimizerConfig, RmsPropConfig, SgdConfig};
 use simdrnn::rnn::{Cell, Session};
 use simdrnn::text::{
-    ClassifierConfig, ClassifierSession, Dataset, LabelMode, Pooling, TextClassifier, Tokenizer, Trainer,
-    TrainerConfig, TrainingPosition, Vocab,
+    ClassifierConfig, ClassifierSession, Dataset, DatasetOptions, LabelMode, Pooling, TextClassifier, Trainer,
+    TrainerConfig, TrainingPosition, Vocab, VocabOptions,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::PathBuf;
@@ -81,14 +81,14 @@ impl Drop for Temp {
     }
 }
 
-const TOKENIZER: Tokenizer = Tokenizer { lowercase: true };
 const TEXTS: [(&str, LabelMode); 2] = [
     ("a\tx y z\nb\ty z\na\tx x w\nc\tz\nb\tw y x z w\nc\ty\nb\tx y\n", LabelMode::Single),
     ("a\tx y z\nb\ty z\na,b\tx x w\nc,a\tz\nb,c\tw y x z w\nc\ty\na\tx y\n", LabelMode::Multi),
 ];
 
 fn data(text: &str, mode: LabelMode) -> (Dataset, Vocab) {
-    Dataset::train_from(text.as_bytes(), "texts", &TOKENIZER, mode, 1, 1000).unwrap()
+    let options = DatasetOptions { mode, ..DatasetOptions::default() };
+    Dataset::train_from(text.as_bytes(), "texts", &options, &VocabOptions::default()).unwrap()
 }
 
 fn shape(pooling: Pooling, labels: LabelMode) -> ClassifierConfig {

@@ -6,7 +6,7 @@ use simdrnn::io::safetensors::{Finite, TensorFile};
 use simdrnn::io::vectors::{Format, ReadOptions};
 use simdrnn::nn::vectors::{FillOptions, Match, Unknown, WordVectors};
 use simdrnn::rnn::Session;
-use simdrnn::text::{ClassifierConfig, Dataset, LabelMode, TextClassifier, Tokenizer, Trainer, TrainerConfig};
+use simdrnn::text::{ClassifierConfig, Dataset, DatasetOptions, TextClassifier, Trainer, TrainerConfig, VocabOptions};
 use std::path::PathBuf;
 
 mod common;
@@ -237,8 +237,8 @@ fn unknown_words_get_what_was_asked() {
 #[test]
 fn a_classifier_starts_from_vectors_frozen_or_not() {
     let texts = "cat\tкот видит Cat\ndog\tсобака zebra dog\n";
-    let (tokenizer, mode) = (Tokenizer { lowercase: true }, LabelMode::Single);
-    let (data, vocab) = Dataset::train_from(texts.as_bytes(), "texts", &tokenizer, mode, 1, 100).unwrap();
+    let (options, vocab_options) = (DatasetOptions::default(), VocabOptions::default());
+    let (data, vocab) = Dataset::train_from(texts.as_bytes(), "texts", &options, &vocab_options).unwrap();
     let config = ClassifierConfig { embedding_dim: 6, hidden_size: 4, dropout: 0.0, ..ClassifierConfig::default() };
     let mut model = TextClassifier::new(&config, vocab, data.labels().to_vec(), 1).unwrap();
     let counts = data.word_counts(model.vocab().len()).unwrap();

@@ -269,7 +269,7 @@ def restricted_process(path):
     ours = Ours()
     wanted = [b"w%d" % (37 * i) for i in range(10_000)]
     array, vocab, embedding = (ctypes.c_char_p * len(wanted))(*wanted), ctypes.c_void_p(), ctypes.c_void_p()
-    ours.check(ours.lib.srnn_vocab_create(array, ctypes.c_size_t(len(wanted)), ctypes.byref(vocab), ours.error))
+    ours.check(ours.lib.srnn_vocab_create(array, ctypes.c_size_t(len(wanted)), 0, 0, ctypes.byref(vocab), ours.error))
     before, start = peak(), (time.process_time(), time.perf_counter())
     ours.check(ours.lib.srnn_embedding_load_file(os.fsencode(path), vocab, None, ctypes.c_size_t(0), None,
                                                  ctypes.byref(embedding), None, ours.error))

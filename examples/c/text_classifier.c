@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BATCH = 16, MODE = SRNN_LABEL_MODE_SINGLE, LOWERCASE = 1, MIN_COUNT = 2, MAX_WORDS = 20000 };
+enum { BATCH = 16, MIN_COUNT = 2, MAX_WORDS = 20000 };
 
 static const char *const file_name = "classifier.safetensors";
 static srnn_error error;
@@ -28,6 +28,7 @@ static size_t best(const float *values, size_t n) {
 
 int main(int argc, char **argv) {
   const uint32_t epochs = argc > 3 ? (uint32_t)atoi(argv[3]) : 25;
+  srnn_vocab_options words;
   srnn_classifier_config config;
   srnn_optimizer_config adam;
   srnn_dataset *train, *test;
@@ -45,12 +46,14 @@ int main(int argc, char **argv) {
     return 2;
   }
 
-  check(srnn_dataset_read_train(argv[1], MODE, LOWERCASE, MIN_COUNT, MAX_WORDS, &train, &vocab, &error));
+  srnn_vocab_options_init(&words);
+  words.min_count = MIN_COUNT;
+  words.max_size = MAX_WORDS;
+  check(srnn_dataset_read_train(argv[1], NULL, &words, &train, &vocab, &error));
   printf("%d texts, %d words\n", (int)srnn_dataset_size(train), (int)srnn_vocab_size(vocab));
   srnn_classifier_config_init(&config);
   config.embedding_dim = config.hidden_size = 32;
   config.pooling = SRNN_POOLING_MAX;
-  config.lowercase = LOWERCASE;
   check(srnn_classifier_create(&config, vocab, train, 1, &classifier, &error));
   srnn_optimizer_config_init(&adam, SRNN_OPTIMIZER_ADAM);
   adam.lr = 3e-3;
@@ -77,7 +80,7 @@ int main(int argc, char **argv) {
   /* From here on as another program would. */
   check(srnn_classifier_load(file_name, &loaded, &error));
   check(srnn_classifier_session_create(NULL, &session, &error));
-  check(srnn_classifier_read_dataset(loaded, argv[2], &test, &error));
+  check(srnn_classifier_read_dataset(loaded, argv[2], NULL, &test, &error));
   n = srnn_dataset_size(test);
   labels = srnn_classifier_label_count(loaded);
   probabilities = malloc(n * labels * sizeof *probabilities);

@@ -16,8 +16,8 @@ use simdrnn::nn::vectors::{FillOptions, Unknown, WordVectors};
 use simdrnn::nn::{AdamConfig, OptimizerConfig};
 use simdrnn::rnn::{Cell, Session};
 use simdrnn::text::{
-    BagOfWords, Batches, ClassifierConfig, ClassifierSession, Confusion, Dataset, LabelMode, LabelScores, Pooling,
-    TextClassifier, Tokenizer, Trainer, TrainerConfig,
+    BagOfWords, Batches, ClassifierConfig, ClassifierSession, Confusion, Dataset, DatasetOptions, LabelMode,
+    LabelScores, Pooling, TextClassifier, Trainer, TrainerConfig, VocabOptions,
     metrics::ClassCounts,
     trainer::{argmax, predict},
 };
@@ -143,7 +143,8 @@ fn main() -> ExitCode {
 fn load_and_classify(options: &Options, path: &Path) -> Result<(), Error> {
     let model = TextClassifier::load(path)?;
     if let Some(test) = &options.test {
-        let data = Dataset::open(test, model.tokenizer(), model.config().labels, model.vocab(), model.labels())?;
+        let reading = DatasetOptions { mode: model.config().labels, ..DatasetOptions::default() };
+        let data = Dataset::open(test, &reading, model.vocab(), model.labels())?;
         let mut session = ClassifierSession::new(session(options)?);
         let probabilities = predict(&model, &mut session, &data, 64)?;
         println!("test accuracy: {:.4}", report(&model, &data, &probabilities)?);
@@ -191,13 +192,13 @@ fn train(options: &Options) -> Result<ExitCode, Error> {
         },
         dropout: options.dropout,
         labels: if options.multi_label { LabelMode::Multi } else { LabelMode::Single },
-        lowercase: true,
         max_tokens: None,
     };
-    let tokenizer = Tokenizer { lowercase: config.lowercase };
-    let (data, vocab) = Dataset::train(&train_path, &tokenizer, config.labels, options.min_count, options.max_words)?;
+    let reading = DatasetOptions { mode: config.labels, ..DatasetOptions::default() };
+    let words = VocabOptions { min_count: options.min_count, max_size: options.max_words, ..VocabOptions::default() };
+    let (data, vocab) = Dataset::train(&train_path, &reading, &words)?;
     let test = match &test_path {
-        Some(path) => Some(Dataset::open(path, &tokenizer, config.labels, &vocab, data.labels())?),
+        Some(path) => Some(Dataset::open(path, &reading, &vocab, data.labels())?),
         None => None,
     };
     let test_len = test.as_ref().map_or(0, Dataset::len);

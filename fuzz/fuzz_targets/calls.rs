@@ -151,17 +151,18 @@ unsafe extern "C" {
         options: *const Struct, classes: usize, logits: *const f32, logits_len: usize, targets: *const f32,
         targets_len: usize, loss: *mut f64, dlogits: *mut f32, dlogits_len: usize, error: *mut c_void,
     ) -> i32;
-    fn srnn_vocab_create(words: *const *const c_char, count: usize, vocab: *mut Handle, error: *mut c_void) -> i32;
+    fn srnn_vocab_create(
+        words: *const *const c_char, count: usize, lowercase: i32, nfc: i32, vocab: *mut Handle, error: *mut c_void,
+    ) -> i32;
     fn srnn_vocab_destroy(vocab: Handle);
     fn srnn_vocab_word(
         vocab: Handle, id: u32, text: *mut c_char, text_size: usize, text_len: *mut usize, error: *mut c_void,
     ) -> i32;
     fn srnn_vocab_encode(
-        vocab: Handle, lowercase: i32, text: *const c_char, ids: *mut u32, ids_len: usize, count: *mut usize,
-        error: *mut c_void,
+        vocab: Handle, text: *const c_char, ids: *mut u32, ids_len: usize, count: *mut usize, error: *mut c_void,
     ) -> i32;
     fn srnn_dataset_read_train(
-        path: *const c_char, mode: i32, lowercase: i32, min_count: u64, max_size: usize, dataset: *mut Handle,
+        path: *const c_char, options: *const Struct, vocab_options: *const Struct, dataset: *mut Handle,
         vocab: *mut Handle, error: *mut c_void,
     ) -> i32;
     fn srnn_classifier_config_init(config: *mut Struct);
@@ -229,7 +230,7 @@ fn fixed() -> &'static Fixed {
         std::fs::write(file, "a\tone two three\nb\tfour five\na\tone\nb\tsix seven one two two two\n").unwrap();
         // SAFETY: a path that ends with a NUL, and three places for handles.
         unsafe {
-            assert_eq!(srnn_dataset_read_train(c_path, 0, 1, 1, 100, &mut dataset, &mut vocab, null_mut()), 0);
+            assert_eq!(srnn_dataset_read_train(c_path, null(), null(), &mut dataset, &mut vocab, null_mut()), 0);
             std::fs::write(file, "one 1 2 3\ntwo -1 0 2\nthree 0 0 0\nfour 4 4 1\n").unwrap();
             assert_eq!(srnn_vectors_open(c_path, null(), &mut vectors, null_mut()), 0);
         }
@@ -597,12 +598,12 @@ impl World {
                     0 => {
                         let words = [text.as_ptr(), c"two".as_ptr(), c"three".as_ptr()];
                         make!(self.vocabs, u, srnn_vocab_destroy, |made| {
-                            srnn_vocab_create(words.as_ptr(), rows.min(3), made, e)
+                            srnn_vocab_create(words.as_ptr(), rows.min(3), u.int_in_range(-1..=2)?, u.int_in_range(0..=2)?, made, e)
                         })
                     }
                     1 => {
                         let (vocab, ids) = (self.vocabs.pick(u)?, found.as_mut_ptr().cast());
-                        srnn_vocab_encode(vocab, u.int_in_range(-1..=2)?, text.as_ptr(), ids, rows, &mut count, e)
+                        srnn_vocab_encode(vocab, text.as_ptr(), ids, rows, &mut count, e)
                     }
                     2 => {
                         let (vocab, to) = (self.vocabs.pick(u)?, found.as_mut_ptr().cast());

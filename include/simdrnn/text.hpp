@@ -13,8 +13,22 @@ class Classifier;
 
 class Vocab : public Handle<srnn_vocab, srnn_vocab_destroy> {
  public:
-  Result create(View<const char *const> words) {
-    return take([&](srnn_vocab **v, srnn_error *e) { srnn_vocab_create(words.data(), words.size(), v, e); });
+  static srnn_vocab_options options() noexcept {
+    srnn_vocab_options o;
+    srnn_vocab_options_init(&o);
+    return o;
+  }
+  Result create(View<const char *const> words, bool lowercase, bool nfc = false) {
+    return take([&](srnn_vocab **v, srnn_error *e) {
+      srnn_vocab_create(words.data(), words.size(), lowercase, nfc, v, e);
+    });
+  }
+  /// How texts are normalized.
+  Result normalization(bool &lowercase, bool &nfc) const {
+    std::int32_t lower = 0, composed = 0;
+    Result status = Result::of([&](srnn_error *e) { srnn_vocab_normalization(get(), &lower, &composed, e); });
+    if (status.ok()) lowercase = lower != 0, nfc = composed != 0;
+    return status;
   }
   std::size_t size() const noexcept { return srnn_vocab_size(get()); }
   Result id(const char *word, std::uint32_t &id) const {
@@ -26,9 +40,8 @@ class Vocab : public Handle<srnn_vocab, srnn_vocab_destroy> {
     });
   }
   /// With empty `ids` only `count` is written.
-  Result encode(const char *text, bool lowercase, View<std::uint32_t> ids, std::size_t &count) const {
-    return Result::of(
-        [&](srnn_error *e) { srnn_vocab_encode(get(), lowercase, text, ids.data(), ids.size(), &count, e); });
+  Result encode(const char *text, View<std::uint32_t> ids, std::size_t &count) const {
+    return Result::of([&](srnn_error *e) { srnn_vocab_encode(get(), text, ids.data(), ids.size(), &count, e); });
   }
 
  private:
@@ -37,18 +50,43 @@ class Vocab : public Handle<srnn_vocab, srnn_vocab_destroy> {
 
 class Dataset : public Handle<srnn_dataset, srnn_dataset_destroy> {
  public:
+  static srnn_dataset_options options() noexcept {
+    srnn_dataset_options o;
+    srnn_dataset_options_init(&o);
+    return o;
+  }
   /// Reads a training file and makes the vocabulary from it.
-  Result read_train(const char *path, srnn_label_mode mode, bool lowercase, std::uint64_t min_count,
-                    std::size_t max_size, Vocab &vocab) {
+  Result read_train(const char *path, Vocab &vocab, const srnn_dataset_options *options = nullptr,
+                    const srnn_vocab_options *vocab_options = nullptr) {
     return take([&](srnn_dataset **d, srnn_error *e) {
       static_cast<void>(vocab.take([&](srnn_vocab **v, srnn_error *) {
-        srnn_dataset_read_train(path, mode, lowercase, min_count, max_size, d, v, e);
+        srnn_dataset_read_train(path, options, vocab_options, d, v, e);
       }));
     });
   }
-  /// Reads a file to evaluate `classifier` with.
-  inline Result read(const Classifier &classifier, const char *path);
+  /// Reads a file to evaluate `classifier` with, or to train it further.
+  inline Result read(const Classifier &classifier, const char *path, const srnn_dataset_options *options = nullptr);
   std::size_t size() const noexcept { return srnn_dataset_size(get()); }
+  /// What reading the file found.
+  Result summary(srnn_dataset_summary &summary) const {
+    return Result::of([&](srnn_error *e) { srnn_dataset_get_summary(get(), &summary, e); });
+  }
+  /// Why the first line that was left out could not be used; empty if none was.
+  Result skip_reason(std::string &reason) const {
+    return read_text(reason, [&](char *text, std::size_t size, std::size_t *len, srnn_error *e) {
+      srnn_dataset_skip_reason(get(), text, size, len, e);
+    });
+  }
+  std::size_t label_count() const noexcept { return srnn_dataset_label_count(get()); }
+  Result label(std::size_t index, std::string &label) const {
+    return read_text(label, [&](char *text, std::size_t size, std::size_t *len, srnn_error *e) {
+      srnn_dataset_label(get(), index, text, size, len, e);
+    });
+  }
+  /// How many examples each label has.
+  Result label_counts(View<std::uint64_t> counts) const {
+    return Result::of([&](srnn_error *e) { srnn_dataset_label_counts(get(), counts.data(), counts.size(), e); });
+  }
   Result tokens(std::size_t index, View<const std::uint32_t> &tokens) const {
     return list(tokens, [&](const std::uint32_t **p, std::size_t *n, srnn_error *e) {
       srnn_dataset_tokens(get(), index, p, n, e);
@@ -150,9 +188,9 @@ class Classifier : public Handle<srnn_classifier, srnn_classifier_destroy> {
   friend class Trainer;
 };
 
-inline Result Dataset::read(const Classifier &classifier, const char *path) {
+inline Result Dataset::read(const Classifier &classifier, const char *path, const srnn_dataset_options *options) {
   return take(
-      [&](srnn_dataset **d, srnn_error *e) { srnn_classifier_read_dataset(classifier.get(), path, d, e); });
+      [&](srnn_dataset **d, srnn_error *e) { srnn_classifier_read_dataset(classifier.get(), path, options, d, e); });
 }
 
 class Trainer : public Handle<srnn_trainer, srnn_trainer_destroy> {

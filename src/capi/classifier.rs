@@ -5,7 +5,7 @@
 
 use super::args::{self, Arrays};
 use super::call;
-use super::dataset::srnn_dataset;
+use super::dataset::{copy_label, srnn_dataset, srnn_dataset_options};
 use super::error::{srnn_error, srnn_status};
 use super::handle;
 use super::pool::srnn_pool;
@@ -14,9 +14,11 @@ use super::session::with_pool;
 use super::structs::{self, Growing};
 use super::vocab::srnn_vocab;
 use crate::buffer::try_strings;
-use crate::error::{Result, check_len, err, product};
+use crate::error::{Result, check_len, ensure, product};
 use crate::rnn::Cell;
-use crate::text::{ClassifierConfig, ClassifierSession, Dataset, LabelMode, Pooling, TextClassifier, trainer};
+use crate::text::{
+    ClassifierConfig, ClassifierSession, Dataset, DatasetOptions, LabelMode, Pooling, TextClassifier, trainer,
+};
 use std::ffi::c_char;
 
 /// How the outputs of all steps become one vector.
@@ -56,8 +58,8 @@ pub struct srnn_classifier_config {
     pub pooling: i32,
     /// Dropout, in training, of embedded tokens, between layers, and before the dense layer. Default 0.3.
     pub dropout: f32,
-    /// 1 if texts are lower-cased. Default 1.
-    pub lowercase: i32,
+    /// Zero.
+    pub reserved_flag: i32,
     /// The most tokens that are read of a text, in training and in use; 0 for all. What is cut is counted. Default 0.
     pub max_tokens: u64,
     /// Zero.
@@ -79,14 +81,14 @@ unsafe impl Growing for srnn_classifier_config {
             bidirectional: c.bidirectional.into(),
             pooling: c.pooling as i32,
             dropout: c.dropout,
-            lowercase: c.lowercase.into(),
+            reserved_flag: 0,
             max_tokens: 0,
             reserved: [0; 3],
         }
     }
 
     fn reserved_is_zero(&self) -> bool {
-        self.reserved == [0; 3]
+        self.reserved == [0; 3] && self.reserved_flag == 0
     }
 }
 
@@ -101,7 +103,6 @@ impl srnn_classifier_config {
             pooling: Pooling::from_number(self.pooling)?,
             dropout: self.dropout,
             labels,
-            lowercase: args::flag("lowercase", self.lowercase)?,
             max_tokens: Some(args::size("max_tokens", self.max_tokens)?).filter(|&n| n > 0),
         })
     }
@@ -121,9 +122,11 @@ pub unsafe extern "C" fn srnn_classifier_config_init(config: *mut srnn_classifie
 }
 
 /// Creates a classifier with random weights, the same for the same `seed` on every machine, for the labels of `dataset`
-/// (one a text: softmax; any number: a sigmoid each) and a copy of `vocab`. The caller destroys it.
+/// (one a text: softmax; any number: a sigmoid each) and a copy of `vocab`, which says how texts are normalized. The caller
+/// destroys it.
 ///
-/// Errors: SRNN_ERROR_INVALID_ARGUMENT, naming the field, for a configuration that makes no sense;
+/// Errors: SRNN_ERROR_INVALID_ARGUMENT, naming the field, for a configuration that makes no sense, and for a dataset that
+/// was read with another vocabulary;
 /// SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_classifier_create(
@@ -141,6 +144,7 @@ pub unsafe extern "C" fn srnn_classifier_create(
             (structs::read(config)?, &vocab.0, &dataset.0, Arrays::new().out("classifier", classifier)?)
         };
         let config = config.to_rust(dataset.mode())?;
+        dataset.check_vocab(vocab)?;
         let new = TextClassifier::new(&config, vocab.try_clone()?, try_strings(dataset.labels())?, seed)?;
         classifier.write(handle::create(srnn_classifier(new))?);
         Ok(())
@@ -226,35 +230,43 @@ pub unsafe extern "C" fn srnn_classifier_label(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        unsafe {
-            let labels = handle::shared("classifier", classifier)?.0.labels();
-            let label = labels.get(index);
-            let label =
-                label.ok_or_else(|| err!(InvalidArgument, "label {index}, expected less than {}", labels.len()))?;
-            Arrays::new().copy_text(label, text, text_size, text_len)
-        }
+        unsafe { copy_label(handle::shared("classifier", classifier)?.0.labels(), index, text, text_size, text_len) }
     })
 }
 
-/// Reads a file against the labels and the vocabulary of `classifier`, to evaluate it. The caller destroys it.
+/// Reads a file against the labels and the vocabulary of `classifier`, to evaluate it or to train it further. The caller
+/// destroys the dataset.
 ///
-/// Errors: as srnn_dataset_read_train, and SRNN_ERROR_INVALID_DATA for a label that the classifier does not have.
+/// - options: NULL for the defaults, with the classifier's label mode
+///
+/// Errors: as srnn_dataset_read_train, but a single label is enough; SRNN_ERROR_INVALID_DATA for a label that the classifier
+/// does not have; SRNN_ERROR_INVALID_ARGUMENT for another label mode than the classifier's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_classifier_read_dataset(
     classifier: *const srnn_classifier,
     path: *const c_char,
+    options: *const srnn_dataset_options,
     dataset: *mut *mut srnn_dataset,
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
         let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (path, classifier, dataset) = unsafe {
+        let (path, classifier, given, dataset) = unsafe {
             let classifier = handle::shared("classifier", classifier)?;
-            (a.path("path", path)?, &classifier.0, a.out("dataset", dataset)?)
+            let given = structs::read_optional(options)?.to_rust(&mut a)?;
+            (a.path("path", path)?, &classifier.0, given, a.out("dataset", dataset)?)
         };
         let mode = classifier.config().labels;
-        let data = Dataset::open(path, classifier.tokenizer(), mode, classifier.vocab(), classifier.labels())?;
+        ensure!(
+            options.is_null() || given.mode == mode,
+            InvalidArgument,
+            "the options' label mode is {}, expected the classifier's, {}",
+            given.mode as i32,
+            mode as i32
+        );
+        let options = DatasetOptions { mode, ..given };
+        let data = Dataset::open(path, &options, classifier.vocab(), classifier.labels())?;
         dataset.write(handle::create(srnn_dataset(data))?);
         Ok(())
     })

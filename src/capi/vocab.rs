@@ -7,21 +7,31 @@ use super::args::{self, Arrays};
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
-use crate::error::{ensure, err};
+use crate::error::{Result, ensure, err};
 use crate::text::{Tokenizer, Vocab};
 use std::ffi::c_char;
 
-/// A fixed list of words.
+/// A fixed list of words, and how texts are normalized before they are cut into words.
 pub struct srnn_vocab(pub(super) Vocab);
+
+pub(super) fn tokenizer(lowercase: i32, nfc: i32) -> Result<Tokenizer> {
+    Ok(Tokenizer { lowercase: args::flag("lowercase", lowercase)?, nfc: args::flag("nfc", nfc)? })
+}
 
 /// Creates a vocabulary of `count` words, numbered from 2 on. The caller destroys it.
 ///
-/// Errors: SRNN_ERROR_INVALID_DATA for a word that is empty, comes twice, or is "<pad>" or "<unk>";
-/// SRNN_ERROR_INVALID_ARGUMENT for one that is not UTF-8; SRNN_ERROR_OUT_OF_MEMORY.
+/// - lowercase: 1 if texts are put in lower case
+/// - nfc: 1 if texts are brought to Unicode's form NFC, so that an accented letter as one character and as two is the same
+///
+/// Errors: SRNN_ERROR_INVALID_DATA for a word that is empty, comes twice, is "<pad>" or "<unk>", or that no text can have
+/// since it is not in lower case or in NFC; SRNN_ERROR_INVALID_ARGUMENT for one that is not UTF-8 and for truth values other
+/// than 0 and 1; SRNN_ERROR_OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_vocab_create(
     words: *const *const c_char,
     count: usize,
+    lowercase: i32,
+    nfc: i32,
     vocab: *mut *mut srnn_vocab,
     error: *mut srnn_error,
 ) -> srnn_status {
@@ -31,7 +41,8 @@ pub unsafe extern "C" fn srnn_vocab_create(
         let (words, vocab) = unsafe { (a.read("words", words, count)?, a.out("vocab", vocab)?) };
         // SAFETY: the header's contract.
         let words = unsafe { a.texts("a word", words) }?;
-        vocab.write(handle::create(srnn_vocab(Vocab::from_words(words)?))?);
+        let tokenizer = tokenizer(lowercase, nfc)?;
+        vocab.write(handle::create(srnn_vocab(Vocab::from_words(words, &tokenizer)?))?);
         Ok(())
     })
 }
@@ -41,6 +52,26 @@ pub unsafe extern "C" fn srnn_vocab_create(
 pub unsafe extern "C" fn srnn_vocab_destroy(vocab: *mut srnn_vocab) {
     // SAFETY: the header's contract.
     unsafe { handle::destroy(vocab) }
+}
+
+/// Writes how texts are normalized: 1 to `lowercase` if they are put in lower case, and 1 to `nfc` if they are brought to NFC;
+/// 0 otherwise.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vocab_normalization(
+    vocab: *const srnn_vocab,
+    lowercase: *mut i32,
+    nfc: *mut i32,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        let mut a = Arrays::new();
+        // SAFETY: the header's contract.
+        let (vocab, lowercase, nfc) =
+            unsafe { (handle::shared("vocab", vocab)?, a.out("lowercase", lowercase)?, a.out("nfc", nfc)?) };
+        lowercase.write(vocab.0.tokenizer().lowercase.into());
+        nfc.write(vocab.0.tokenizer().nfc.into());
+        Ok(())
+    })
 }
 
 /// Number of words, the two special ones included; 0 for NULL.
@@ -91,15 +122,14 @@ pub unsafe extern "C" fn srnn_vocab_word(
     })
 }
 
-/// Cuts `text` into tokens, in lower case if `lowercase` is 1, and copies their numbers to `ids`, which has room for
+/// Cuts `text` into tokens, normalized as the vocabulary says, and copies their numbers to `ids`, which has room for
 /// `ids_len` of them, and how many there are to `count`. With NULL and 0 it only counts.
 ///
-/// Errors: SRNN_ERROR_SHAPE_MISMATCH for too little room; SRNN_ERROR_INVALID_ARGUMENT for a text that is not UTF-8 or
-/// another `lowercase`; SRNN_ERROR_OUT_OF_MEMORY.
+/// Errors: SRNN_ERROR_SHAPE_MISMATCH for too little room; SRNN_ERROR_INVALID_ARGUMENT for a text that is not UTF-8;
+/// SRNN_ERROR_OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_vocab_encode(
     vocab: *const srnn_vocab,
-    lowercase: i32,
     text: *const c_char,
     ids: *mut u32,
     ids_len: usize,
@@ -114,7 +144,7 @@ pub unsafe extern "C" fn srnn_vocab_encode(
             (vocab, a.text("text", text)?, a.write("ids", ids, ids_len)?, a.out("count", count)?)
         };
         let mut tokens = Vec::new();
-        vocab.0.encode(text, &Tokenizer { lowercase: args::flag("lowercase", lowercase)? }, &mut tokens)?;
+        vocab.0.encode(text, &mut tokens)?;
         if !ids.is_empty() {
             ensure!(
                 tokens.len() <= ids.len(),

@@ -5,8 +5,9 @@
 //! `C = 1 / (l2 · examples)`. Everything is f64 in one fixed order with portable exp and log: the same bits on every
 //! machine, with nothing random in it.
 
-use super::dataset::{Dataset, LabelMode};
+use super::dataset::Dataset;
 use super::metrics::Confusion;
+use super::options::LabelMode;
 use super::push;
 use crate::buffer::{AlignedBuf, try_vec, try_with_capacity};
 use crate::error::{Result, check_len, ensure, product};
@@ -305,10 +306,14 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
     use crate::random::Random;
-    use crate::text::{Tokenizer, Vocab};
+    use crate::text::{DatasetOptions, Tokenizer, Vocab, VocabOptions};
+
+    const AS_IS: VocabOptions =
+        VocabOptions { tokenizer: Tokenizer { lowercase: false, nfc: false }, min_count: 1, max_size: usize::MAX };
 
     fn read(file: &str, mode: LabelMode) -> (Dataset, Vocab) {
-        Dataset::train_from(file.as_bytes(), "t", &Tokenizer::default(), mode, 1, usize::MAX).unwrap()
+        let options = DatasetOptions { mode, ..DatasetOptions::default() };
+        Dataset::train_from(file.as_bytes(), "t", &options, &AS_IS).unwrap()
     }
 
     /// Three classes; each word of a text belongs to its class with probability 0.4.
@@ -389,8 +394,7 @@ mod tests {
     fn predicts_unseen_texts() {
         let (data, vocab) = read(&topics(3000, 1), LabelMode::Single);
         let test = topics(1000, 2);
-        let test =
-            Dataset::open_from(test.as_bytes(), "t", &Tokenizer::default(), LabelMode::Single, &vocab, data.labels());
+        let test = Dataset::open_from(test.as_bytes(), "t", &DatasetOptions::default(), &vocab, data.labels());
         let m = BagOfWords::train(&data, vocab.len(), 1e-3, 200).unwrap();
         // 0.92 is possible at best: a text without a word of its class is a guess.
         let accuracy = m.accuracy(&test.unwrap()).unwrap();

@@ -1,6 +1,6 @@
 //! The text classifier: tokens, embedding, recurrent layers, pooling, dropout, dense layer, softmax or sigmoid.
 
-use super::dataset::LabelMode;
+use super::options::LabelMode;
 use super::tokenizer::Tokenizer;
 use super::vocab::Vocab;
 use crate::buffer::{AlignedBuf, try_with_capacity};
@@ -68,8 +68,6 @@ pub struct ClassifierConfig {
     pub dropout: f32,
     /// One label a text (softmax) or any number (a sigmoid each).
     pub labels: LabelMode,
-    /// Whether texts are lower-cased.
-    pub lowercase: bool,
     /// The most tokens that are read of a text, in training and in use; `None` for all. What is cut is counted.
     pub max_tokens: Option<usize>,
 }
@@ -85,7 +83,6 @@ impl Default for ClassifierConfig {
             pooling: Pooling::Last,
             dropout: 0.3,
             labels: LabelMode::Single,
-            lowercase: true,
             max_tokens: None,
         }
     }
@@ -116,7 +113,6 @@ impl ClassifierConfig {
 /// any number of threads; training needs it exclusively.
 pub struct TextClassifier {
     pub(super) config: ClassifierConfig,
-    tokenizer: Tokenizer,
     vocab: Vocab,
     labels: Vec<String>,
     pub(super) embedding: Embedding,
@@ -174,7 +170,6 @@ impl TextClassifier {
         ensure!(config.embedding_dim > 0, InvalidArgument, "embedding_dim is 0, expected at least 1");
         let rnn = Rnn::new(&config.rnn())?;
         Ok(Self {
-            tokenizer: Tokenizer { lowercase: config.lowercase },
             embedding: Embedding::new(vocab.len(), config.embedding_dim, Some(0))?,
             dense: Dense::with_isa(config.pooled_size(), labels.len(), true, rnn.isa())?,
             rnn,
@@ -199,9 +194,9 @@ impl TextClassifier {
         &self.labels
     }
 
-    /// How it cuts texts.
+    /// How it cuts and normalizes texts: as its vocabulary says.
     pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+        self.vocab.tokenizer()
     }
 
     /// The token table, to start from pretrained vectors or to freeze it.
@@ -221,7 +216,7 @@ impl TextClassifier {
     pub fn classify(&self, session: &mut ClassifierSession, text: &str, probabilities: &mut [f32]) -> Result<()> {
         let mut tokens = std::mem::take(&mut session.tokens);
         tokens.clear();
-        let done = self.vocab.encode(text, &self.tokenizer, &mut tokens).and_then(|()| {
+        let done = self.vocab.encode(text, &mut tokens).and_then(|()| {
             if tokens.is_empty() {
                 super::push(&mut tokens, super::vocab::UNKNOWN)?;
             }

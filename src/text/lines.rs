@@ -42,7 +42,11 @@ impl<R: BufRead> Lines<R> {
         self.line.clear();
         self.number += 1;
         match self.fill() {
-            Ok(true) => Ok(true),
+            Ok(true) => {
+                let wide = self.number == 1 && is_utf16(&self.line);
+                ensure!(!wide, InvalidData, "{}:1: a byte order mark of UTF-16, expected UTF-8", self.name);
+                Ok(true)
+            }
             Ok(false) => {
                 self.number -= 1;
                 Ok(false)
@@ -51,26 +55,24 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The line that [`Lines::advance`] read.
+    /// The line that [`Lines::advance`] read; what is wrong with it is told without its place.
     pub(super) fn text(&self) -> Result<&str> {
+        checked(self.bytes())
+    }
+
+    /// Whether there is nothing in it but spaces.
+    pub(super) fn is_blank(&self) -> bool {
+        self.bytes().iter().all(|&b| b == b' ')
+    }
+
+    /// Its bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
         let mut line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
         line = line.strip_suffix(b"\r").unwrap_or(line);
         if self.number == 1 {
-            ensure!(
-                !line.starts_with(b"\xFF\xFE") && !line.starts_with(b"\xFE\xFF"),
-                InvalidData,
-                "{}:1: a byte order mark of UTF-16, expected UTF-8",
-                self.name
-            );
             line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
         }
-        if let Some(at) = line.iter().position(|&b| b == 0) {
-            return Err(self.locate(&err!(InvalidData, "byte {} is NUL, expected text", at + 1)));
-        }
-        str::from_utf8(line).map_err(|e| {
-            let at = e.valid_up_to();
-            self.locate(&err!(InvalidData, "byte {} (0x{:02X}) is not UTF-8", at + 1, line[at]))
-        })
+        line
     }
 
     fn fill(&mut self) -> Result<bool> {
@@ -98,6 +100,21 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
+pub(super) fn is_utf16(start: &[u8]) -> bool {
+    start.starts_with(b"\xFF\xFE") || start.starts_with(b"\xFE\xFF")
+}
+
+/// Bytes of a file as text.
+pub(super) fn checked(bytes: &[u8]) -> Result<&str> {
+    if let Some(at) = bytes.iter().position(|&b| b == 0) {
+        return Err(err!(InvalidData, "byte {} is NUL, expected text", at + 1));
+    }
+    str::from_utf8(bytes).map_err(|e| {
+        let at = e.valid_up_to();
+        err!(InvalidData, "byte {} (0x{:02X}) is not UTF-8", at + 1, bytes[at])
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,7 +123,7 @@ mod tests {
         let mut lines = Lines::new(io::BufReader::with_capacity(capacity, bytes), "f")?;
         let mut out = Vec::new();
         while lines.advance()? {
-            out.push(lines.text()?.to_owned());
+            out.push(lines.text().map_err(|e| lines.locate(&e))?.to_owned());
         }
         assert_eq!(lines.number(), out.len() as u64);
         Ok(out)

@@ -1,7 +1,7 @@
 //! A classifier's file: weights as tensors; configuration, labels and words in the metadata.
 
 use super::classifier::{ClassifierConfig, Pooling, TextClassifier};
-use super::dataset::LabelMode;
+use super::options::LabelMode;
 use super::vocab::Vocab;
 use crate::buffer::try_format;
 use crate::error::{Error, ErrorKind, Result, ensure, err};
@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// What a classifier's file says it is.
 const FORMAT: &str = "simdrnn text classifier";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 impl TextClassifier {
     /// Writes everything to one safetensors file: weights as tensors (`embedding.weight`, `rnn.` and PyTorch's names,
@@ -46,14 +46,13 @@ impl TextClassifier {
         // By key; names need no escapes, and dropout is a finite number.
         let config = try_format(format_args!(
             "{{\"bidirectional\":{},\"cell\":\"{}\",\"dropout\":{:?},\"embedding_dim\":{},\"format\":\"{FORMAT}\",\
-             \"hidden_size\":{},\"lowercase\":{},\"max_tokens\":{},\"multi_label\":{},\"num_layers\":{},\"pooling\":\"{}\",\
+             \"hidden_size\":{},\"max_tokens\":{},\"multi_label\":{},\"num_layers\":{},\"pooling\":\"{}\",\
              \"version\":{VERSION}}}",
             c.bidirectional,
             c.cell.name(),
             f64::from(c.dropout),
             c.embedding_dim,
             c.hidden_size,
-            c.lowercase,
             c.max_tokens.unwrap_or(0),
             c.labels == LabelMode::Multi,
             c.num_layers,
@@ -140,7 +139,7 @@ fn parse_config(text: &str) -> Result<ClassifierConfig> {
     };
     ensure!(string("format")? == FORMAT, InvalidData, "{}", wrong("format", FORMAT));
     let version = config.get("version").and_then(Value::as_u64);
-    ensure!(version == Some(VERSION), InvalidData, "{}", wrong("version", "1"));
+    ensure!(version == Some(VERSION), InvalidData, "{}", wrong("version", "2"));
     let dropout = config.get("dropout").and_then(Value::as_f64).ok_or_else(|| wrong("dropout", "a number"))?;
     Ok(ClassifierConfig {
         cell: Cell::from_name(string("cell")?).map_err(|e| err!(InvalidData, "{e}"))?,
@@ -151,7 +150,6 @@ fn parse_config(text: &str) -> Result<ClassifierConfig> {
         pooling: Pooling::from_name(string("pooling")?).map_err(|e| err!(InvalidData, "{e}"))?,
         dropout: dropout as f32,
         labels: if flag("multi_label")? { LabelMode::Multi } else { LabelMode::Single },
-        lowercase: flag("lowercase")?,
         max_tokens: match config.contains_key("max_tokens") {
             true => Some(size("max_tokens")?).filter(|&n| n > 0),
             false => None,

@@ -11,12 +11,13 @@
 //!   inside a word disappears.
 //! - Every other character is a token.
 //!
-//! A token longer than [`MAX_TOKEN`] bytes is cut into several. Texts are not normalized: `é` as one code point and as
-//! two are different tokens.
+//! A token longer than [`MAX_TOKEN`] bytes is cut into several. Unless [`Tokenizer::nfc`] says otherwise, `é` as one code
+//! point and as two are different tokens.
 
 use crate::buffer::reserve_text;
 use crate::error::Result;
 use crate::words::lower_case;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_stream_safe, is_nfc_stream_safe_quick};
 use unicode_segmentation::UnicodeSegmentation;
 
 /// The longest token, in bytes of the text.
@@ -24,27 +25,49 @@ pub const MAX_TOKEN: usize = 256;
 
 const SOFT_HYPHEN: char = '\u{AD}';
 
-/// Cuts texts into tokens.
+/// Cuts texts into tokens and normalizes them. A [`Vocab`](super::Vocab) keeps the one that its words come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tokenizer {
     /// Whether tokens are in lower case, by Unicode's rules that depend on no language.
     pub lowercase: bool,
+    /// Whether texts and tokens are brought to Unicode's form NFC, so that `é` as one code point and as two (names of files
+    /// on macOS, texts from the web) give the same token. Of more than 30 marks on one letter, it puts U+034F between some
+    /// (UAX #15, Stream-Safe Text Format).
+    pub nfc: bool,
 }
 
 impl Tokenizer {
-    /// The tokens as they stand in the text: soft hyphens and case are kept.
+    /// The tokens as they stand in the text: soft hyphens and case are kept, and nothing is brought to NFC.
     pub fn split<'a>(&self, text: &'a str) -> Split<'a> {
         Split { rest: text }
     }
 
-    /// Calls `each` with every token, in lower case if asked, until one call fails. Allocates only for words with capital
-    /// letters outside ASCII and words with soft hyphens.
+    /// Calls `each` with every token, in lower case and in NFC if asked, until one call fails. Allocates only for words with
+    /// capital letters outside ASCII, words with soft hyphens, and what is not in NFC but shall be.
     ///
     /// # Errors
     /// What `each` returns; `OutOfMemory`.
-    pub fn for_each(&self, text: &str, mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
+    pub fn for_each(&self, text: &str, each: impl FnMut(&str) -> Result<()>) -> Result<()> {
+        if !self.nfc || is_composed(text) {
+            return self.for_each_as_is(text, each);
+        }
+        let mut composed = String::new();
+        compose(text, &mut composed)?;
+        self.for_each_as_is(&composed, each)
+    }
+
+    /// [`Tokenizer::for_each`] on a text that needs no NFC any more.
+    fn for_each_as_is(&self, text: &str, mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
         let mut ascii = [0; MAX_TOKEN];
-        let (mut visible, mut lower) = (String::new(), String::new());
+        let (mut visible, mut lower, mut composed) = (String::new(), String::new(), String::new());
+        // What was changed may be in NFC no more: there is a small t with two dots, but no capital one.
+        let mut changed = |token: &str| {
+            if !self.nfc || is_composed(token) {
+                return each(token);
+            }
+            compose(token, &mut composed)?;
+            each(&composed)
+        };
         for token in self.split(text) {
             if token.contains(SOFT_HYPHEN) {
                 visible.clear();
@@ -53,21 +76,47 @@ impl Tokenizer {
                 if self.lowercase {
                     lower_case(&visible, &mut lower)?;
                 }
-                each(if self.lowercase { &lower } else { &visible })?;
+                changed(if self.lowercase { &lower } else { &visible })?;
             } else if !self.lowercase || !token.chars().any(changes) {
-                each(token)?;
+                changed(token)?;
             } else if token.is_ascii() {
                 let lower = &mut ascii[..token.len()];
                 lower.copy_from_slice(token.as_bytes());
                 lower.make_ascii_lowercase();
-                each(str::from_utf8(lower).unwrap_or(token))?;
+                changed(str::from_utf8(lower).unwrap_or(token))?;
             } else {
                 lower_case(token, &mut lower)?;
-                each(&lower)?;
+                changed(&lower)?;
             }
         }
         Ok(())
     }
+
+    /// Whether [`Tokenizer::for_each`] could give this word: nothing in it that it would have changed.
+    pub(super) fn keeps(&self, word: &str) -> bool {
+        !(self.lowercase && word.chars().any(changes)) && (!self.nfc || is_nfc_stream_safe(word))
+    }
+
+    /// Whether a text has a token.
+    pub(super) fn finds_any(&self, text: &str) -> bool {
+        self.split(text).next().is_some()
+    }
+}
+
+/// Whether a text is in NFC beyond doubt.
+fn is_composed(text: &str) -> bool {
+    text.is_ascii() || is_nfc_stream_safe_quick(text.chars()) == IsNormalized::Yes
+}
+
+/// Makes `composed` the text in NFC.
+fn compose(text: &str, composed: &mut String) -> Result<()> {
+    composed.clear();
+    reserve_text(composed, text.len())?;
+    for c in text.chars().stream_safe().nfc() {
+        reserve_text(composed, c.len_utf8())?;
+        composed.push(c);
+    }
+    Ok(())
 }
 
 /// Whether lower-casing alters the character.
@@ -198,15 +247,19 @@ mod tests {
         Tokenizer::default().split(text).collect()
     }
 
-    fn lower(text: &str) -> Vec<String> {
+    fn normalized(tokenizer: Tokenizer, text: &str) -> Vec<String> {
         let mut out = Vec::new();
-        Tokenizer { lowercase: true }
+        tokenizer
             .for_each(text, |t| {
                 out.push(t.to_owned());
                 Ok(())
             })
             .unwrap();
         out
+    }
+
+    fn lower(text: &str) -> Vec<String> {
+        normalized(Tokenizer { lowercase: true, nfc: false }, text)
     }
 
     #[test]
@@ -264,6 +317,53 @@ mod tests {
         for c in '\0'..=char::MAX {
             assert_eq!(changes(c), c.to_lowercase().to_string() != c.to_string(), "{c:?}");
         }
+    }
+
+    #[test]
+    fn equivalent_texts_give_the_same_tokens() {
+        let (composed, decomposed) =
+            ("Caf\u{e9} \u{c5}ngstr\u{f6}m, \u{ac01}", "Cafe\u{301} A\u{30a}ngstro\u{308}m, \u{1100}\u{1161}\u{11a8}");
+        let nfc = |lowercase, text: &str| normalized(Tokenizer { lowercase, nfc: true }, text);
+        assert_eq!(nfc(false, decomposed), nfc(false, composed));
+        assert_eq!(nfc(false, decomposed), ["Caf\u{e9}", "\u{c5}ngstr\u{f6}m", ",", "\u{ac01}"]);
+        assert_eq!(nfc(true, decomposed), ["caf\u{e9}", "\u{e5}ngstr\u{f6}m", ",", "\u{ac01}"]);
+        assert_ne!(lower(decomposed), lower(composed));
+        // Kelvin is a K; a capital T with two dots is no character of its own, a small one is; so is what a soft hyphen parted.
+        assert_eq!(nfc(false, "5 \u{212a}"), ["5", "K"]);
+        assert_eq!(nfc(true, "T\u{308}"), ["\u{1e97}"]);
+        assert_eq!(nfc(false, "\u{1100}\u{ad}\u{1161}"), ["\u{ac00}"]);
+        // Words at the bound are cut at the same places.
+        let long = |e: &str| nfc(false, &e.repeat(300));
+        assert_eq!(long("e\u{301}"), long("\u{e9}"));
+        // Any number of marks needs little memory, and what comes out stays as it is.
+        for text in ["e".to_owned() + &"\u{301}\u{323}".repeat(100_000), "\u{300}".repeat(1000)] {
+            for token in nfc(true, &text) {
+                assert!(token.len() <= 2 * MAX_TOKEN && Tokenizer { lowercase: true, nfc: true }.keeps(&token));
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_out_would_come_out_again() {
+        for c in '\0'..=char::MAX {
+            for (lowercase, nfc) in [(true, false), (false, true), (true, true)] {
+                let tokenizer = Tokenizer { lowercase, nfc };
+                let mut text = [0; 8];
+                let text = c.encode_utf8(&mut text);
+                let mut count = 0;
+                tokenizer
+                    .for_each(text, |token| {
+                        assert!(tokenizer.keeps(token), "{c:?} {tokenizer:?}: {token:?}");
+                        count += 1;
+                        Ok(())
+                    })
+                    .unwrap();
+                assert_eq!(count > 0, tokenizer.finds_any(text), "{c:?} {tokenizer:?}");
+            }
+        }
+        let kept = |lowercase, nfc, word| Tokenizer { lowercase, nfc }.keeps(word);
+        assert!(kept(false, false, "E\u{301}") && !kept(true, false, "E\u{301}") && !kept(false, true, "E\u{301}"));
+        assert!(kept(true, true, "\u{e9}") && !kept(true, true, "\u{c9}"));
     }
 
     #[test]

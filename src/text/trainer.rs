@@ -2,7 +2,8 @@
 
 use super::batches::Batches;
 use super::classifier::{ClassifierSession, Pooling, TextClassifier};
-use super::dataset::{Dataset, LabelMode};
+use super::dataset::Dataset;
+use super::options::LabelMode;
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::{Result, check_len, ensure, err, product};
 use crate::io::Excerpt;
@@ -138,7 +139,8 @@ impl Trainer {
     ///
     /// # Errors
     /// After each, trainer and model are as if the call had not been made. `InvalidArgument` if the batch is empty or names
-    /// an example that is not there, if `data` has other labels than the model, or words that it has not;
+    /// an example that is not there, if `data` has other labels than the model or was read with another
+    /// vocabulary;
     /// `ShapeMismatch` for a model of another shape than the trainer's; `NonFinite`; `OutOfMemory`.
     pub fn step(&mut self, model: &mut TextClassifier, data: &Dataset, batch: &[u32]) -> Result<StepReport> {
         let texts = self.check(model, data, batch)?;
@@ -230,6 +232,7 @@ impl Trainer {
                 Excerpt(expected, 80)
             ));
         }
+        data.check_vocab(model.vocab())?;
         self.embedding_grads.check(&model.embedding)?;
         self.rnn_grads.check(&model.rnn)?;
         check_len("the gradient of the dense layer", self.dense_grads.len(), model.dense.values().len())?;
@@ -343,13 +346,14 @@ impl Trainer {
 /// Probabilities of all examples of `data`, (examples, labels), in batches of `batch_size` texts of similar length.
 ///
 /// # Errors
-/// As [`TextClassifier::probabilities`].
+/// As [`TextClassifier::probabilities`]; `InvalidArgument` for data that were read with another vocabulary.
 pub fn predict(
     model: &TextClassifier,
     memory: &mut ClassifierSession,
     data: &Dataset,
     batch_size: usize,
 ) -> Result<Vec<f32>> {
+    data.check_vocab(model.vocab())?;
     let classes = model.labels().len();
     let mut all = crate::buffer::try_vec(product("the probabilities", &[data.len(), classes])?, 0.0)?;
     let mut texts: Vec<&[u32]> = try_with_capacity(batch_size.min(data.len()))?;
