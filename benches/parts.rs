@@ -1,7 +1,6 @@
 //! Times of the parts around the recurrent layers: `cargo bench --bench parts`.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use simdrnn::Isa;
 use simdrnn::nn::{Dense, log_softmax, sigmoid, softmax};
 use simdrnn::rnn::Session;
 use std::hint::black_box;
@@ -45,17 +44,16 @@ fn gemm(c: &mut Criterion) {
 
 /// tanh has no call of its own: in `layers`, it is what the Elman cell with tanh takes more than the one with relu.
 fn activations(c: &mut Criterion) {
-    let isa = Isa::choose().unwrap();
     let (x, mut y) = (values(4096), values(4096));
     let mut group = c.benchmark_group("activations");
     group.throughput(Throughput::Elements(4096));
-    group.bench_function("sigmoid", |b| b.iter(|| sigmoid(isa, black_box(&mut y))));
+    group.bench_function("sigmoid", |b| b.iter(|| sigmoid(black_box(&mut y)).unwrap()));
     for columns in [8, 64, 1024] {
         group.bench_function(BenchmarkId::new("softmax", columns), |b| {
-            b.iter(|| softmax(isa, columns, black_box(&x), &mut y).unwrap());
+            b.iter(|| softmax(columns, black_box(&x), &mut y).unwrap());
         });
         group.bench_function(BenchmarkId::new("log_softmax", columns), |b| {
-            b.iter(|| log_softmax(isa, columns, black_box(&x), &mut y).unwrap());
+            b.iter(|| log_softmax(columns, black_box(&x), &mut y).unwrap());
         });
     }
     group.finish();

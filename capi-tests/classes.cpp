@@ -510,6 +510,17 @@ static void functions() {
   b = {0, 0};
   OK(sigmoid(b));
   CHECK(b[0] == 0.5f);
+  a = {-1, 2};
+  OK(relu(a));
+  CHECK(a[0] == 0 && a[1] == 2);
+  OK(relu_backward(a, b));
+  CHECK(b[0] == 0 && b[1] == 0.5f);
+  OK(tanh(a));
+  b = {1, 1};
+  OK(tanh_backward(a, b));
+  CHECK(a[1] > 0.964f && b[0] == 1 && b[1] < 0.071f);
+  OK(sigmoid_backward(a, b));
+  CHECK(b[0] == 0 && b[1] < 0.01f);
   OK(dropout(1, 1, 0, b));
   CHECK(b[1] == 0);
   CrossEntropy entropy;

@@ -1,4 +1,4 @@
-/* Functions on arrays: softmax, sigmoid, dropout, losses, clipping. */
+/* Functions on arrays: softmax, activations, dropout, losses, clipping. */
 
 #include "check.h"
 
@@ -41,6 +41,51 @@ static void softmax(void) {
   BAD_ARGUMENT("aligned", srnn_sigmoid(misaligned(y), N, &err));
   TOO_LARGE("x", srnn_sigmoid(y, SIZE_MAX, &err));
   CHECK(y[0] == 77 && z[0] == 77);
+}
+
+static void activations(void) {
+  enum { ALL = 41 };
+  static float t[ALL], r[ALL], s[ALL], d[3][ALL];
+  const float *const results[3] = {s, t, r};
+  srnn_status (*const backward[3])(const float *, size_t, float *, size_t, srnn_error *) = {
+      srnn_sigmoid_backward, srnn_tanh_backward, srnn_relu_backward};
+  int i, f;
+  for (i = 0; i < ALL; ++i) {
+    t[i] = r[i] = s[i] = (float)(i - 20) / 8;
+    d[0][i] = d[1][i] = d[2][i] = 2;
+  }
+  OK(srnn_tanh(t, ALL, &err));
+  OK(srnn_relu(r, ALL, &err));
+  OK(srnn_sigmoid(s, ALL, &err));
+  OK(srnn_sigmoid_backward(s, ALL, d[0], ALL, &err));
+  OK(srnn_tanh_backward(t, ALL, d[1], ALL, &err));
+  OK(srnn_relu_backward(r, ALL, d[2], ALL, &err));
+  for (i = 0; i < ALL; ++i) {
+    const double v = (i - 20) / 8.0, sigmoid = 1 / (1 + exp(-v));
+    CHECK(fabs(tanh(v) - t[i]) < 2e-7 && r[i] == (v > 0 ? (float)v : 0));
+    CHECK(fabs(2 * sigmoid * (1 - sigmoid) - d[0][i]) < 1e-6 && fabs(2 / cosh(v) / cosh(v) - d[1][i]) < 1e-6);
+    CHECK(d[2][i] == (v > 0 ? 2 : 0));
+  }
+  OK(srnn_tanh(NULL, 0, &err));
+  OK(srnn_relu(NULL, 0, &err));
+
+  t[0] = r[0] = s[0] = 77;
+  IS_NULL("x", srnn_tanh(NULL, ALL, &err));
+  BAD_ARGUMENT("aligned", srnn_tanh(misaligned(t), 1, &err));
+  TOO_LARGE("x", srnn_tanh(t, SIZE_MAX, &err));
+  IS_NULL("x", srnn_relu(NULL, ALL, &err));
+  BAD_ARGUMENT("aligned", srnn_relu(misaligned(r), 1, &err));
+  TOO_LARGE("x", srnn_relu(r, SIZE_MAX, &err));
+  BAD_SHAPE("d has 40", srnn_sigmoid_backward(s, ALL, d[0], ALL - 1, &err));
+  BAD_SHAPE("d has 40", srnn_tanh_backward(t, ALL, d[1], ALL - 1, &err));
+  BAD_SHAPE("d has 40", srnn_relu_backward(r, ALL, d[2], ALL - 1, &err));
+  for (f = 0; f < 3; ++f) {
+    const float first = d[f][0];
+    IS_NULL("y", backward[f](NULL, ALL, d[f], ALL, &err));
+    IS_NULL("d", backward[f](results[f], ALL, NULL, ALL, &err));
+    CHECK(d[f][0] == first);
+  }
+  CHECK(t[0] == 77 && r[0] == 77 && s[0] == 77);
 }
 
 static void dropout(void) {
@@ -229,6 +274,7 @@ static void clipping(void) {
 
 int main(void) {
   softmax();
+  activations();
   dropout();
   cross_entropy();
   other_losses();

@@ -222,6 +222,9 @@ static void functions(void) {
 #define POINTERS (*(void **)P(0) = P(1), *Z(2) = 2)
   PAIRS("x, y!", NOTHING, srnn_softmax(2, F(0), 2, F(1), 2, &err));
   PAIRS("x, y!", NOTHING, srnn_log_softmax(2, F(0), 2, F(1), 2, &err));
+  PAIRS("y, d!", NOTHING, srnn_sigmoid_backward(F(0), 2, F(1), 2, &err));
+  PAIRS("y, d!", NOTHING, srnn_tanh_backward(F(0), 2, F(1), 2, &err));
+  PAIRS("y, d!", NOTHING, srnn_relu_backward(F(0), 2, F(1), 2, &err));
   PAIRS("weight, logits, targets, loss!, dlogits!", WEIGHTS,
         srnn_cross_entropy(&options, 2, F(1), 2, P(2), 1, D(3), F(4), 2, &err));
   PAIRS("weight, logits, targets, loss!, dlogits!", WEIGHTS,

@@ -1108,7 +1108,7 @@ SRNN_API srnn_status srnn_rnn_forward_train_tokens(const srnn_rnn *rnn, srnn_ses
     srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
- * Softmax and sigmoid
+ * Activations
  */
 
 /**
@@ -1133,6 +1133,39 @@ SRNN_API srnn_status srnn_log_softmax(size_t cols, const float *x, size_t x_len,
 
 /** The logistic function 1 / (1 + exp(-x)) of every value, in place. */
 SRNN_API srnn_status srnn_sigmoid(float *x, size_t x_len, srnn_error *error);
+
+/** The hyperbolic tangent of every value, in place, as precise as in the cells. */
+SRNN_API srnn_status srnn_tanh(float *x, size_t x_len, srnn_error *error);
+
+/** max(x, 0) of every value, in place. NaN stays NaN. */
+SRNN_API srnn_status srnn_relu(float *x, size_t x_len, srnn_error *error);
+
+/**
+ * Backward of srnn_sigmoid: turns `d`, the gradient of its results `y`, into the gradient of its inputs, d * y * (1 - y), in place.
+ *
+ * - y, d: of one length
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
+ */
+SRNN_API srnn_status srnn_sigmoid_backward(const float *y, size_t y_len, float *d, size_t d_len, srnn_error *error);
+
+/**
+ * Backward of srnn_tanh: turns `d`, the gradient of its results `y`, into the gradient of its inputs, d * (1 - y * y), in place.
+ *
+ * - y, d: of one length
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
+ */
+SRNN_API srnn_status srnn_tanh_backward(const float *y, size_t y_len, float *d, size_t d_len, srnn_error *error);
+
+/**
+ * Backward of srnn_relu: turns `d`, the gradient of its results `y`, into the gradient of its inputs, d where y > 0, else 0, in place.
+ *
+ * - y, d: of one length
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
+ */
+SRNN_API srnn_status srnn_relu_backward(const float *y, size_t y_len, float *d, size_t d_len, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Dropout

@@ -251,7 +251,7 @@ fn a_whole_model() {
             rnn.forward_train(&mut session, &mut tape, &extents, args, DropoutPosition::default()).unwrap();
             // Which features meet in a row does not matter here.
             dense.forward(Some(&mut session), &hn, &mut logits).unwrap();
-            CrossEntropy::default().evaluate(isa, classes, &logits, &labels, Some(&mut dlogits)).unwrap();
+            CrossEntropy::default().evaluate(classes, &logits, &labels, Some(&mut dlogits)).unwrap();
             grads.zero();
             embedding_grads.clear();
             dense_grads.fill(0.0);
@@ -262,7 +262,7 @@ fn a_whole_model() {
             let mut all = [embedding_grads.values_mut(), grads.values_mut(), &mut dense_grads[..]];
             clip_grad_norm(&mut all, 0.5, true).unwrap();
             optimizer.begin_step();
-            embedding.update(&mut optimizer, 0, &embedding_grads).unwrap();
+            embedding.optimize(&mut optimizer, 0, &embedding_grads).unwrap();
             rnn.update(|values| optimizer.update(1, values, grads.values()).unwrap());
             dense.update(|values| optimizer.update(2, values, &dense_grads).unwrap());
         };

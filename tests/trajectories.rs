@@ -96,7 +96,7 @@ fn train(run: &Trajectory, isa: Isa) -> Trained {
         let mut logits = vec![0.0; batch * run.classes];
         dense.forward(None, &features, &mut logits).unwrap();
         let mut dlogits = vec![0.0; logits.len()];
-        let loss = CrossEntropy::default().evaluate(isa, run.classes, &logits, labels, Some(&mut dlogits)).unwrap();
+        let loss = CrossEntropy::default().evaluate(run.classes, &logits, labels, Some(&mut dlogits)).unwrap();
 
         rnn_grads.zero();
         embedding_grads.clear();
@@ -115,7 +115,7 @@ fn train(run: &Trajectory, isa: Isa) -> Trained {
         let mut all = [embedding_grads.values_mut(), rnn_grads.values_mut(), &mut dense_grads[..]];
         let norm = clip_grad_norm(&mut all, run.clip_norm, true).unwrap();
         optimizer.begin_step();
-        embedding.update(&mut optimizer, 0, &embedding_grads).unwrap();
+        embedding.optimize(&mut optimizer, 0, &embedding_grads).unwrap();
         rnn.update(|values| optimizer.update(1, values, rnn_grads.values()).unwrap());
         dense.update(|values| optimizer.update(2, values, &dense_grads).unwrap());
         trained.loss.push(loss);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
-// Functions on arrays: softmax, sigmoid, dropout, losses, clipping. A part of simdrnn.hpp.
+// Functions on arrays: softmax, activations, dropout, losses, clipping. A part of simdrnn.hpp.
 
 #ifndef SIMDRNN_FUNCTIONS_HPP
 #define SIMDRNN_FUNCTIONS_HPP
@@ -22,6 +22,24 @@ inline Result log_softmax(std::size_t cols, Floats x, FloatsOut y) {
 /// The logistic function, in place.
 inline Result sigmoid(FloatsOut x) {
   return Result::of([&](srnn_error *e) { srnn_sigmoid(x.data(), x.size(), e); });
+}
+/// The hyperbolic tangent, in place.
+inline Result tanh(FloatsOut x) {
+  return Result::of([&](srnn_error *e) { srnn_tanh(x.data(), x.size(), e); });
+}
+/// max(x, 0), in place.
+inline Result relu(FloatsOut x) {
+  return Result::of([&](srnn_error *e) { srnn_relu(x.data(), x.size(), e); });
+}
+/// Backward: `d`, the gradient of the results `y`, becomes that of the inputs.
+inline Result sigmoid_backward(Floats y, FloatsOut d) {
+  return Result::of([&](srnn_error *e) { srnn_sigmoid_backward(y.data(), y.size(), d.data(), d.size(), e); });
+}
+inline Result tanh_backward(Floats y, FloatsOut d) {
+  return Result::of([&](srnn_error *e) { srnn_tanh_backward(y.data(), y.size(), d.data(), d.size(), e); });
+}
+inline Result relu_backward(Floats y, FloatsOut d) {
+  return Result::of([&](srnn_error *e) { srnn_relu_backward(y.data(), y.size(), d.data(), d.size(), e); });
 }
 /// Dropout in place; the same call on a gradient is its backward.
 inline Result dropout(double p, std::uint64_t seed, std::uint64_t offset, FloatsOut x) {

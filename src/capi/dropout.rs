@@ -4,7 +4,6 @@ use super::args::Arrays;
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use crate::nn::Dropout;
-use crate::simd::Isa;
 
 /// Dropout in place (torch.nn.functional.dropout): each value becomes 0 with probability `p`, the others are divided by
 /// 1 - p. A value's fate depends on `seed` and on its position, `offset` plus its index, alone, so nothing is stored, and
@@ -24,7 +23,6 @@ pub unsafe extern "C" fn srnn_dropout(
         let dropout = Dropout::new(p, seed)?;
         // SAFETY: the header's contract.
         let x = unsafe { Arrays::new().write("x", x, x_len) }?;
-        dropout.apply(Isa::choose()?, offset, x);
-        Ok(())
+        dropout.apply(offset, x)
     })
 }

@@ -9,7 +9,6 @@ use super::error::{srnn_error, srnn_status};
 use super::structs::{self, Growing};
 use crate::error::ensure;
 use crate::nn::{BceWithLogits, CrossEntropy, Reduction, mse_loss};
-use crate::simd::Isa;
 use std::ptr::null;
 
 /// How the losses of single rows or values become one.
@@ -106,7 +105,7 @@ pub unsafe extern "C" fn srnn_cross_entropy(
             let dlogits = a.write_optional("dlogits", dlogits, dlogits_len)?;
             let reduction = Reduction::from_number(options.reduction)?;
             let entropy = CrossEntropy { weight, ignore_index: options.ignore_index, reduction };
-            loss.write(entropy.evaluate(Isa::choose()?, classes, logits, targets, dlogits)?);
+            loss.write(entropy.evaluate(classes, logits, targets, dlogits)?);
         }
         Ok(())
     })

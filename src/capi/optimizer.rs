@@ -348,7 +348,7 @@ pub unsafe extern "C" fn srnn_optimizer_update_embedding(
                 handle::shared("grads", grads)?,
             )
         };
-        embedding.0.update(&mut optimizer.0, slot, &grads.0)
+        embedding.0.optimize(&mut optimizer.0, slot, &grads.0)
     })
 }
 

@@ -3,6 +3,7 @@
 //! length are also the pointers of every alignment that f32 allows. Gaps between rows, and lanes past the last unit, hold
 //! NaN, which must neither reach a value nor be overwritten where the layout says that nobody writes.
 
+use super::activation::sigmoid;
 use super::ahead::{Ahead, MOST_AHEAD};
 use super::columns::gemm_columns;
 use super::gates::elman::{self, Elman};
@@ -15,7 +16,6 @@ use super::outer::{OuterScratch, Right, Target};
 use super::panel::{GateColumns, Geometry, PanelView, Panels, pack_as_panels, padded_row};
 use super::reduce::{Stripes, sum_of_squares};
 use super::rows::{Left, Rows};
-use super::sigmoid::sigmoid;
 use super::softmax::{exp_sum, log_softmax, softmax};
 use super::{row, row::Walk};
 use crate::nn::{BceWithLogits, CrossEntropy, Dropout, Reduction, clip_grad_norm, clip_grad_value, mse_loss};
@@ -769,8 +769,8 @@ const VECTORS: [(&str, Vectors); 9] = [
         let targets: Vec<i64> =
             (0..x.len() / columns).map(|r| if r == 1 { -100 } else { (r % columns) as i64 }).collect();
         let loss = CrossEntropy::default();
-        loss.evaluate(isa, columns, x, &targets, None).unwrap()
-            + loss.evaluate(isa, columns, x, &targets, Some(y)).unwrap()
+        loss.evaluate_on(isa, columns, x, &targets, None).unwrap()
+            + loss.evaluate_on(isa, columns, x, &targets, Some(y)).unwrap()
     }),
     ("binary cross-entropy", |_, columns, x, y| {
         let targets = y.iter().map(|v| v.abs()).collect::<Vec<_>>();
@@ -781,8 +781,8 @@ const VECTORS: [(&str, Vectors); 9] = [
         mse_loss(Reduction::Sum, x, &target, Some(y)).unwrap()
     }),
     ("dropout", |isa, columns, x, y| {
-        Dropout::new(0.4, 9).unwrap().apply(isa, columns as u64, x);
-        Dropout::new(0.4, 9).unwrap().apply(isa, 0, y);
+        Dropout::new(0.4, 9).unwrap().apply_on(isa, columns as u64, x);
+        Dropout::new(0.4, 9).unwrap().apply_on(isa, 0, y);
         0.0
     }),
     ("clipping", |_, _, x, y| {

@@ -9,6 +9,7 @@ macro_rules! each_row {
     };
 }
 
+pub(crate) mod activation;
 pub(crate) mod ahead;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod bounds_tests;
@@ -21,5 +22,4 @@ pub(crate) mod panel;
 pub(crate) mod reduce;
 pub(crate) mod row;
 pub(crate) mod rows;
-pub(crate) mod sigmoid;
 pub(crate) mod softmax;

@@ -41,8 +41,22 @@ impl Dropout {
     }
 
     /// Applies the mask from position `offset` on (positions wrap at 2^64). A dropped value becomes 0 whatever it was.
-    /// Backward is the same call on the gradient. The same bits for every `isa`.
-    pub fn apply(&self, isa: Isa, offset: u64, x: &mut [f32]) {
+    /// Backward is the same call on the gradient.
+    ///
+    /// ```
+    /// let dropout = simdrnn::nn::Dropout::new(0.5, 42)?;
+    /// let mut x = [1.0; 1000];
+    /// dropout.apply(0, &mut x)?;
+    /// assert!(x.iter().all(|&v| v == 0.0 || v == 2.0));
+    /// # Ok::<(), simdrnn::Error>(())
+    /// ```
+    pub fn apply(&self, offset: u64, x: &mut [f32]) -> Result<()> {
+        self.apply_on(Isa::choose()?, offset, x);
+        Ok(())
+    }
+
+    /// The same bits for every `isa`.
+    pub(crate) fn apply_on(&self, isa: Isa, offset: u64, x: &mut [f32]) {
         if self.threshold == 0 {
             return;
         }
@@ -95,23 +109,23 @@ mod tests {
     fn the_mask_depends_on_seed_and_position_alone() {
         let d = Dropout::new(0.4, 17).unwrap();
         let mut whole = [1f32; 201];
-        d.apply(Isa::Scalar, 1000, &mut whole);
+        d.apply_on(Isa::Scalar, 1000, &mut whole);
         for (i, &v) in whole.iter().enumerate() {
             assert_eq!(v, d.keep_scale(1000 + i as u64));
         }
         for isa in Isa::available() {
             for cut in [0, 1, 16, 23, 24, 25, 88, 90, 201] {
                 let mut pieces = [1f32; 201];
-                d.apply(isa, 1000, &mut pieces[..cut]);
-                d.apply(isa, 1000 + cut as u64, &mut pieces[cut..]);
+                d.apply_on(isa, 1000, &mut pieces[..cut]);
+                d.apply_on(isa, 1000 + cut as u64, &mut pieces[cut..]);
                 assert_eq!(pieces, whole, "{} {cut}", isa.name());
             }
         }
         let mut other = [1f32; 201];
-        Dropout::new(0.4, 18).unwrap().apply(Isa::Scalar, 1000, &mut other);
+        Dropout::new(0.4, 18).unwrap().apply_on(Isa::Scalar, 1000, &mut other);
         assert_ne!(other, whole);
         let mut far = [1f32; 200];
-        d.apply(Isa::Scalar, u64::MAX - 69, &mut far);
+        d.apply_on(Isa::Scalar, u64::MAX - 69, &mut far);
         let expected: Vec<f32> = (0..200).map(|i| d.keep_scale((u64::MAX - 69).wrapping_add(i))).collect();
         assert_eq!(far[..], expected);
     }
@@ -121,7 +135,7 @@ mod tests {
         for p in [0.1, 0.5, 0.9] {
             let n = 100_000;
             let mut x = vec![3f32; n];
-            Dropout::new(p, 5).unwrap().apply(Isa::Scalar, 0, &mut x);
+            Dropout::new(p, 5).unwrap().apply_on(Isa::Scalar, 0, &mut x);
             let dropped = x.iter().filter(|&&v| v == 0.0).count() as f64 / n as f64;
             assert!((dropped - p).abs() < 6.0 * (p * (1.0 - p) / n as f64).sqrt(), "{dropped}");
             let kept = 3.0 * (1.0 / (1.0 - p)) as f32;
@@ -134,9 +148,9 @@ mod tests {
         let mut x = [1.5; 80];
         x[1] = f32::NAN;
         x[79] = f32::NAN;
-        Dropout::new(0.0, 5).unwrap().apply(Isa::Scalar, 0, &mut x);
+        Dropout::new(0.0, 5).unwrap().apply_on(Isa::Scalar, 0, &mut x);
         assert!(x[0] == 1.5 && x[1].is_nan() && x[38] == 1.5);
-        Dropout::new(1.0, 5).unwrap().apply(Isa::Scalar, 0, &mut x);
+        Dropout::new(1.0, 5).unwrap().apply_on(Isa::Scalar, 0, &mut x);
         assert_eq!(x, [0.0; 80]);
         for bad in [-0.1, 1.1, f64::NAN] {
             assert!(Dropout::new(bad, 0).is_err());

@@ -125,7 +125,7 @@ impl Embedding {
 
     /// One optimizer step with the accumulated gradient; nothing where the table is frozen. Errors are those of
     /// [`Optimizer::update_rows`], and `ShapeMismatch` for gradients of another table.
-    pub fn update(&mut self, optimizer: &mut Optimizer, slot: usize, grads: &EmbeddingGrads) -> Result<()> {
+    pub fn optimize(&mut self, optimizer: &mut Optimizer, slot: usize, grads: &EmbeddingGrads) -> Result<()> {
         grads.check(self)?;
         if self.frozen {
             return Ok(());

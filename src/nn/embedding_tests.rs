@@ -146,12 +146,12 @@ fn frozen_tables_stay_and_others_move() {
     let mut o = Optimizer::new(&OptimizerConfig::Adam(AdamConfig::default())).unwrap();
     o.begin_step();
     e.set_frozen(true);
-    e.update(&mut o, 0, &g).unwrap();
+    e.optimize(&mut o, 0, &g).unwrap();
     assert_eq!(e.table(), table(5, 3));
     e.set_frozen(false);
-    e.update(&mut o, 0, &g).unwrap();
+    e.optimize(&mut o, 0, &g).unwrap();
     let moved: Vec<bool> = e.table().chunks(3).zip(table(5, 3).chunks(3)).map(|(a, b)| a != b).collect();
     assert_eq!(moved, [false, true, false, false, true]);
     let mut other = Embedding::new(5, 2, None).unwrap();
-    assert_eq!(other.update(&mut o, 1, &g).unwrap_err().kind(), ErrorKind::ShapeMismatch);
+    assert_eq!(other.optimize(&mut o, 1, &g).unwrap_err().kind(), ErrorKind::ShapeMismatch);
 }

@@ -64,7 +64,27 @@ impl CrossEntropy<'_> {
     /// Errors, with nothing written: `ShapeMismatch` for lengths; `InvalidArgument` for a target outside `0..classes`
     /// that is not `ignore_index`, for a weight that is negative or not finite, and for a mean over nothing (no rows,
     /// all rows ignored, or weights that sum to zero), where PyTorch returns NaN.
+    ///
+    /// ```
+    /// use simdrnn::nn::CrossEntropy;
+    /// let mut d = [0.0; 4];
+    /// let loss = CrossEntropy::default().evaluate(2, &[0.0, 0.0, 2.0, -2.0], &[1, 0], Some(&mut d))?;
+    /// assert!((loss - (2f64.ln() + (1.0 + (-4f64).exp()).ln()) / 2.0).abs() < 1e-6);
+    /// assert_eq!(d[..2], [0.25, -0.25]);
+    /// # Ok::<(), simdrnn::Error>(())
+    /// ```
     pub fn evaluate(
+        &self,
+        classes: usize,
+        logits: &[f32],
+        targets: &[i64],
+        dlogits: Option<&mut [f32]>,
+    ) -> Result<f64> {
+        self.evaluate_on(Isa::choose()?, classes, logits, targets, dlogits)
+    }
+
+    /// The same bits for every `isa`.
+    pub(crate) fn evaluate_on(
         &self,
         isa: Isa,
         classes: usize,

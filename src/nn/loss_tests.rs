@@ -61,7 +61,7 @@ fn cross_entropy_and_gradient() {
             for reduction in [Reduction::Mean, Reduction::Sum] {
                 let loss = CrossEntropy { weight, ignore_index, reduction };
                 let mut first = vec![9f32; x.len()];
-                let value = loss.evaluate(Isa::Scalar, classes, &x, &targets, Some(&mut first)).unwrap();
+                let value = loss.evaluate_on(Isa::Scalar, classes, &x, &targets, Some(&mut first)).unwrap();
                 let plain = |x: &[f64]| plain_cross_entropy(&loss, classes, x, &targets);
                 let x64: Vec<f64> = x.iter().map(|&v| f64::from(v)).collect();
                 assert!((value - plain(&x64)).abs() < 1e-6 * plain(&x64).abs(), "{value} {}", plain(&x64));
@@ -71,8 +71,8 @@ fn cross_entropy_and_gradient() {
                 }
                 for isa in Isa::available() {
                     let mut d = vec![9f32; x.len()];
-                    let again = loss.evaluate(isa, classes, &x, &targets, Some(&mut d)).unwrap();
-                    let alone = loss.evaluate(isa, classes, &x, &targets, None).unwrap();
+                    let again = loss.evaluate_on(isa, classes, &x, &targets, Some(&mut d)).unwrap();
+                    let alone = loss.evaluate_on(isa, classes, &x, &targets, None).unwrap();
                     assert_eq!(again.to_bits(), value.to_bits());
                     assert_eq!(alone.to_bits(), value.to_bits());
                     assert!(d.iter().zip(&first).all(|(a, b)| a.to_bits() == b.to_bits()), "{}", isa.name());
@@ -86,7 +86,7 @@ fn cross_entropy_and_gradient() {
 #[test]
 fn an_almost_certain_target_keeps_its_digits() {
     let mut d = [0f32; 2];
-    let loss = CrossEntropy::default().evaluate(Isa::Scalar, 2, &[20.0, 0.0], &[0], Some(&mut d)).unwrap();
+    let loss = CrossEntropy::default().evaluate_on(Isa::Scalar, 2, &[20.0, 0.0], &[0], Some(&mut d)).unwrap();
     let e = (-20f64).exp();
     assert!((loss - e).abs() < 1e-6 * e, "{loss:e}");
     assert!((f64::from(d[0]) + e).abs() < 1e-6 * e && (f64::from(d[1]) - e).abs() < 1e-6 * e, "{d:?}");
@@ -97,10 +97,10 @@ fn infinite_and_nan_logits_are_not_hidden() {
     let (inf, nan) = (f32::INFINITY, f32::NAN);
     let mut d = [0f32; 4];
     let ce = CrossEntropy::default();
-    let loss = ce.evaluate(Isa::Scalar, 2, &[-inf, 0.0, 1.0, 2.0], &[0, 1], Some(&mut d)).unwrap();
+    let loss = ce.evaluate_on(Isa::Scalar, 2, &[-inf, 0.0, 1.0, 2.0], &[0, 1], Some(&mut d)).unwrap();
     assert_eq!(loss, f64::INFINITY);
     assert_eq!(d[..2], [-0.5, 0.5]);
-    let loss = ce.evaluate(Isa::Scalar, 2, &[nan, 0.0, 1.0, 1.0], &[0, 1], Some(&mut d)).unwrap();
+    let loss = ce.evaluate_on(Isa::Scalar, 2, &[nan, 0.0, 1.0, 1.0], &[0, 1], Some(&mut d)).unwrap();
     assert!(loss.is_nan() && d[0].is_nan() && d[1].is_nan());
     assert_eq!(d[2..], [0.25, -0.25]);
 }
@@ -110,27 +110,27 @@ fn cross_entropy_errors_write_nothing() {
     let x = [0f32; 6];
     let mut d = [7f32; 6];
     let ce = CrossEntropy::default();
-    let e = ce.evaluate(Isa::Scalar, 3, &x, &[0, 3], Some(&mut d)).unwrap_err();
+    let e = ce.evaluate_on(Isa::Scalar, 3, &x, &[0, 3], Some(&mut d)).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::InvalidArgument);
     assert_eq!(e.message(), "the target of row 1 is 3, expected 0 to 2 or the ignored -100");
-    assert!(ce.evaluate(Isa::Scalar, 3, &x, &[0, -1], Some(&mut d)).is_err());
-    assert!(ce.evaluate(Isa::Scalar, 3, &x, &[-100, -100], Some(&mut d)).is_err());
-    assert!(ce.evaluate(Isa::Scalar, 3, &[], &[], None).is_err());
-    let e = ce.evaluate(Isa::Scalar, 3, &x[..5], &[0, 0], Some(&mut d)).unwrap_err();
+    assert!(ce.evaluate_on(Isa::Scalar, 3, &x, &[0, -1], Some(&mut d)).is_err());
+    assert!(ce.evaluate_on(Isa::Scalar, 3, &x, &[-100, -100], Some(&mut d)).is_err());
+    assert!(ce.evaluate_on(Isa::Scalar, 3, &[], &[], None).is_err());
+    let e = ce.evaluate_on(Isa::Scalar, 3, &x[..5], &[0, 0], Some(&mut d)).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::ShapeMismatch);
-    let e = ce.evaluate(Isa::Scalar, 3, &x, &[0, 0], Some(&mut d[..3])).unwrap_err();
+    let e = ce.evaluate_on(Isa::Scalar, 3, &x, &[0, 0], Some(&mut d[..3])).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::ShapeMismatch);
-    let e = ce.evaluate(Isa::Scalar, usize::MAX, &x, &[0, 0], None).unwrap_err();
+    let e = ce.evaluate_on(Isa::Scalar, usize::MAX, &x, &[0, 0], None).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::SizeOverflow);
     for weight in [[1.0, f32::NAN, 1.0], [1.0, -1.0, 1.0], [0.0, 1.0, 1.0]] {
         let ce = CrossEntropy { weight: Some(&weight), ..ce };
-        assert!(ce.evaluate(Isa::Scalar, 3, &x, &[0, 0], Some(&mut d)).is_err(), "{weight:?}");
+        assert!(ce.evaluate_on(Isa::Scalar, 3, &x, &[0, 0], Some(&mut d)).is_err(), "{weight:?}");
     }
     assert_eq!(d, [7.0; 6]);
     let sum = CrossEntropy { reduction: Reduction::Sum, ..ce };
-    assert_eq!(sum.evaluate(Isa::Scalar, 3, &x, &[-100, -100], Some(&mut d)).unwrap(), 0.0);
+    assert_eq!(sum.evaluate_on(Isa::Scalar, 3, &x, &[-100, -100], Some(&mut d)).unwrap(), 0.0);
     assert_eq!(d, [0.0; 6]);
-    assert_eq!(sum.evaluate(Isa::Scalar, 3, &[], &[], None).unwrap(), 0.0);
+    assert_eq!(sum.evaluate_on(Isa::Scalar, 3, &[], &[], None).unwrap(), 0.0);
 }
 
 fn plain_bce(loss: &BceWithLogits, classes: usize, x: &[f64], y: &[f32]) -> f64 {

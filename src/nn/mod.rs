@@ -10,7 +10,8 @@ mod loss;
 mod optimizer;
 pub mod vectors;
 
-pub use activation::{log_softmax, sigmoid, softmax};
+pub(crate) use activation::softmax_on;
+pub use activation::{log_softmax, relu, relu_backward, sigmoid, sigmoid_backward, softmax, tanh, tanh_backward};
 pub use clip::{clip_grad_norm, clip_grad_value, grad_norm};
 pub use dense::Dense;
 pub use dropout::Dropout;

@@ -5,7 +5,8 @@ use super::tokenizer::Tokenizer;
 use super::vocab::Vocab;
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::{Result, check_len, ensure, err, product};
-use crate::nn::{Dense, Dropout, Embedding, sigmoid, softmax};
+use crate::kernel::activation::sigmoid;
+use crate::nn::{Dense, Dropout, Embedding, softmax_on};
 use crate::rnn::{Batch, Cell, Direction, DropoutPosition, ForwardArgs, Init, Rnn, RnnConfig, Session, Tape, Tokens};
 
 /// How the outputs of all steps become one vector.
@@ -255,7 +256,7 @@ impl TextClassifier {
                 sigmoid(self.rnn.isa(), probabilities);
                 Ok(())
             }
-            LabelMode::Single => softmax(self.rnn.isa(), classes, logits, probabilities),
+            LabelMode::Single => softmax_on(self.rnn.isa(), classes, logits, probabilities),
         }
     }
 
@@ -378,7 +379,7 @@ impl TextClassifier {
             x = others;
             // Each text has positions of its own, whatever the others' lengths.
             let first = (b as u64 + 1) << 32;
-            dropout.apply(self.rnn.isa(), first, rows);
+            dropout.apply_on(self.rnn.isa(), first, rows);
         }
         Ok(())
     }

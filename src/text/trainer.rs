@@ -150,7 +150,7 @@ impl Trainer {
         model.pooled(&mut self.memory, Some((&mut self.tape, seed)), &texts)?;
         let dropout = Dropout::new(f64::from(model.config.dropout), seed)?;
         let isa = model.rnn.isa();
-        dropout.apply(isa, 0, &mut self.memory.pooled);
+        dropout.apply_on(isa, 0, &mut self.memory.pooled);
 
         let classes = model.labels().len();
         self.logits.resize(batch.len() * classes)?;
@@ -167,7 +167,7 @@ impl Trainer {
             Some(&mut self.dpooled),
             Some(&mut self.dense_grads),
         )?;
-        dropout.apply(isa, 0, &mut self.dpooled);
+        dropout.apply_on(isa, 0, &mut self.dpooled);
         self.backward_rnn(model)?;
         model.drop_embedded(seed, &self.memory.lengths, &mut self.dx)?;
         self.embedding_grads.clear();
@@ -205,7 +205,7 @@ impl Trainer {
         }
         // From here on nothing fails: `check` has looked at the shapes and made room.
         self.optimizer.begin_step();
-        model.embedding.update(&mut self.optimizer, EMBEDDING, &self.embedding_grads)?;
+        model.embedding.optimize(&mut self.optimizer, EMBEDDING, &self.embedding_grads)?;
         model.rnn.optimize(&mut self.optimizer, RNN, &self.rnn_grads)?;
         model.dense.optimize(&mut self.optimizer, DENSE, &self.dense_grads)?;
         Ok(report)
@@ -261,7 +261,7 @@ impl Trainer {
                 for targets in examples {
                     super::push(&mut self.targets, i64::from(targets[0]))?;
                 }
-                let loss = CrossEntropy::default().evaluate(
+                let loss = CrossEntropy::default().evaluate_on(
                     model.rnn.isa(),
                     classes,
                     &self.logits,
