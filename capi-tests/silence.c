@@ -25,7 +25,7 @@ static void set_flush_to_zero(int on) {
 
 static int subnormal(float v) { return v != 0 && fabsf(v) < 1.17549435e-38f; }
 
-static void silence(int32_t cell, int32_t flush, long steps) {
+static void silence(int32_t cell, int32_t flush, int32_t ftz, long steps) {
   srnn_rnn_config config;
   srnn_rnn *rnn;
   srnn_stream *stream;
@@ -58,8 +58,9 @@ static void silence(int32_t cell, int32_t flush, long steps) {
     if (step >= 500)
       for (i = 0; i < HIDDEN; ++i) small += subnormal(y[i]);
   }
-  for (i = 0; i < HIDDEN; ++i) CHECK(fabsf(y[i]) < 1e-30f);
-  CHECK(flush ? small == 0 && all(y, HIDDEN, 0) : 1);
+  CHECK(all(y, HIDDEN, 0)); /* whichever way they got there */
+  if (flush) CHECK(small == 0);
+  if (!flush && !ftz) CHECK(small > 0); /* the way goes through the subnormal numbers, or the line above would say nothing */
   srnn_stream_destroy(stream);
   srnn_rnn_destroy(rnn);
 }
@@ -71,7 +72,7 @@ int main(int argc, char **argv) {
     for (flush = 0; flush <= 1; ++flush)
       for (ftz = 0; ftz <= (argc > 1 ? 0 : 1); ++ftz) {
         set_flush_to_zero(ftz);
-        silence(cell, flush, steps);
+        silence(cell, flush, ftz, steps);
         set_flush_to_zero(0);
       }
   return finish();
