@@ -21,7 +21,7 @@ static srnn_tensor_file *opened(const srnn_tensor_writer *writer) {
   if (stream == NULL) exit(1);
   len = fread(bytes, 1, sizeof bytes, stream);
   fclose(stream);
-  SUCCEEDS(srnn_tensor_file_from_memory(bytes, len, "bytes in memory", &file, &err));
+  OK(srnn_tensor_file_from_memory(bytes, len, "bytes in memory", &file, &err));
   memset(bytes, 0xff, sizeof bytes); /* the file has a copy */
   return file;
 }

@@ -79,7 +79,7 @@ static void misuse(const srnn_rnn *rnn) {
   BAD_ARGUMENT("lanes", srnn_stream_create(rnn, 0, &none, &err));
   BAD_ARGUMENT("forward layers", srnn_stream_create(backward, 1, &none, &err));
   TOO_LARGE("", srnn_stream_create(rnn, SIZE_MAX, &none, &err));
-  REFUSED(SRNN_ERROR_OUT_OF_MEMORY, "allocate", srnn_stream_create(rnn, SIZE_MAX / 64, &none, &err));
+  REFUSED(SRNN_ERROR_OUT_OF_MEMORY, "allocate", srnn_stream_create(rnn, SIZE_MAX >> 20, &none, &err));
   CHECK(none == NULL);
   OK(srnn_stream_create(rnn, LANES, &s, &err));
   OK(srnn_stream_create(gru, LANES, &g, &err));

@@ -280,14 +280,59 @@ static void classify(srnn_dataset *dataset, srnn_vocab *vocab) {
   srnn_dataset_destroy(test);
 }
 
+/* A step that is refused leaves dropout and the optimizer where they were: the next one is what it would have been. */
+static void refused_step(const srnn_dataset *dataset, const srnn_vocab *vocab) {
+  static const char *const texts[2] = {"pos\tgood\nneg\tbad\n",
+                                       "pos\ta b c d e f g h i j k l m n\nneg\tgood bad film\n"};
+  static const uint32_t examples[3] = {0, 3, 6}, none[1] = {99};
+  srnn_classifier_config config;
+  srnn_optimizer_config sgd;
+  srnn_classifier *c[2], *foreign[2];
+  srnn_trainer *t[2];
+  srnn_step_report reports[2][2];
+  srnn_vocab *others[2];
+  srnn_dataset *of_others[2];
+  int i, step;
+  srnn_classifier_config_init(&config);
+  config.embedding_dim = config.hidden_size = 8;
+  config.dropout = 0.5f;
+  srnn_optimizer_config_init(&sgd, SRNN_OPTIMIZER_SGD);
+  sgd.lr = sgd.momentum = 0.5;
+  for (i = 0; i < 2; ++i) {
+    write_text("capi_foreign.tsv", texts[i]);
+    OK(srnn_dataset_read_train("capi_foreign.tsv", NULL, NULL, &of_others[i], &others[i], &err));
+    OK(srnn_classifier_create(&config, others[i], of_others[i], 1, &foreign[i], &err));
+  }
+  for (i = 0; i < 2; ++i) {
+    OK(srnn_classifier_create(&config, vocab, dataset, 1, &c[i], &err));
+    OK(srnn_trainer_create(c[i], &sgd, 1, 1, NULL, &t[i], &err));
+    for (step = 0; step < 2; ++step) {
+      if (i == 1) BAD_ARGUMENT("vocabulary", srnn_trainer_step(t[i], foreign[0], dataset, examples, 3, NULL, &err));
+      if (i == 1) BAD_SHAPE("", srnn_trainer_step(t[i], foreign[1], of_others[1], examples, 1, NULL, &err));
+      if (i == 1) BAD_ARGUMENT("example 99", srnn_trainer_step(t[i], c[i], dataset, none, 1, NULL, &err));
+      OK(srnn_trainer_step(t[i], c[i], dataset, examples, 3, &reports[i][step], &err));
+    }
+  }
+  for (step = 0; step < 2; ++step)
+    CHECK(reports[0][step].loss == reports[1][step].loss && reports[0][step].grad_norm == reports[1][step].grad_norm);
+  for (i = 0; i < 2; ++i) {
+    srnn_classifier_destroy(c[i]);
+    srnn_trainer_destroy(t[i]);
+    srnn_classifier_destroy(foreign[i]);
+    srnn_vocab_destroy(others[i]);
+    srnn_dataset_destroy(of_others[i]);
+  }
+}
+
 int main(void) {
   srnn_dataset *dataset;
   srnn_vocab *vocab;
   vocabulary();
   data(&dataset, &vocab);
+  refused_step(dataset, vocab);
   classify(dataset, vocab);
   srnn_vocab_destroy(vocab);
   srnn_dataset_destroy(dataset);
-  CHECK(remove(DATA) == 0 && remove(BAD_DATA) == 0 && remove(MODEL) == 0);
+  CHECK(remove("capi_foreign.tsv") == 0 && remove(DATA) == 0 && remove(BAD_DATA) == 0 && remove(MODEL) == 0);
   return finish();
 }

@@ -177,6 +177,35 @@ static void misuse(const srnn_rnn *rnn, srnn_session *s) {
   srnn_rnn_destroy(both);
 }
 
+/* Chunks of unequal length, each call with a session of its own: where calls are watched, allocations fail in the newest
+ * chunk and in older ones, and a failure shows in what comes after. */
+static void unequal_chunks(const srnn_rnn *rnn) {
+  static const size_t chunks[5] = {40, 1, 40, 17, 40};
+  enum { LONG = 40 };
+  static float in[LONG * X], out[LONG * Y], errors[LONG * Y], dx[LONG * X];
+  srnn_truncated_bptt *b;
+  srnn_grads *grads;
+  float *g;
+  size_t i, len;
+  OK(srnn_truncated_bptt_create(rnn, BATCH, LONG, 2 * LONG, &b, &err));
+  OK(srnn_grads_create(rnn, &grads, &err));
+  OK(srnn_grads_data(grads, &g, &len, &err));
+  for (i = 0; i < COUNT(chunks); ++i) {
+    const size_t n = chunks[i];
+    srnn_session *s = make_session();
+    fill(in, LONG * X, (uint32_t)(30 + i));
+    fill(errors, LONG * Y, (uint32_t)(40 + i));
+    OK(srnn_truncated_bptt_forward(b, rnn, s, n, i, in, n * X, out, n * Y, &err));
+    srnn_session_destroy(s);
+    s = make_session();
+    OK(srnn_truncated_bptt_backward(b, rnn, s, errors, n * Y, dx, n * X, grads, &err));
+    srnn_session_destroy(s);
+    CHECK(!all(dx, n * X, 0.0f) && !all(g, len, 0.0f));
+  }
+  srnn_grads_destroy(grads);
+  srnn_truncated_bptt_destroy(b);
+}
+
 int main(void) {
   srnn_rnn *rnn = make_rnn(SRNN_CELL_LSTM, IN, HIDDEN, 1, SRNN_DIRECTION_FORWARD);
   srnn_session *session = make_session();
@@ -184,6 +213,7 @@ int main(void) {
   use(rnn, session);
   resume(rnn, session);
   misuse(rnn, session);
+  unequal_chunks(rnn);
   srnn_session_destroy(session);
   srnn_rnn_destroy(rnn);
   return finish();

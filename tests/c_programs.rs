@@ -11,6 +11,7 @@ use common::c::{
     cargo_target, compile, compiler, declared, directory_of, in_parallel, link, read, root, run, run_program, sources,
     symbols, words, workplace,
 };
+use common::wrappers::{Report, WAYS, Watch, watch};
 
 /// The checks and misuse cases of a program that passed. One that says that it could not run has to be under an emulator
 /// or a tool: it is named and counted, not passed over.
@@ -91,43 +92,56 @@ fn the_library_can_be_unloaded() {
     }
 }
 
-/// The same programs with each call that must succeed made again and again, its first, second, ... allocation failing,
-/// until it does: what they check is then that a failed call left everything fit for use, and their last check that all
-/// memory was given back. Nor do failed saves leave files.
+/// The same programs, twice, with every call watched (`capi-tests/watch`). A calm run makes each call once and leaves out
+/// those that are to be refused. In a failing run the first, second, ... allocation of each call fails first, until it needs
+/// no more of them, and what is refused is refused twice. Each failure is a status, for a lack of memory no other than that
+/// one; it changes no byte of the program's memory and nothing that a handle shows; and all results are, by bits, those of
+/// the calm run. All memory is given back, and failed saves leave no files.
 #[test]
-fn every_allocation_may_fail() {
-    let programs = sources("capi-tests", "c");
-    let failed = in_parallel(&programs, |source| {
-        let [shared, _] = link("c", &[&compile(source, "c99", &["-O1", "-DFAILING_ALLOCATIONS"])]);
-        let output = run_program(&shared, &[]);
-        let left = std::fs::read_dir(directory_of(&shared)).unwrap().map(|e| e.unwrap().file_name());
+fn failed_calls_change_nothing() {
+    let (mut programs, watch_of) = (sources("capi-tests", "c"), Watch::new());
+    // It stands between the library and the system itself, and keeps its counts in its own memory.
+    programs.retain(|p| p.file_stem().is_some_and(|name| name != "files"));
+    let reports = in_parallel(&programs, |source| {
+        let program = watch_of.build(source);
+        let [calm, failing] = WAYS.map(|way| {
+            let report = watch(&program, way);
+            assert!(report.output.ends_with(" failures 0\n"), "{} {way}: {}", source.display(), report.output);
+            report
+        });
+        assert_eq!((calm.failures, calm.refusals), (0, 0), "a calm run of {}", source.display());
+        let digests = [&calm, &failing].map(|r| (r.results, &*r.digest));
+        assert_eq!(digests[0], digests[1], "{}: failed calls change later results", source.display());
+        let left = std::fs::read_dir(directory_of(&program)).unwrap().map(|e| e.unwrap().file_name());
         let left: Vec<_> = left.filter(|name| name.to_string_lossy().ends_with(".tmp")).collect();
         assert!(left.is_empty(), "{}: failed saves left {left:?}", source.display());
-        let failed = output.lines().find_map(|l| l.strip_prefix("allocations failed ")).expect("a count");
-        assert!(output.ends_with(" failures 0\n"), "{}: {output}", source.display());
-        failed.parse::<usize>().unwrap()
+        failing
     });
     // Lines of a name and a reason.
-    let check = read(&root().join("capi-tests/check.h"));
+    let watch = read(&root().join("capi-tests/watch/watch.c"));
     let entry = |line: &str| Some(line.strip_prefix("    {\"srnn_")?.split_once("\", \"")?.0.to_owned());
-    let may_end: Vec<String> = check.lines().filter_map(entry).map(|name| format!("srnn_{name}")).collect();
+    let may_end: Vec<String> = watch.lines().filter_map(entry).map(|name| format!("srnn_{name}")).collect();
     let texts: Vec<String> = programs.iter().map(|p| read(p)).collect();
-    let (mut tried, mut excluded, mut left) = (0, vec![], vec![]);
-    for (name, is_fallible) in declared() {
-        let calls = [format!("OK({name}("), format!("RUNS_OUT({name}(")];
-        if may_end.contains(&name) {
-            excluded.push(name);
-        } else if is_fallible && texts.iter().any(|t| calls.iter().any(|c| t.contains(c))) {
-            tried += 1;
-        } else if is_fallible {
-            left.push(name);
-        }
-    }
+    let declared = declared();
+    let fallible: Vec<&String> =
+        declared.iter().filter(|(_, is_fallible)| *is_fallible).map(|(name, _)| name).collect();
+    let is_tried = |name: &str| texts.iter().any(|t| t.contains(&format!("OK({name}(")));
+    let left: Vec<_> = fallible.iter().filter(|name| !is_tried(name)).collect();
     assert!(left.is_empty(), "never tried without memory: {left:?}");
-    assert_eq!(excluded.len(), may_end.len(), "what may end the process is declared: {may_end:?}");
-    let total: usize = failed.iter().sum();
-    assert!(total > tried || is_sanitized(), "only {total} allocations failed in {tried} functions");
-    println!("{total} allocations failed in {tried} functions; {} not tried: {excluded:?}", excluded.len());
+    assert!(
+        !may_end.is_empty() && may_end.iter().all(|n| fallible.contains(&n)),
+        "what may end the process: {may_end:?}"
+    );
+    let sum = |f: fn(&Report) -> usize| reports.iter().map(f).sum::<usize>();
+    let (functions, failures, refusals) = (fallible.len(), sum(|r| r.failures), sum(|r| r.refusals));
+    assert!(is_sanitized() || (failures > 10 * functions && refusals > functions), "{failures} failures");
+    println!(
+        "{functions} functions: {failures} tries without memory, {} more that would have ended the process ({may_end:?}), \
+         {refusals} calls refused twice; {} bytes and {} results compared",
+        sum(|r| r.ended),
+        sum(|r| r.bytes),
+        sum(|r| r.results)
+    );
 }
 
 #[test]

@@ -491,19 +491,6 @@ impl World {
         Ok(())
     }
 
-    /// A training forward that fails leaves its tape empty, as it says: so it does in the twin.
-    fn after_training(&mut self, status: i32) {
-        for tape in self.tapes.0.iter_mut().flatten().filter(|_| status != 0) {
-            let mut empty = null_mut();
-            // SAFETY: the old tape is live and not used again.
-            unsafe {
-                assert_eq!(c::srnn_tape_create(&mut empty, null_mut()), 0);
-                srnn_tape_destroy(*tape as Handle);
-            }
-            *tape = empty as usize;
-        }
-    }
-
     /// A number for everything that its handles show.
     fn seen(&self) -> u64 {
         let mut hash = 0;
@@ -591,13 +578,7 @@ impl World {
                 5 => make!(self.grads, u, srnn_grads_destroy, |made| srnn_grads_create(rnn, made, e)),
                 6 => make!(self.streams, u, srnn_stream_destroy, |made| srnn_stream_create(rnn, sequences, made, e)),
                 7 => srnn_rnn_forward(rnn, session, &batch, xp, x_len, null(), yp, y_len, null(), e),
-                8 => {
-                    let x = (xp, x_len);
-                    let status =
-                        srnn_rnn_forward_train(rnn, session, tape, &batch, 1, x.0, x.1, null(), yp, y_len, null(), e);
-                    self.after_training(status);
-                    status
-                }
+                8 => srnn_rnn_forward_train(rnn, session, tape, &batch, 1, xp, x_len, null(), yp, y_len, null(), e),
                 9 => {
                     let (grads, flow) = (self.grads.pick(u)?, self.flows.pick(u)?);
                     srnn_rnn_backward(rnn, session, tape, xp, y_len, null(), dxp, x_len, null(), grads, flow, e)
@@ -612,11 +593,9 @@ impl World {
                             rnn, session, &batch, embedding, ip, indices_len, null(), yp, y_len, null(), e,
                         )
                     } else {
-                        let status = srnn_rnn_forward_train_tokens(
+                        srnn_rnn_forward_train_tokens(
                             rnn, session, tape, &batch, 1, embedding, ip, indices_len, null(), yp, y_len, null(), e,
-                        );
-                        self.after_training(status);
-                        status
+                        )
                     }
                 }
                 10 => srnn_stream_step(self.streams.pick(u)?, rnn, xp, x_len, yp, y_len, e),

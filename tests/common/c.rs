@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
+use super::declarations::functions;
+
 pub const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
 /// What the static library needs, as the Makefile writes it into the pkg-config file.
@@ -78,6 +80,11 @@ pub fn directory_of(program: &Path) -> PathBuf {
 
 /// Runs a program that was built for the target.
 pub fn run_program(program: &Path, arguments: &[&Path]) -> String {
+    run_program_with(program, arguments, &[])
+}
+
+/// [`run_program`] with variables of the environment.
+pub fn run_program_with(program: &Path, arguments: &[&Path], variables: &[(&str, &str)]) -> String {
     let mut runner = words("SIMDRNN_RUNNER");
     if let Some(cargo) = cargo_target("RUNNER") {
         runner.extend(cargo.split_whitespace().map(str::to_owned));
@@ -85,7 +92,8 @@ pub fn run_program(program: &Path, arguments: &[&Path]) -> String {
     runner.push(program.to_str().unwrap().to_owned());
     let directory = directory_of(program);
     fs::create_dir_all(&directory).unwrap();
-    run(Command::new(&runner[0]).args(&runner[1..]).args(arguments).current_dir(directory))
+    let mut command = Command::new(&runner[0]);
+    run(command.args(&runner[1..]).args(arguments).envs(variables.iter().copied()).current_dir(directory))
 }
 
 /// The part of the version that names the ABI.
@@ -178,19 +186,12 @@ pub fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync)
 
 /// The functions that the header declares, and whether each takes an srnn_error.
 pub fn declared() -> Vec<(String, bool)> {
-    prototypes().into_iter().map(|(name, parameters)| (name, parameters.last().is_some_and(|p| p == "error"))).collect()
+    functions().into_iter().map(|f| (f.name.clone(), f.is_fallible())).collect()
 }
 
 /// The header's functions with the names of their parameters.
 pub fn prototypes() -> Vec<(String, Vec<String>)> {
-    let header = read(&root().join("include/simdrnn.h"));
-    let last_word = |text: &str| text.rsplit([' ', '*', '\n']).next().unwrap().to_owned();
-    let parse = |prototype: &str| {
-        let (name, parameters) = prototype.split_once(')').unwrap().0.split_once('(').unwrap();
-        let parameters = parameters.split(',').map(last_word).filter(|p| p != "void");
-        (last_word(name), parameters.collect())
-    };
-    header.split("\nSRNN_API ").skip(1).map(parse).collect()
+    functions().into_iter().map(|f| (f.name, f.parameters.into_iter().map(|p| p.name).collect())).collect()
 }
 
 /// Symbols that `nm` with `args` lists for `file`.

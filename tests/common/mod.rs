@@ -5,6 +5,8 @@
 pub mod bounds;
 #[cfg(target_os = "linux")]
 pub mod c;
+#[cfg(target_os = "linux")]
+pub mod declarations;
 pub mod golden;
 #[cfg(target_os = "linux")]
 pub mod guarded;
@@ -12,6 +14,8 @@ pub mod problem;
 pub mod random;
 pub mod sha256;
 pub mod trajectory;
+#[cfg(target_os = "linux")]
+pub mod wrappers;
 
 /// The largest difference of two tensors relative to the largest magnitude in `expected`; infinite if a value is not
 /// finite, and absolute if `expected` is all zeros.
