@@ -21,7 +21,7 @@ fn check_rows(cols: usize, x: &[f32], out: &[f32]) -> Result<()> {
 ///
 /// ```
 /// let mut p = [0.0; 4];
-/// simdrnn::nn::softmax(2, &[1.0, 1.0, 0.0, 100.0], &mut p)?;
+/// simdrnn::nn::softmax(2, &[1.0, 1.0, 0.0, 200.0], &mut p)?;
 /// assert_eq!(p, [0.5, 0.5, 0.0, 1.0]);
 /// # Ok::<(), simdrnn::Error>(())
 /// ```

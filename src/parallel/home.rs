@@ -6,9 +6,10 @@ use crate::error::Result;
 /// the first processes of two PID namespaces have.
 ///
 /// On Linux the mark is a page that the kernel hands to a child empty: it needs no handler, which a library that is unloaded
-/// would leave behind and a bare `clone` would not call, and looking at it is no system call.
+/// would leave behind and a bare `clone` would not call. The number is looked at too, because emulators of user programs say
+/// that they would empty the page and do not.
 pub(crate) struct Home {
-    /// Not zero at home. None where the kernel has no such pages (before Linux 4.14): the number decides.
+    /// Not zero at home. None where the kernel has no such pages (before Linux 4.14): the number alone decides.
     #[cfg(target_os = "linux")]
     page: Option<std::ptr::NonNull<u32>>,
     process: u32,
@@ -27,11 +28,9 @@ impl Home {
 
     /// Whether this is the process that made it.
     pub(crate) fn is_here(&self) -> bool {
-        match self.page {
-            // SAFETY: mapped until `drop`.
-            Some(page) => unsafe { page.as_ptr().read_volatile() != 0 },
-            None => self.process == std::process::id(),
-        }
+        // SAFETY: mapped until `drop`.
+        let marked = self.page.is_none_or(|page| unsafe { page.as_ptr().read_volatile() != 0 });
+        marked && self.process == std::process::id()
     }
 }
 
