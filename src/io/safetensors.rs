@@ -437,6 +437,23 @@ impl<'de> Deserialize<'de> for Texts {
 }
 
 /// Collects borrowed tensors and texts for one file.
+///
+/// ```
+/// use simdrnn::io::safetensors::{Finite, TensorFile, TensorWriter};
+///
+/// let path = std::env::temp_dir().join(format!("simdrnn-doc-{}.safetensors", std::process::id()));
+/// let mut writer = TensorWriter::new();
+/// writer.tensor("scale", &[1, 2], &[0.5, 2.0])?;
+/// writer.metadata("made-by", "an example")?;
+/// writer.save(&path)?;
+///
+/// let file = TensorFile::open(&path)?;
+/// let mut scale = [0.0; 2];
+/// file.read_f32("scale", &[1, 2], Finite::Required, &mut scale)?;
+/// assert_eq!((scale, file.metadata("made-by")), ([0.5, 2.0], Some("an example")));
+/// # std::fs::remove_file(&path).unwrap();
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 #[derive(Default)]
 pub struct TensorWriter<'a> {
     options: SaveOptions,

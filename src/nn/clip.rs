@@ -23,6 +23,14 @@ fn norm<'a>(grads: impl Iterator<Item = &'a [f32]>) -> f64 {
 /// with them can then be skipped. An infinite `max_norm` only measures.
 ///
 /// Errors, with nothing changed: `InvalidArgument` for a `max_norm` that is negative or NaN; `NonFinite`.
+///
+/// ```
+/// let (mut a, mut b) = ([3.0, 0.0], [4.0]);
+/// let norm = simdrnn::nn::clip_grad_norm(&mut [&mut a, &mut b], 1.0, true)?;
+/// assert_eq!(norm, 5.0);
+/// assert!((a[0] - 0.6).abs() < 1e-6 && (b[0] - 0.8).abs() < 1e-6);
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 pub fn clip_grad_norm(grads: &mut [&mut [f32]], max_norm: f64, error_if_nonfinite: bool) -> Result<f64> {
     ensure!((0.0..).contains(&max_norm), InvalidArgument, "max_norm is {max_norm}, expected a value >= 0");
     let norm = norm(grads.iter().map(|g| &**g));

@@ -18,6 +18,15 @@ use std::ops::Range;
 
 /// A dense layer: weights of shape (out_features, in_features) and, optionally, a bias of shape (out_features), in one
 /// flat array in that order. Forward and backward borrow it shared, from any number of threads.
+///
+/// ```
+/// let mut dense = simdrnn::nn::Dense::new(2, 1, true)?;
+/// dense.update(|values| values.copy_from_slice(&[3.0, 4.0, 0.5])); // weights, then the bias
+/// let mut y = [0.0; 2];
+/// dense.forward(None, &[1.0, 1.0, 0.0, 2.0], &mut y)?; // two rows
+/// assert_eq!(y, [7.5, 8.5]);
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 pub struct Dense {
     in_features: usize,
     out_features: usize,

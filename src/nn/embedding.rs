@@ -9,6 +9,20 @@ use crate::random::Random;
 const STREAM: u64 = 0x656d_6265_6464_696e;
 
 /// A table of `num_embeddings` × `embedding_dim` f32 values, row-major.
+///
+/// ```
+/// use simdrnn::nn::{Embedding, EmbeddingGrads};
+///
+/// let table = Embedding::from_table(3, 2, Some(0), &[0.0, 0.0, 1.0, 2.0, 3.0, 4.0])?;
+/// let mut y = [0.0; 4];
+/// table.forward(&[2, 1], &mut y)?;
+/// assert_eq!(y, [3.0, 4.0, 1.0, 2.0]);
+///
+/// let mut grads = EmbeddingGrads::new(&table)?;
+/// grads.accumulate(&[2, 0, 2], &[1.0; 6])?;
+/// assert_eq!((grads.rows(), grads.values()), (&[2][..], &[2.0, 2.0][..])); // the padding row gets none
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 pub struct Embedding {
     num_embeddings: usize,
     embedding_dim: usize,
@@ -67,7 +81,7 @@ impl Embedding {
         self.padding_idx
     }
 
-    /// Whether [`update`](Self::update) leaves the table as it is.
+    /// Whether [`optimize`](Self::optimize) leaves the table as it is.
     pub fn is_frozen(&self) -> bool {
         self.frozen
     }

@@ -184,6 +184,15 @@ impl Kernel for CrossEntropyKernel<'_, '_> {
 }
 
 /// Sigmoid binary cross-entropy on logits for any number of labels a row (`torch.nn.BCEWithLogitsLoss`).
+///
+/// ```
+/// use simdrnn::nn::{BceWithLogits, Reduction};
+///
+/// let bce = BceWithLogits { pos_weight: Some(&[1.0, 3.0]), reduction: Reduction::Sum };
+/// let loss = bce.evaluate(2, &[0.0, 0.0], &[1.0, 1.0], None)?; // one row, both labels
+/// assert!((loss - 4.0 * 2f64.ln()).abs() < 1e-12);
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BceWithLogits<'a> {
     /// What a positive counts for, one value a class; none: all 1.
@@ -256,6 +265,15 @@ fn weighted(weight: f64, loss: f64) -> f64 {
 ///
 /// Errors, with nothing written: `ShapeMismatch` for lengths; `InvalidArgument` for a mean over nothing, where PyTorch
 /// returns NaN.
+///
+/// ```
+/// use simdrnn::nn::{Reduction, mse_loss};
+///
+/// let mut d = [0.0; 2];
+/// assert_eq!(mse_loss(Reduction::Sum, &[1.0, 3.0], &[0.0, 1.0], Some(&mut d))?, 5.0);
+/// assert_eq!(d, [2.0, 4.0]);
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 pub fn mse_loss(
     reduction: Reduction,
     prediction: &[f32],

@@ -22,6 +22,25 @@ pub struct Saturation {
 }
 
 /// What backward can tell about how gradients flow; filled by [`Rnn::backward`].
+///
+/// ```
+/// # use simdrnn::rnn::{BackwardArgs, Batch, Cell, DropoutPosition, ForwardArgs, Init, Rnn, RnnConfig, Session, Tape};
+/// use simdrnn::rnn::GradientFlow;
+/// # let mut rnn = Rnn::new(&RnnConfig::new(Cell::ElmanTanh, 1, 4))?;
+/// # rnn.init(Init::TorchUniform, 3)?;
+/// # let (mut session, mut tape) = (Session::new(), Tape::new());
+/// # let batch = Batch::new(1, 6);
+/// # let args = ForwardArgs { x: &[0.5; 6], ..ForwardArgs::default() };
+/// # rnn.forward_train(&mut session, &mut tape, &batch, args, DropoutPosition::default())?;
+///
+/// // After a forward_train of 6 steps: a gradient that enters at the last one.
+/// let mut flow = GradientFlow::new();
+/// let args = BackwardArgs { dhn: Some(&[1.0; 4]), ..BackwardArgs::default() };
+/// rnn.backward(&mut session, &tape, args, None, Some(&mut flow))?;
+/// let norms = flow.state_norms(0)?;
+/// assert!(norms.len() == 6 && norms[0] < norms[5]); // it vanishes on its way back
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 #[derive(Default)]
 pub struct GradientFlow {
     passes: usize,

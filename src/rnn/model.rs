@@ -14,6 +14,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A stack of recurrent layers: configuration and weights. Forward and backward borrow it shared, from any number of
 /// threads; changing weights needs it exclusively. Parameters are torch.nn's, in one flat array of f32.
+///
+/// ```
+/// use simdrnn::rnn::{Batch, Cell, ForwardArgs, Init, Rnn, RnnConfig, Session};
+///
+/// let mut rnn = Rnn::new(&RnnConfig { num_layers: 2, ..RnnConfig::new(Cell::Lstm, 3, 8) })?;
+/// rnn.init(Init::TorchUniform, 42)?;
+/// let weight = rnn.find_param("weight_hh_l1")?;
+/// assert_eq!(rnn.param(weight)?.len(), 4 * 8 * 8);
+///
+/// // 5 steps of 2 sequences, time first; only the last states are wanted.
+/// let (x, mut hn) = ([0.5; 5 * 2 * 3], [0.0; 2 * 2 * 8]);
+/// let args = ForwardArgs { x: &x, hn: Some(&mut hn), ..ForwardArgs::default() };
+/// rnn.forward(&mut Session::new(), &Batch::new(2, 5), args)?;
+/// assert_eq!(hn[..8], hn[8..16]); // equal sequences, equal bits
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 pub struct Rnn {
     config: RnnConfig,
     isa: Isa,

@@ -17,6 +17,15 @@ use std::ops::Range;
 
 /// One caller's scratch memory for forward and backward. It grows to what a call needs and is reused from then on:
 /// calls of a shape that fitted before allocate nothing. Not to be used by two threads at once.
+///
+/// ```
+/// use simdrnn::{Pool, rnn::Session};
+///
+/// let pool = Pool::new(2)?;
+/// let mut session = Session::with_pool(&pool); // or Session::new(): the caller's thread alone
+/// assert_eq!(session.bytes(), 0);
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 #[derive(Default)]
 pub struct Session {
     pub(crate) pool: Option<Pool>,

@@ -27,6 +27,22 @@ const ROW_PRODUCTS: usize = 1 << 15;
 /// A step's instructions do not depend on the data. Their time does only where the processor takes longer over subnormal
 /// numbers: while states or inputs lie below 2^-50 but are not zero (`flush_small_states` keeps states from it), and where
 /// gates are shut so far (pre-activations below about -80) that what they let through is subnormal.
+///
+/// ```
+/// use simdrnn::rnn::{Cell, Init, Rnn, RnnConfig, Stream};
+///
+/// let mut rnn = Rnn::new(&RnnConfig::new(Cell::Gru, 1, 4))?;
+/// rnn.init(Init::TorchUniform, 7)?;
+/// let mut stream = Stream::new(&rnn, 1)?;
+/// let (mut first, mut y) = ([0.0; 4], [0.0; 4]);
+/// stream.step(&rnn, &[1.0], &mut first)?;
+/// stream.step(&rnn, &[1.0], &mut y)?;
+/// assert_ne!(first, y); // the state lives on
+/// stream.reset();
+/// stream.step(&rnn, &[1.0], &mut y)?;
+/// assert_eq!(first, y);
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 pub struct Stream {
     config: RnnConfig,
     isa: Isa,

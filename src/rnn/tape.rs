@@ -23,6 +23,31 @@ use std::ops::Range;
 /// hidden size, padded to whole vectors plus one) and B + R rows of hidden, for LSTM also of cell states (padded to a
 /// multiple of 16), all f32. Memory is reused by the next forward; where that needs more, the old memory is kept until the
 /// new is there.
+///
+/// ```
+/// use simdrnn::nn::{Optimizer, OptimizerConfig, SgdConfig, mse_loss, Reduction};
+/// use simdrnn::rnn::{BackwardArgs, Batch, Cell, DropoutPosition, ForwardArgs, Grads, Init, Rnn, RnnConfig, Session, Tape};
+///
+/// let mut rnn = Rnn::new(&RnnConfig::new(Cell::ElmanTanh, 1, 4))?;
+/// rnn.init(Init::TorchUniform, 3)?;
+/// let (mut session, mut tape, mut grads) = (Session::new(), Tape::new(), Grads::new(&rnn)?);
+/// let mut optimizer = Optimizer::new(&OptimizerConfig::Sgd(SgdConfig { lr: 0.5, ..SgdConfig::default() }))?;
+/// let batch = Batch::new(1, 6);
+/// let (x, target) = ([0.5; 6], [0.25; 6 * 4]);
+/// let (mut y, mut dy, mut losses) = ([0.0; 6 * 4], [0.0; 6 * 4], Vec::new());
+/// for _ in 0..20 {
+///     let args = ForwardArgs { x: &x, y: Some(&mut y), ..ForwardArgs::default() };
+///     rnn.forward_train(&mut session, &mut tape, &batch, args, DropoutPosition::default())?;
+///     losses.push(mse_loss(Reduction::Mean, &y, &target, Some(&mut dy))?);
+///     grads.zero();
+///     let args = BackwardArgs { dy: Some(&dy), ..BackwardArgs::default() };
+///     rnn.backward(&mut session, &tape, args, Some(&mut grads), None)?;
+///     optimizer.begin_step();
+///     rnn.optimize(&mut optimizer, 0, &grads)?;
+/// }
+/// assert!(losses[19] < losses[0] / 4.0);
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 #[derive(Default)]
 pub struct Tape {
     pub(crate) recorded: Option<Recorded>,

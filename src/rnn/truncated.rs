@@ -18,6 +18,26 @@ use crate::simd::Isa;
 /// Training over a sequence of any length in memory that `k2` sets: the tapes of the last `k2 / k1` chunks and the
 /// carried states. If weights are updated between chunks, older chunks are walked with their recorded activations and
 /// the current weights, as in the paper's on-line form.
+///
+/// ```
+/// use simdrnn::rnn::{Cell, Grads, Init, Rnn, RnnConfig, Session, TruncatedBptt};
+///
+/// let mut rnn = Rnn::new(&RnnConfig::new(Cell::Lstm, 2, 4))?;
+/// rnn.init(Init::TorchUniform, 1)?;
+/// let (mut session, mut grads) = (Session::new(), Grads::new(&rnn)?);
+/// // Chunks of 10 steps of one sequence; errors go back over 20.
+/// let mut bptt = TruncatedBptt::new(&rnn, 1, 10, 20)?;
+/// let (x, mut y) = ([0.5; 10 * 2], [0.0; 10 * 4]);
+/// for chunk in 0..3 {
+///     bptt.forward(&rnn, &mut session, 10, &x, Some(&mut y), chunk)?;
+///     let dy = y; // of a loss: half the sum of squares
+///     grads.zero();
+///     bptt.backward(&rnn, &mut session, &dy, None, &mut grads)?;
+///     // an optimizer's step comes here
+/// }
+/// assert!(grads.values().iter().any(|&g| g != 0.0));
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 pub struct TruncatedBptt {
     pub(super) config: RnnConfig,
     /// The tapes' rows are laid out for it.

@@ -37,6 +37,16 @@ fn ratio(part: u64, whole: u64) -> f64 {
 }
 
 /// Counts of (true class, predicted class).
+///
+/// ```
+/// let mut confusion = simdrnn::text::Confusion::new(2)?;
+/// for (target, predicted) in [(0, 0), (1, 1), (1, 0), (1, 1)] {
+///     confusion.add(target, predicted)?;
+/// }
+/// assert_eq!(confusion.accuracy(), 0.75);
+/// assert_eq!(confusion.class(1).recall(), 2.0 / 3.0);
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confusion {
     classes: usize,

@@ -26,6 +26,12 @@ pub const MAX_TOKEN: usize = 256;
 const SOFT_HYPHEN: char = '\u{AD}';
 
 /// Cuts texts into tokens and normalizes them. A [`Vocab`](super::Vocab) keeps the one that its words come from.
+///
+/// ```
+/// let tokenizer = simdrnn::text::Tokenizer { lowercase: false, nfc: false };
+/// assert_eq!(tokenizer.split("Not bad, really.").collect::<Vec<_>>(), ["Not", "bad", ",", "really", "."]);
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tokenizer {
     /// Whether tokens are in lower case, by Unicode's rules that depend on no language.

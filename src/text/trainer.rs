@@ -56,6 +56,30 @@ pub(super) const RNN: usize = 1;
 pub(super) const DENSE: usize = 2;
 
 /// The state of a training run: optimizer, gradients, and memory that is reused from step to step.
+///
+/// ```
+/// use simdrnn::rnn::Session;
+/// use simdrnn::text::{
+///     Batches, ClassifierConfig, ClassifierSession, Dataset, DatasetOptions, TextClassifier, Trainer, TrainerConfig, VocabOptions,
+/// };
+///
+/// let lines = "pos\tgood\nneg\tbad\npos\tvery good\nneg\tvery bad\n";
+/// let (data, vocab) =
+///     Dataset::train_from(lines.as_bytes(), "lines", &DatasetOptions::default(), &VocabOptions::default())?;
+/// let config = ClassifierConfig { embedding_dim: 8, hidden_size: 8, dropout: 0.0, ..ClassifierConfig::default() };
+/// let mut model = TextClassifier::new(&config, vocab, data.labels().to_vec(), 1)?;
+/// let mut trainer = Trainer::new(&model, &TrainerConfig::default(), Session::new())?;
+/// trainer.optimizer_mut().set_lr(0.05)?;
+/// for epoch in 0..30 {
+///     for batch in Batches::shuffled((0..data.len()).map(|i| data.token_count(i)), 2, 1, epoch)?.iter() {
+///         trainer.step(&mut model, &data, batch)?;
+///     }
+/// }
+/// let mut p = [0.0; 2]; // of neg and pos
+/// model.classify(&mut ClassifierSession::new(Session::new()), "very good", &mut p)?;
+/// assert!(p[1] > 0.9);
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 pub struct Trainer {
     pub(super) config: TrainerConfig,
     pub(super) optimizer: Optimizer,

@@ -97,6 +97,17 @@ impl Default for VocabOptions {
 
 /// A fixed list of words, and how texts are cut into them: number [`PAD`] is `<pad>`, [`UNKNOWN`] is `<unk>`, the rest are
 /// words.
+///
+/// ```
+/// use simdrnn::text::{Tokenizer, Vocab};
+///
+/// let vocab = Vocab::from_words(["good", "film"], &Tokenizer { lowercase: true, nfc: false })?;
+/// let mut ids = Vec::new();
+/// vocab.encode("A GOOD film!", &mut ids)?;
+/// assert_eq!(ids, [1, 2, 3, 1]); // "a" and "!" are unknown
+/// assert_eq!(vocab.word(2), Some("good"));
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Vocab {
     tokenizer: Tokenizer,

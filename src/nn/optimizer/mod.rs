@@ -45,6 +45,20 @@ fn is_worth_a_team(values: usize) -> bool {
 /// Two deviations: where rounding makes centered RMSprop's variance negative it counts as 0, while PyTorch's square root
 /// gives NaN; and running means below 2^-100, and below 2^-120 those of squares where `eps >= 1e-10` hides them, become
 /// 0, because subnormal numbers are slow.
+///
+/// ```
+/// use simdrnn::nn::{AdamConfig, Optimizer, OptimizerConfig};
+///
+/// let mut optimizer = Optimizer::new(&OptimizerConfig::Adam(AdamConfig { lr: 0.1, ..AdamConfig::default() }))?;
+/// let mut w = [5.0];
+/// for _ in 0..200 {
+///     let grad = [2.0 * (w[0] - 1.0)]; // of (w - 1) squared
+///     optimizer.begin_step();
+///     optimizer.update(0, &mut w, &grad)?; // slot 0 holds what Adam remembers of w
+/// }
+/// assert!((w[0] - 1.0).abs() < 0.05);
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 pub struct Optimizer {
     config: OptimizerConfig,
     isa: Isa,

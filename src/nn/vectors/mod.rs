@@ -16,6 +16,20 @@ use crate::published::Published;
 use crate::words::ByteWords;
 
 /// Words and their vectors. Words are bytes: files hold some that are not UTF-8.
+///
+/// ```
+/// use simdrnn::io::vectors::ReadOptions;
+/// use simdrnn::nn::vectors::WordVectors;
+///
+/// # let path = std::env::temp_dir().join(format!("simdrnn-doc-{}.txt", std::process::id()));
+/// # std::fs::write(&path, "king 1 0.2\nqueen 0.9 0.4\napple -0.3 1\n").unwrap();
+/// let vectors = WordVectors::open(&path, &ReadOptions::default())?; // GloVe, Word2Vec, fastText, Navec, ...
+/// let king = vectors.find("king").expect("a word of the file");
+/// let found = vectors.nearest(vectors.vector(king).unwrap(), 1, &[king], None)?;
+/// assert_eq!(vectors.word(found[0].index), Some(&b"queen"[..]));
+/// # std::fs::remove_file(&path).unwrap();
+/// # Ok::<(), simdrnn::Error>(())
+/// ```
 pub struct WordVectors {
     format: Format,
     dim: usize,
