@@ -15,7 +15,7 @@ use super::structs::{self, Growing};
 use crate::buffer::{AlignedBuf, push, try_copy, try_string};
 use crate::error::{Result, err};
 use crate::io::safetensors::{Finite, TensorFile, TensorWriter};
-use crate::io::{LoadOptions, SaveOptions};
+use crate::io::{Excerpt, LoadOptions, SaveOptions};
 use std::ffi::c_char;
 
 /// How strictly tensors are loaded. Fill it in with srnn_load_options_init, then change fields.
@@ -338,7 +338,7 @@ pub unsafe extern "C" fn srnn_tensor_file_metadata(
         unsafe {
             let (file, key) = (handle::shared("file", file)?, a.text("key", key)?);
             let found = file.0.metadata(key);
-            let found = found.ok_or_else(|| err!(NotFound, "the metadata has no entry '{key:.80}'"))?;
+            let found = found.ok_or_else(|| err!(NotFound, "the metadata has no entry '{}'", Excerpt(key, 80)))?;
             a.copy_text(found, text, text_size, text_len)
         }
     })

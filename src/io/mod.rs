@@ -7,6 +7,8 @@ pub(crate) mod json;
 pub(crate) mod models;
 pub(crate) mod open;
 mod options;
+#[cfg(test)]
+mod quoted_tests;
 pub(crate) mod recognize;
 pub mod safetensors;
 pub mod vectors;
@@ -18,16 +20,19 @@ use std::fmt::{self, Write};
 use std::path::Path;
 
 /// A name or a text of unknown length and content, for an error's text: control characters escaped, what is not UTF-8
-/// replaced, the middle of a long one left out, so that what follows still fits.
+/// replaced, the middle left out of what would then be longer than so many bytes, so that what follows still fits.
 pub(crate) struct Excerpt<'a, T: AsRef<[u8]> + ?Sized>(pub(crate) &'a T, pub(crate) usize);
 
 impl<T: AsRef<[u8]> + ?Sized> fmt::Display for Excerpt<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (text, room) = (self.0.as_ref(), self.1);
-        if text.len() <= room {
-            return show(f, text);
+        // No character is shown by fewer bytes than it has.
+        let is_short = text.len() <= room;
+        if is_short && lossy(text).map(shown_len).sum::<usize>() <= room {
+            return lossy(text).try_for_each(|c| show(f, c));
         }
-        let (mut head, mut tail) = (room / 2, text.len() - room / 2);
+        let half = room / 2;
+        let (mut head, mut tail) = if is_short { (text.len(), 0) } else { (half, text.len() - half) };
         let is_inside = |at: usize| text.get(at).is_some_and(|byte| byte & 0xC0 == 0x80);
         while head > 0 && is_inside(head) {
             head -= 1;
@@ -35,14 +40,39 @@ impl<T: AsRef<[u8]> + ?Sized> fmt::Display for Excerpt<'_, T> {
         while is_inside(tail) {
             tail += 1;
         }
-        show(f, &text[..head])?;
+        let (head, tail) = (&text[..head], &text[tail..]);
+        let mut used = 0;
+        let fits = |&c: &char| {
+            used += shown_len(c);
+            used <= half
+        };
+        lossy(head).take_while(fits).try_for_each(|c| show(f, c))?;
         f.write_str("...")?;
-        show(f, &text[tail..])
+        let mut left = lossy(tail).map(shown_len).sum::<usize>();
+        let is_over = |&c: &char| {
+            let is_over = left > half;
+            left -= shown_len(c);
+            is_over
+        };
+        lossy(tail).skip_while(is_over).try_for_each(|c| show(f, c))
     }
 }
 
-fn show(f: &mut fmt::Formatter<'_>, text: &[u8]) -> fmt::Result {
-    lossy(text).try_for_each(|c| if is_obeyed(c) { write!(f, "{}", c.escape_default()) } else { f.write_char(c) })
+fn show(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
+    if is_obeyed(c) { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
+}
+
+fn shown_len(c: char) -> usize {
+    if is_obeyed(c) { c.escape_default().len() } else { c.len_utf8() }
+}
+
+/// What a parser of JSON says: it quotes the texts that it did not expect, whole.
+pub(crate) struct JsonFault<'a>(pub(crate) &'a serde_json::Error);
+
+impl fmt::Display for JsonFault<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Excerpt(&self.0.to_string(), 240).fmt(f)
+    }
 }
 
 /// The characters of a text; what is not UTF-8 is U+FFFD.
@@ -136,6 +166,18 @@ mod tests {
         let shown = Excerpt(&long, 40).to_string();
         assert!(shown.starts_with("startжж") && shown.ends_with("жжend") && shown.contains("..."), "{shown}");
         assert!(shown.len() <= 43, "{}", shown.len());
+        assert_eq!(Excerpt("\0\0a", 11).to_string(), "\\u{0}\\u{0}a");
+        assert_eq!(Excerpt("\0\0a", 10).to_string(), "\\u{0}...a");
+        // However a text is made, so many bytes are enough.
+        for part in ["a", "\u{2028}", "\u{1b}", "\u{1F600}", "\n"] {
+            for (times, room) in [(1, 40), (20, 40), (39, 40), (40, 40), (41, 41), (500, 80)] {
+                let shown = Excerpt(&part.repeat(times), room).to_string();
+                assert!(shown.len() <= room + 3, "{part:?} {times} {room}: {shown}");
+            }
+        }
+        for room in [40, 80] {
+            assert!(Excerpt(&[0xFF; 60], room).to_string().len() <= room + 3);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::atomic::write_atomic;
 use super::convert::{bf16_to_f32, f16_to_f32};
 use super::recognize::{self, Foreign, LOOK};
-use super::{Excerpt, SaveOptions, Shown, io_error, json};
+use super::{Excerpt, JsonFault, SaveOptions, Shown, io_error, json};
 use crate::buffer::{try_copy, try_format, try_string, try_with_capacity};
 use crate::error::{Error, Result, check_len, ensure, err, product};
 use safetensors::tensor::{Dtype, TensorInfo};
@@ -343,7 +343,8 @@ impl Header {
     pub(crate) fn parse(text: &[u8]) -> Result<Self> {
         let text = str::from_utf8(text)
             .map_err(|e| err!(InvalidData, "header: expected UTF-8, byte {} is not", e.valid_up_to()))?;
-        let mut header: Header = serde_json::from_str(text).map_err(|e| err!(InvalidData, "header: {e}"))?;
+        let mut header: Header =
+            serde_json::from_str(text).map_err(|e| err!(InvalidData, "header: {}", JsonFault(&e)))?;
 
         header.tensors.sort_by_key(|(_, info)| info.data_offsets);
         let mut end = 0;

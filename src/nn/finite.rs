@@ -1,6 +1,7 @@
 //! What training does with a loss or a gradient that is not finite.
 
 use crate::error::{Result, err};
+use crate::io::Excerpt;
 use crate::parallel::{Pool, enter};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,10 +40,9 @@ impl NonFinite {
 
     /// The choice with that name.
     pub fn from_name(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|n| n.name() == name)
-            .ok_or_else(|| err!(InvalidArgument, "unknown non_finite '{name:.40}', expected stop, skip or continue"))
+        Self::ALL.into_iter().find(|n| n.name() == name).ok_or_else(|| {
+            err!(InvalidArgument, "unknown non_finite '{}', expected stop, skip or continue", Excerpt(name, 40))
+        })
     }
 }
 

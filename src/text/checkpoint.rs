@@ -11,7 +11,7 @@ use super::classifier::TextClassifier;
 use super::trainer::{DENSE, EMBEDDING, RNN, Trainer, TrainerConfig};
 use crate::error::{Result, ensure, err};
 use crate::io::safetensors::{TensorFile, TensorWriter};
-use crate::io::{LoadOptions, SaveOptions};
+use crate::io::{Excerpt, LoadOptions, SaveOptions};
 use crate::nn::{NonFinite, Optimizer, StateText, metadata_float, metadata_number, metadata_text};
 use crate::rnn::Session;
 use std::fmt;
@@ -117,7 +117,8 @@ fn described(file: &TensorFile) -> Result<(TrainerConfig, u64, bool, TrainingPos
     ensure!(
         metadata_number("trainer.version", version).is_ok_and(|found: u32| found == VERSION),
         InvalidData,
-        "trainer.version is '{version:.40}', expected {VERSION}"
+        "trainer.version is '{}', expected {VERSION}",
+        Excerpt(version, 40)
     );
     let text = |key: &'static str| metadata_text(file, key);
     let number = |key| metadata_number::<u64>(key, text(key)?);
@@ -133,14 +134,17 @@ fn described(file: &TensorFile) -> Result<(TrainerConfig, u64, bool, TrainingPos
     let frozen = match text("trainer.embedding_frozen")? {
         "0" => false,
         "1" => true,
-        other => return Err(err!(InvalidData, "trainer.embedding_frozen is '{other:.40}', expected 0 or 1")),
+        other => {
+            return Err(err!(InvalidData, "trainer.embedding_frozen is '{}', expected 0 or 1", Excerpt(other, 40)));
+        }
     };
     let position = parse_position("trainer.position", text("trainer.position")?)?;
     Ok((config, number("trainer.skipped")?, frozen, position))
 }
 
 fn parse_position(key: &str, text: &str) -> Result<TrainingPosition> {
-    let wrong = || err!(InvalidData, "{key} is '{text:.80}', expected batch size, seed, epoch and batch");
+    let shown = Excerpt(text, 80);
+    let wrong = || err!(InvalidData, "{key} is '{shown}', expected batch size, seed, epoch and batch");
     let mut words = text.split(' ');
     let mut next = || words.next().and_then(|word| word.parse::<u64>().ok()).ok_or_else(wrong);
     let (batch_size, seed, epoch, batch) = (next()?, next()?, next()?, next()?);

@@ -5,6 +5,7 @@ use super::tokenizer::Tokenizer;
 use super::vocab::Vocab;
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::{Result, check_len, ensure, err, product};
+use crate::io::Excerpt;
 use crate::kernel::activation::sigmoid;
 use crate::nn::{Dense, Dropout, Embedding, softmax_on};
 use crate::rnn::{Batch, Cell, Direction, DropoutPosition, ForwardArgs, Init, Rnn, RnnConfig, Session, Tape, Tokens};
@@ -46,7 +47,7 @@ impl Pooling {
         Pooling::ALL
             .into_iter()
             .find(|p| p.name() == name)
-            .ok_or_else(|| err!(InvalidArgument, "unknown pooling '{name:.40}', expected last, mean or max"))
+            .ok_or_else(|| err!(InvalidArgument, "unknown pooling '{}', expected last, mean or max", Excerpt(name, 40)))
     }
 }
 

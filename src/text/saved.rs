@@ -7,7 +7,7 @@ use crate::buffer::try_format;
 use crate::error::{Error, ErrorKind, Result, ensure, err};
 use crate::io::models::{dense_parts, embedding_parts, expect_none_unused, rnn_parts};
 use crate::io::safetensors::{TensorFile, TensorWriter};
-use crate::io::{Excerpt, LoadOptions, SaveOptions, json};
+use crate::io::{Excerpt, JsonFault, LoadOptions, SaveOptions, json};
 use crate::rnn::Cell;
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -119,14 +119,14 @@ fn described(file: &TensorFile) -> Result<(ClassifierConfig, Vec<String>, Vocab)
     };
     let config = parse_config(text("config")?)?;
     let labels: Vec<String> = serde_json::from_str(text("labels")?)
-        .map_err(|e| err!(InvalidData, "the metadata entry 'labels' is no list of texts: {e}"))?;
+        .map_err(|e| err!(InvalidData, "the metadata entry 'labels' is no list of texts: {}", JsonFault(&e)))?;
     let vocab = Vocab::from_text(text("vocab")?).map_err(|e| e.context(format_args!("the metadata entry 'vocab'")))?;
     Ok((config, labels, vocab))
 }
 
 fn parse_config(text: &str) -> Result<ClassifierConfig> {
     let config: Map<String, Value> = serde_json::from_str(text)
-        .map_err(|e| err!(InvalidData, "the metadata entry 'config' is no JSON object: {e}"))?;
+        .map_err(|e| err!(InvalidData, "the metadata entry 'config' is no JSON object: {}", JsonFault(&e)))?;
     let wrong = |key: &str, expected: &str| {
         let found = config.get(key).map_or_else(|| "nothing".to_owned(), Value::to_string);
         err!(InvalidData, "config '{key}' is {}, expected {expected}", Excerpt(&found, 60))

@@ -6,6 +6,7 @@ use super::input::Input;
 use super::{Format, MAX_DIM, MAX_WORD, tar};
 use crate::buffer::{push, try_box};
 use crate::error::{Result, ensure, err};
+use crate::io::JsonFault;
 use std::io::{self, Read};
 
 /// The longest `meta.json`.
@@ -67,7 +68,7 @@ fn meta(input: &mut Input<'_>, size: u64) -> Result<()> {
     let at = input.position();
     ensure!(size <= MAX_META, InvalidData, "byte {at}: meta.json has {size} bytes, expected at most {MAX_META}");
     let meta: serde_json::Value = serde_json::from_slice(input.bytes(size as usize, "meta.json")?)
-        .map_err(|e| err!(InvalidData, "byte {at}: meta.json: {e}"))?;
+        .map_err(|e| err!(InvalidData, "byte {at}: meta.json: {}", JsonFault(&e)))?;
     let protocol = meta.get("protocol").and_then(serde_json::Value::as_u64);
     ensure!(protocol == Some(1), Unsupported, "byte {at}: meta.json: expected a protocol of 1");
     Ok(())

@@ -7,6 +7,7 @@
 
 use super::{AdamConfig, Optimizer, OptimizerConfig, Slot};
 use crate::error::{Result, check_len, ensure, err};
+use crate::io::Excerpt;
 use crate::simd::Isa;
 use std::fmt::{self, Write};
 
@@ -106,13 +107,14 @@ pub(crate) fn text<'s>(source: &'s dyn StateSource, key: &str) -> Result<&'s str
 
 /// The number that an entry is.
 pub(crate) fn number<T: std::str::FromStr>(key: &str, text: &str) -> Result<T> {
-    text.parse().map_err(|_| err!(InvalidData, "{key} is '{text:.40}', expected a number"))
+    text.parse().map_err(|_| err!(InvalidData, "{key} is '{}', expected a number", Excerpt(text, 40)))
 }
 
 /// The float whose bits an entry has.
 pub(crate) fn float(key: &str, text: &str) -> Result<f64> {
     let bits = if text.len() == 16 { u64::from_str_radix(text, 16).ok() } else { None };
-    bits.map(f64::from_bits).ok_or_else(|| err!(InvalidData, "{key} is '{text:.40}', expected 16 hex digits"))
+    bits.map(f64::from_bits)
+        .ok_or_else(|| err!(InvalidData, "{key} is '{}', expected 16 hex digits", Excerpt(text, 40)))
 }
 
 impl Optimizer {
@@ -198,7 +200,9 @@ impl Optimizer {
             *value = match text(source, key.as_str())? {
                 "0" => false,
                 "1" => true,
-                other => return Err(err!(InvalidData, "{} is '{other:.40}', expected 0 or 1", key.as_str())),
+                other => {
+                    return Err(err!(InvalidData, "{} is '{}', expected 0 or 1", key.as_str(), Excerpt(other, 40)));
+                }
             };
         }
         config.check()?;
@@ -226,13 +230,14 @@ impl Optimizer {
         let key = key.as_str();
         let entry = text(source, key)?;
         let mut words = entry.split(' ');
-        let mut word = || words.next().ok_or_else(|| err!(InvalidData, "{key} is '{entry:.80}', expected 6 values"));
+        let shown = Excerpt(entry, 80);
+        let mut word = || words.next().ok_or_else(|| err!(InvalidData, "{key} is '{shown}', expected 6 values"));
         let slot_number: usize = number(key, word()?)?;
         let len: usize = number(key, word()?)?;
         let updates: u64 = number(key, word()?)?;
         let last_step: u64 = number(key, word()?)?;
         let beta_powers = [float(key, word()?)?, float(key, word()?)?];
-        ensure!(words.next().is_none(), InvalidData, "{key} is '{entry:.80}', expected 6 values");
+        ensure!(words.next().is_none(), InvalidData, "{key} is '{shown}', expected 6 values");
         ensure!(
             self.slots.last().is_none_or(|s| s.number < slot_number),
             InvalidData,
