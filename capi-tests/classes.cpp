@@ -454,7 +454,7 @@ static void word_vectors() {
   std::FILE *file = std::fopen("classes.vectors", "wb");
   CHECK(file != nullptr);
   if (file == nullptr) return;
-  std::fputs("one 1 0\ntwo 3 4\nthree -1 0\n", file);
+  std::fputs("one 1 0\ntwo 3 4\nthree -1 0\n 5 6\n", file);
   std::fclose(file);
   Vectors vectors, empty;
   Vocab vocab;
@@ -467,7 +467,10 @@ static void word_vectors() {
   std::array<float, 2> values{}, similarities{};
   std::array<std::size_t, 2> indices{};
   float similarity = 0;
-  OK(vectors.open("classes.vectors"));
+  REFUSED(SRNN_ERROR_INVALID_DATA, vectors.open("classes.vectors"));
+  options.skip_bad_rows = 1;
+  OK(vectors.open("classes.vectors", &options));
+  CHECK(vectors.skipped_rows() == 1);
   REFUSED(SRNN_ERROR_IO, empty.open("no_such_file", &options));
   CHECK(vectors.count() == 3 && vectors.dim() == 2 && vectors.duplicates() == 0 && !empty);
   CHECK(vectors.file_format() == SRNN_VECTORS_FORMAT_GLOVE);
@@ -484,12 +487,14 @@ static void word_vectors() {
   CHECK(counts[0] == 2 && indices[0] == 1 && indices[1] == 2);
   OK(vectors.analogy(first, third, indices, similarities, count));
   CHECK(count == 1 && indices[0] == 1);
-  OK(vectors.save("classes.vectors", SRNN_VECTORS_FORMAT_SAFETENSORS));
   const std::array<const char *, 2> words{"two", "four"};
   OK(vocab.create(words, true));
   OK(load_embedding("classes.vectors", vocab, embedding, &coverage, &options));
+  CHECK(coverage.skipped_rows() == 1);
+  OK(vectors.save("classes.vectors", SRNN_VECTORS_FORMAT_SAFETENSORS));
+  OK(load_embedding("classes.vectors", vocab, embedding, &coverage, &options));
   CHECK(embedding.num_embeddings() == 4 && coverage.words(SRNN_MATCH_EXACT) == 1);
-  CHECK(coverage.tokens(SRNN_MATCH_EXACT) == 0);
+  CHECK(coverage.tokens(SRNN_MATCH_EXACT) == 0 && coverage.skipped_rows() == 0);
   std::array<std::uint32_t, 2> ids{};
   OK(coverage.missing(ids, count));
   CHECK(count == 2 && ids[0] == 1 && ids[1] == 3);

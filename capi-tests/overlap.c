@@ -239,6 +239,7 @@ static void functions(void) {
 static void texts(void) {
   srnn_batches *batches;
   srnn_classifier_config config;
+  srnn_vectors_options options;
   srnn_classifier *classifier;
   srnn_classifier_session *session;
   srnn_dataset *dataset;
@@ -293,7 +294,9 @@ static void texts(void) {
   PAIRS("text, probabilities!", NOTHING, srnn_classifier_classify(classifier, session, C(0), F(1), 2, &err));
   PAIRS("path, trainer!, classifier!, position!", NOTHING, srnn_trainer_load(C(0), NULL, P(1), P(2), P(3), &err));
   PAIRS("examples, report!", NOTHING, srnn_trainer_step(trainer, classifier, dataset, U(0), 1, P(1), &err));
-  PAIRS("path, coverage!", NOTHING, srnn_classifier_load_embeddings(classifier, C(0), NULL, NULL, P(1), &err));
+  srnn_vectors_options_init(&options);
+  PAIRS("path, member, coverage!", options.member = C(1),
+        srnn_classifier_load_embeddings(classifier, C(0), NULL, &options, P(2), &err));
 
   srnn_tensor_file_destroy(file);
   srnn_tensor_writer_destroy(writer);
@@ -311,12 +314,14 @@ static void word_vectors(void) {
   srnn_coverage *coverage;
   srnn_embedding *embedding;
   srnn_vectors *vectors;
+  srnn_vectors_options options;
   srnn_vocab *vocab;
   save("overlap.vectors", "one 1 0\ntwo 3 4\n");
   OK(srnn_vectors_open("overlap.vectors", NULL, &vectors, &err));
   OK(srnn_vocab_create(words, 1, 1, 0, &vocab, &err));
   OK(srnn_embedding_load_file("overlap.vectors", vocab, NULL, 0, NULL, &embedding, &coverage, &err));
-  PAIRS("path, vectors!", NOTHING, srnn_vectors_open(C(0), NULL, P(1), &err));
+  srnn_vectors_options_init(&options);
+  PAIRS("path, member, vectors!", options.member = C(1), srnn_vectors_open(C(0), &options, P(2), &err));
   PAIRS("text!, text_len!", NOTHING, srnn_vectors_word(vectors, 0, C(0), ROOM, Z(1), &err));
   PAIRS("word, index!", NOTHING, srnn_vectors_find(vectors, C(0), Z(1), &err));
   PAIRS("word, values!", NOTHING, srnn_vectors_get(vectors, C(0), F(1), 2, &err));
@@ -326,8 +331,8 @@ static void word_vectors(void) {
         srnn_vectors_nearest_batch(vectors, NULL, F(0), 2, Z(1), 1, Z(2), 1, F(3), 1, Z(4), 1, &err));
   PAIRS("plus, minus, indices!, similarities!, count!", NOTHING,
         srnn_vectors_analogy(vectors, NULL, Z(0), 1, Z(1), 1, Z(2), 1, F(3), 1, Z(4), &err));
-  PAIRS("path, counts, embedding!, coverage!", NOTHING,
-        srnn_embedding_load_file(C(0), vocab, P(1), 3, NULL, P(2), P(3), &err));
+  PAIRS("path, counts, member, embedding!, coverage!", options.member = C(2),
+        srnn_embedding_load_file(C(0), vocab, P(1), 3, &options, P(3), P(4), &err));
   PAIRS("ids!, count!", NOTHING, srnn_coverage_missing(coverage, U(0), 1, Z(1), &err));
   srnn_coverage_destroy(coverage);
   srnn_embedding_destroy(embedding);

@@ -55,6 +55,167 @@ static void options(void) {
   srnn_vectors_destroy(v);
 }
 
+static void write_bytes(const char *path, const void *bytes, size_t size) {
+  FILE *file = fopen(path, "wb");
+  CHECK(file != NULL && fwrite(bytes, 1, size, file) == size);
+  if (file != NULL) fclose(file);
+}
+
+/* A fastText model of the word "a" with values 1 and 2 and three buckets of ones. */
+static void write_model(const char *path) {
+  static const int32_t head[] = {793712314, 12, DIM, 5, 5, 1, 5, 1, 2, 2, 3, 1, 2, 100, 0, 0, 1, 1, 0};
+  static const int64_t tokens[] = {9, -1}, count[] = {1}, input[] = {4, DIM}, output[] = {0, DIM};
+  static const float values[] = {1, 2, 1, 1, 1, 1, 1, 1};
+  FILE *file = fopen(path, "wb");
+  CHECK(file != NULL);
+  if (file == NULL) return;
+  fwrite(head, 1, sizeof head, file);
+  fwrite(tokens, 1, sizeof tokens, file);
+  fwrite("a", 1, 2, file);
+  fwrite(count, 1, sizeof count, file);
+  fwrite("\0", 1, 2, file); /* the word's type, and that nothing is quantized */
+  fwrite(input, 1, sizeof input, file);
+  fwrite(values, 1, sizeof values, file);
+  fwrite("", 1, 1, file);
+  fwrite(output, 1, sizeof output, file);
+  fclose(file);
+}
+
+/* How many words a file has with these options; SIZE_MAX if it is refused with that status. */
+static size_t words_of(const char *path, const srnn_vectors_options *o, srnn_status status) {
+  srnn_vectors *v = NULL;
+  size_t count;
+  if (status != SRNN_OK) {
+    CHECK(srnn_vectors_open(path, o, &v, &err) == status && v == NULL);
+    return SIZE_MAX;
+  }
+  SUCCEEDS(srnn_vectors_open(path, o, &v, &err)); /* packed data may end the process where memory is short */
+  count = srnn_vectors_count(v);
+  srnn_vectors_destroy(v);
+  return count;
+}
+
+/* Every option does what it says. */
+static void effects(void) {
+  static const unsigned char packed[] = {
+      31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 75, 78, 44, 81, 48, 84, 48, 224, 2, 0, 122, 89, 188, 8, 8, 0, 0, 0};
+  static const unsigned char archive[] = {
+      80, 75, 3, 4, 20, 0, 0, 0, 0, 0, 0, 0, 33, 0, 122, 89, 188, 8, 8, 0, 0, 0, 8, 0, 0, 0, 5, 0, 0, 0, 97, 46, 116,
+      120, 116, 99, 97, 116, 32, 49, 32, 48, 10, 80, 75, 3, 4, 20, 0, 0, 0, 0, 0, 0, 0, 33, 0, 142, 74, 0, 235, 10, 0,
+      0, 0, 10, 0, 0, 0, 5, 0, 0, 0, 98, 46, 116, 120, 116, 100, 111, 103, 32, 51, 32, 52, 32, 53, 10, 80, 75, 1, 2,
+      20, 3, 20, 0, 0, 0, 0, 0, 0, 0, 33, 0, 122, 89, 188, 8, 8, 0, 0, 0, 8, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+      0, 128, 1, 0, 0, 0, 0, 97, 46, 116, 120, 116, 80, 75, 1, 2, 20, 3, 20, 0, 0, 0, 0, 0, 0, 0, 33, 0, 142, 74, 0,
+      235, 10, 0, 0, 0, 10, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 128, 1, 43, 0, 0, 0, 98, 46, 116, 120, 116,
+      80, 75, 5, 6, 0, 0, 0, 0, 2, 0, 2, 0, 102, 0, 0, 0, 88, 0, 0, 0, 0, 0};
+  srnn_vectors_options o;
+  srnn_vectors *v;
+  size_t index;
+  float values[DIM];
+  srnn_vectors_options_init(&o);
+  write_text(COPY, "1 1\nb 5\n");
+  CHECK(words_of(COPY, &o, SRNN_OK) == 1);
+  o.format = SRNN_VECTORS_FORMAT_GLOVE;
+  CHECK(words_of(COPY, &o, SRNN_OK) == 2);
+  o.format = SRNN_VECTORS_FORMAT_ANY;
+
+  o.invalid_utf8 = SRNN_INVALID_UTF8_REFUSE;
+  words_of(FILE_NAME, &o, SRNN_ERROR_INVALID_DATA);
+  o.invalid_utf8 = SRNN_INVALID_UTF8_REPLACE;
+  OK(srnn_vectors_open(FILE_NAME, &o, &v, &err));
+  OK(srnn_vectors_find(v, "\xef\xbf\xbd\xef\xbf\xbd", &index, &err));
+  CHECK(index == 3 && srnn_vectors_skipped_rows(v) == 0 && srnn_vectors_skipped_rows(NULL) == 0);
+  srnn_vectors_destroy(v);
+  o.invalid_utf8 = SRNN_INVALID_UTF8_REFUSE;
+  o.skip_bad_rows = 1;
+  OK(srnn_vectors_open(FILE_NAME, &o, &v, &err));
+  CHECK(srnn_vectors_count(v) == 3 && srnn_vectors_skipped_rows(v) == 1);
+  srnn_vectors_destroy(v);
+  o.invalid_utf8 = SRNN_INVALID_UTF8_KEEP;
+  CHECK(words_of(BAD_FILE, &o, SRNN_OK) == 1);
+  o.skip_bad_rows = 2;
+  BAD_ARGUMENT("skip_bad_rows is 2", srnn_vectors_open(FILE_NAME, &o, &v, &err));
+  o.skip_bad_rows = 0;
+  words_of(BAD_FILE, &o, SRNN_ERROR_INVALID_DATA);
+
+  write_bytes(COPY, packed, sizeof packed);
+  o.max_decompressed = 7;
+  words_of(COPY, &o, SRNN_ERROR_INVALID_DATA);
+  o.max_decompressed = 8;
+  CHECK(words_of(COPY, &o, SRNN_OK) == 1);
+  o.max_decompressed = 1 << 20;
+  o.member = "a.txt";
+  words_of(COPY, &o, SRNN_ERROR_INVALID_ARGUMENT);
+  write_bytes(COPY, archive, sizeof archive);
+  CHECK(words_of(COPY, &o, SRNN_OK) == 1);
+  o.member = "b.txt";
+  SUCCEEDS(srnn_vectors_open(COPY, &o, &v, &err));
+  CHECK(srnn_vectors_dim(v) == 3);
+  srnn_vectors_destroy(v);
+  o.member = "c.txt";
+  words_of(COPY, &o, SRNN_ERROR_NOT_FOUND);
+  o.member = NULL;
+  words_of(COPY, &o, SRNN_ERROR_INVALID_ARGUMENT);
+  o.reserved0 = 1;
+  BAD_ARGUMENT("reserved", srnn_vectors_open(FILE_NAME, &o, &v, &err));
+  o.reserved0 = 0;
+  o.reserved1 = 1;
+  BAD_ARGUMENT("reserved", srnn_vectors_open(FILE_NAME, &o, &v, &err));
+  o.reserved1 = 0;
+
+  write_model(COPY);
+  OK(srnn_vectors_open(COPY, &o, &v, &err));
+  OK(srnn_vectors_get(v, "bc", values, DIM, &err));
+  CHECK(values[0] == 1 && values[1] == 1);
+  srnn_vectors_destroy(v);
+  o.subwords = 0;
+  OK(srnn_vectors_open(COPY, &o, &v, &err));
+  REFUSED(SRNN_ERROR_NOT_FOUND, "'bc'", srnn_vectors_get(v, "bc", values, DIM, &err));
+  OK(srnn_vectors_get(v, "a", values, DIM, &err));
+  srnn_vectors_destroy(v);
+  remove(COPY);
+}
+
+/* The row of "zebra", of which the file has only "ZEBRA" 1 2, beside "cat" 3 4. */
+static void row_of_zebra(const srnn_vectors_options *o, srnn_match match, float *row) {
+  static const char *const words[2] = {"zebra", "cat"};
+  srnn_vocab *v;
+  srnn_embedding *e;
+  srnn_coverage *c;
+  OK(srnn_vocab_create(words, 2, &v, &err));
+  OK(srnn_embedding_load_file(COPY, v, NULL, 0, o, &e, &c, &err));
+  OK(srnn_embedding_read_rows(e, 2, row, DIM, &err));
+  CHECK(srnn_coverage_words(c, match) == (match == SRNN_MATCH_MISSING ? 2 : 1));
+  CHECK(srnn_coverage_skipped_rows(c) == 1 && srnn_coverage_skipped_rows(NULL) == 0);
+  srnn_coverage_destroy(c);
+  srnn_embedding_destroy(e);
+  srnn_vocab_destroy(v);
+}
+
+static void effects_on_embeddings(void) {
+  srnn_vectors_options o;
+  float a[DIM], b[DIM];
+  write_text(COPY, "ZEBRA 1 2\ncat 3 4\n  5 6\n");
+  srnn_vectors_options_init(&o);
+  o.skip_bad_rows = 1;
+  o.seed = 1;
+  row_of_zebra(&o, SRNN_MATCH_MISSING, a);
+  row_of_zebra(&o, SRNN_MATCH_MISSING, b);
+  CHECK(a[0] != 0 && same_bits(a, b, DIM));
+  o.seed = 2;
+  row_of_zebra(&o, SRNN_MATCH_MISSING, b);
+  CHECK(a[0] != b[0] && a[1] != b[1]);
+  o.unknown = SRNN_UNKNOWN_VECTOR_ZERO;
+  row_of_zebra(&o, SRNN_MATCH_MISSING, a);
+  CHECK(all(a, DIM, 0));
+  o.unknown = SRNN_UNKNOWN_VECTOR_MEAN;
+  row_of_zebra(&o, SRNN_MATCH_MISSING, a);
+  CHECK(a[0] == 3 && a[1] == 4);
+  o.fold_case = 1;
+  row_of_zebra(&o, SRNN_MATCH_FOLDED, a);
+  CHECK(a[0] == 1 && a[1] == 2);
+  remove(COPY);
+}
+
 static void table(void) {
   static const size_t without[1] = {0}, plus[2] = {0, 1}, minus[1] = {2}, beyond[1] = {4}, leave[2] = {0, SIZE_MAX};
   static const float query[DIM] = {1, 0}, two[2 * DIM] = {1, 0, -1, 0}, nan_query[DIM] = {(float)NAN, 0};
@@ -271,6 +432,8 @@ int main(void) {
   write_text(BAD_FILE, "cat 1 0\ndog 3 x\n");
   write_text(DATA, "animal\tcat dog dog\nother\tzebra\n");
   options();
+  effects();
+  effects_on_embeddings();
   table();
   embedding();
   classifier();

@@ -17,8 +17,9 @@
  *               is more than memory can hold, and SRNN_ERROR_INTERNAL for a bug in the library. The srnn_error is apart
  *               from all of them.
  *   Memory      Where it is short, a call fails with SRNN_ERROR_OUT_OF_MEMORY. Only these rest on other libraries that may
- *               end the process instead: starting threads; reading safetensors, Navec and gzip files; a path of 384 bytes or
- *               more; a capital sigma that becomes lower case; and a letter with many marks that is brought to NFC.
+ *               end the process instead: starting threads; reading safetensors, Navec, gzip, xz and zip files; a path of
+ *               384 bytes or more; a capital sigma that becomes lower case; and a letter with many marks that is brought to
+ *               NFC.
  *   Handles     srnn_rnn, srnn_session, ... are made by a _create call and end with _destroy, which takes NULL too. No
  *               handle keeps a pointer to another handle or to the caller's memory.
  *   Threads     A handle that a call takes as const may be used by many threads at once, as long as no other thread uses
@@ -2273,7 +2274,7 @@ SRNN_API srnn_status srnn_trainer_step(srnn_trainer *trainer, srnn_classifier *c
 /* ----------------------------------------------------------------------------------------------------
  * Pretrained word vectors
  *
- * Word2Vec, GloVe, fastText and Navec files, recognized by content, gzip unpacked, as a table to look words up in.
+ * Word2Vec, GloVe, fastText and Navec files, recognized by content, gzip, xz and zip unpacked, as a table to look words up in.
  * Words are NUL-terminated bytes; a word with a NUL inside cannot be asked for.
  */
 
@@ -2342,10 +2343,25 @@ typedef struct srnn_vectors_options {
   uint64_t dim;
   /** Only so many first words of the file; 0 for all. Default 0. */
   uint64_t limit;
-  /** The most bytes that gzip data, and product-quantized data, may unpack to. Default 2^34. */
+  /** The most bytes that packed data (gzip, xz, zip), and product-quantized data, may unpack to. Default 2^34. */
   uint64_t max_decompressed;
   /** For embeddings: decides random vectors. Default 0. */
   uint64_t seed;
+  /**
+   * The name of the member of a zip archive that holds the vectors. Default NULL: there is only one, not counting
+   * directories and what macOS adds.
+   */
+  const char *member;
+  /** Zero. */
+  size_t reserved1;
+  /**
+   * 1 if rows that cannot be used are left out and counted (srnn_vectors_skipped_rows): lines without a word, with too few or
+   * too many numbers or with something else than finite numbers; empty words; with invalid_utf8 = refuse those that are
+   * not UTF-8. For embeddings only the numbers of words that are kept are looked at. 0 if they are errors. Default 0.
+   */
+  int32_t skip_bad_rows;
+  /** Zero. */
+  uint32_t reserved0;
   /** Zero. */
   uint64_t reserved[4];
 } srnn_vectors_options;
@@ -2359,8 +2375,9 @@ SRNN_API void srnn_vectors_options_init(srnn_vectors_options *options);
  * - options: NULL for the defaults
  *
  * Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA, with the byte or line, for a damaged file; SRNN_ERROR_UNSUPPORTED for
- * contents that are not read; SRNN_ERROR_SHAPE_MISMATCH for vectors of other than options.dim values;
- * SRNN_ERROR_INVALID_ARGUMENT for options; SRNN_ERROR_OUT_OF_MEMORY.
+ * contents that are not read, and for other files that are known; SRNN_ERROR_SHAPE_MISMATCH for vectors of other than
+ * options.dim values; SRNN_ERROR_INVALID_ARGUMENT for options, and for a zip archive of several members where options.member
+ * names none; SRNN_ERROR_NOT_FOUND where it has none of that name; SRNN_ERROR_OUT_OF_MEMORY.
  */
 SRNN_API srnn_status srnn_vectors_open(const char *path, const srnn_vectors_options *options, srnn_vectors **vectors,
     srnn_error *error);
@@ -2379,6 +2396,11 @@ SRNN_API int32_t srnn_vectors_file_format(const srnn_vectors *vectors);
 
 /** Words of the file that came again and were left out; 0 for NULL. */
 SRNN_API uint64_t srnn_vectors_duplicates(const srnn_vectors *vectors);
+
+/**
+ * Rows of the file that were left out since they cannot be used; see srnn_vectors_options.skip_bad_rows. 0 for NULL.
+ */
+SRNN_API uint64_t srnn_vectors_skipped_rows(const srnn_vectors *vectors);
 
 /**
  * Copies word number `index`, in the file's order, and a closing NUL to `text`, which has room for `text_size` bytes, and
@@ -2543,6 +2565,11 @@ SRNN_API size_t srnn_coverage_words(const srnn_coverage *coverage, int32_t kind)
 
 /** Occurrences of words with that srnn_match; 0 for NULL or another number, and where nothing was counted. */
 SRNN_API uint64_t srnn_coverage_tokens(const srnn_coverage *coverage, int32_t kind);
+
+/**
+ * Rows of the file that were left out since they cannot be used; see srnn_vectors_options.skip_bad_rows. 0 for NULL.
+ */
+SRNN_API uint64_t srnn_coverage_skipped_rows(const srnn_coverage *coverage);
 
 /**
  * Copies the numbers, in the vocabulary, of words without a vector to `ids`: as many as it has places, the most frequent

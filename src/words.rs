@@ -73,6 +73,16 @@ impl ByteWords {
         Ok((number as u32, true))
     }
 
+    /// Takes the last word away.
+    pub(crate) fn pop(&mut self) {
+        let Some(last) = self.len().checked_sub(1) else { return };
+        // No word that came before it looked past its slot.
+        let slot = self.slot(self.get(last).unwrap_or_default());
+        self.table[slot] = FREE;
+        self.ends.pop();
+        self.text.truncate(self.ends.last().copied().unwrap_or(0));
+    }
+
     /// The slot that holds the word, or the free one where it belongs.
     fn slot(&self, word: &[u8]) -> usize {
         let mask = self.table.len() - 1;

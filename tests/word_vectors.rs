@@ -35,6 +35,7 @@ struct Expected {
 }
 
 fn expected(name: &str) -> Expected {
+    let name = name.trim_end_matches(".xz").trim_end_matches(".zip");
     let file = TensorFile::open(path("expected.safetensors")).unwrap();
     let shape = file.shape(name).unwrap().to_vec();
     let mut values = vec![0.0; shape[0] * shape[1]];
@@ -48,11 +49,13 @@ fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 /// Files whose values are f32, or numbers that all round alike, by bits.
-const TABLES: [(&str, Format); 8] = [
+const TABLES: [(&str, Format); 10] = [
     ("gensim.bin", Format::Word2VecBinary),
     ("c_tool.bin", Format::Word2VecBinary),
     ("gensim.txt", Format::Word2VecText),
     ("gensim.txt.gz", Format::Word2VecText),
+    ("gensim.txt.xz", Format::Word2VecText),
+    ("gensim.txt.zip", Format::Word2VecText),
     ("c_tool.txt", Format::Word2VecText),
     ("fasttext.vec", Format::Word2VecText),
     ("gensim.glove", Format::Glove),
@@ -148,7 +151,7 @@ fn files_that_end_anywhere_are_refused() {
             "gensim.glove" => 0,
             name if name.ends_with(".bin") && !name.starts_with("c_") => whole.len(),
             "c_tool.bin" => whole.len() - 1,
-            name if name.ends_with(".gz") || name.ends_with(".ftz") => whole.len(),
+            name if [".gz", ".xz", ".zip", ".ftz"].iter().any(|end| name.ends_with(end)) => whole.len(),
             _ => whole.iter().rposition(|&b| b == b'.').unwrap(),
         };
         let step = if whole.len() > 3000 { 7 } else { 1 };
@@ -354,4 +357,55 @@ fn neighbours_are_the_same_however_they_are_found() {
         read(b"0 3\n", &ReadOptions::default()).unwrap().nearest(&[0.0; 3], 1, &[], None).unwrap_err().kind(),
         ErrorKind::InvalidState
     );
+}
+
+#[test]
+fn neighbours_at_the_edges() {
+    // Rows of one direction in blocks that are longer than one, so that ties go through all that is cut and merged.
+    let rows = 70_000u32;
+    let text: String =
+        (0..rows).map(|i| format!("w{i} {} {} 0 0\n", 1 << (i % 3), if i % 5 == 0 { -1 } else { 0 })).collect();
+    let table = read(text.as_bytes(), &ReadOptions::default()).unwrap();
+    let pool = simdrnn::Pool::new(3).unwrap();
+    let best: Vec<usize> = (0..rows as usize).filter(|i| i % 5 != 0).collect();
+    let without = [best[0], best[7], best[30]];
+    let left: Vec<usize> = best.iter().copied().filter(|i| !without.contains(i)).collect();
+    let query = [2.5, 0.0, 0.0, 0.0];
+    let queries = query.repeat(6);
+    for pool in [None, Some(&pool)] {
+        for count in [0, 1, 5, 100, left.len() - 1] {
+            let found = table.nearest(&query, count, &without, pool).unwrap();
+            let places: Vec<usize> = found.iter().map(|n| n.index).collect();
+            assert_eq!(places, left[..count], "{count}");
+            assert!(found.iter().all(|n| n.similarity.to_bits() == found[0].similarity.to_bits()));
+            let batch = table.nearest_batch(&queries, count, &[&without[..]; 6], pool).unwrap();
+            assert!(batch.iter().all(|b| *b == found), "{count}");
+        }
+        // As many as there are, and more than there are.
+        for count in [rows as usize, rows as usize + 1, usize::MAX] {
+            let found = table.nearest(&query, count, &[], pool).unwrap();
+            assert_eq!(found.len(), rows as usize);
+            assert!(found[..best.len()].iter().map(|n| n.index).eq(best.iter().copied()));
+        }
+        assert_eq!(table.nearest(&query, usize::MAX, &without, pool).unwrap().len(), rows as usize - 3);
+    }
+    // No word is left, one is named twice, and one is none.
+    let two = read(b"a 1 0\nb 0 1\n", &ReadOptions::default()).unwrap();
+    assert!(two.nearest(&[1.0, 0.0], 5, &[1, 0, 1, 99], None).unwrap().is_empty());
+    // Products beyond f32 on both sides are no neighbours, and norms are: 2^126 and 2^-126 have one over them, less has none.
+    let text =
+        "plus 3e38 3e38\nminus -3e38 -3e38\nzero 0 0\nlarge 8.507059e37 0\nsmall 1.1754944e-38 0\nless 1e-39 0\n";
+    let odd = read(text.as_bytes(), &ReadOptions::default()).unwrap();
+    let found = odd.nearest(&[3e38, 3e38], 9, &[], None).unwrap();
+    assert_eq!(found.iter().map(|n| n.index).collect::<Vec<_>>(), [4, 2, 5]);
+    let found = odd.nearest(&[1.0, 0.0], 9, &[], None).unwrap();
+    let places: Vec<usize> = found.iter().map(|n| n.index).collect();
+    assert_eq!(places, [3, 4, 0, 2, 5, 1]);
+    assert_eq!((found[0].similarity, found[1].similarity), (1.0, 1.0));
+    assert!(found[3..5].iter().all(|n| n.similarity.to_bits() == 0), "zero, not minus zero");
+    for (a, b, similarity) in [(3, 4, 1.0), (0, 1, 0.0), (2, 3, 0.0), (5, 3, 0.0)] {
+        assert_eq!(odd.similarity(a, b).unwrap(), similarity, "{a} {b}");
+    }
+    assert!(odd.analogy(&[2], &[], 9, None).unwrap().iter().all(|n| n.similarity == 0.0));
+    assert_eq!(odd.analogy(&[3], &[4], 9, None).unwrap().len(), 4);
 }

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use simdrnn::io::LoadOptions;
 use simdrnn::io::safetensors::{Finite, TensorFile};
-use simdrnn::io::vectors::ReadOptions;
+use simdrnn::io::vectors::{BadRows, InvalidUtf8, ReadOptions};
 use simdrnn::nn::vectors::WordVectors;
 use simdrnn::rnn::{Cell, Rnn, RnnConfig};
 use simdrnn::text::{TextClassifier, Vocab};
@@ -53,6 +53,18 @@ fuzz_target!(|data: &[u8]| {
 fn read(data: &[u8]) {
     let options = ReadOptions { max_decompressed: 1 << 20, ..ReadOptions::default() };
     let _ = WordVectors::read(data, "input", None, &options);
+    // A part of the words, with what can be left out left out, and of an archive the member that tests have.
+    let skipping = ReadOptions {
+        bad_rows: BadRows::Skip,
+        fold_case: true,
+        invalid_utf8: InvalidUtf8::Refuse,
+        member: data.starts_with(b"PK").then(|| "vectors/gensim.txt".to_owned()),
+        ..options
+    };
+    let words = ["cat", "кошечка", "a"];
+    if let Ok(vectors) = WordVectors::read(data, "input", Some(&words), &skipping) {
+        assert!(vectors.values().iter().all(|v| v.is_finite()));
+    }
     let _ = std::str::from_utf8(data).map(Vocab::from_text);
     let Ok(file) = TensorFile::from_bytes(data.to_vec(), "input") else { return };
     let names: Vec<String> = file.names().map(str::to_owned).collect();

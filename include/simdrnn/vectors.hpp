@@ -14,6 +14,7 @@ class Coverage : public Handle<srnn_coverage, srnn_coverage_destroy> {
  public:
   std::size_t words(srnn_match kind) const noexcept { return srnn_coverage_words(get(), kind); }
   std::uint64_t tokens(srnn_match kind) const noexcept { return srnn_coverage_tokens(get(), kind); }
+  std::uint64_t skipped_rows() const noexcept { return srnn_coverage_skipped_rows(get()); }
   /// Fills `ids` as far as there are missing words; `count` is how many there are.
   Result missing(View<std::uint32_t> ids, std::size_t &count) const {
     return Result::of([&](srnn_error *e) { srnn_coverage_missing(get(), ids.data(), ids.size(), &count, e); });
@@ -60,6 +61,7 @@ class Vectors : public Handle<srnn_vectors, srnn_vectors_destroy> {
   std::size_t dim() const noexcept { return srnn_vectors_dim(get()); }
   std::int32_t file_format() const noexcept { return srnn_vectors_file_format(get()); }
   std::uint64_t duplicates() const noexcept { return srnn_vectors_duplicates(get()); }
+  std::uint64_t skipped_rows() const noexcept { return srnn_vectors_skipped_rows(get()); }
   Result word(std::size_t index, std::string &word) const {
     return read_text(word, [&](char *text, std::size_t size, std::size_t *len, srnn_error *e) {
       srnn_vectors_word(get(), index, text, size, len, e);

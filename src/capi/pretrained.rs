@@ -81,7 +81,9 @@ pub unsafe extern "C" fn srnn_embedding_load_file(
         if let Some(counts) = counts {
             check_len("counts", counts.len(), words.len())?;
         }
-        let (read, fill, frozen) = (options.read()?, options.fill()?, args::flag("frozen", options.frozen)?);
+        // SAFETY: the header's contract.
+        let read = unsafe { options.read(&mut a) }?;
+        let (fill, frozen) = (options.fill()?, args::flag("frozen", options.frozen)?);
         // SAFETY: the header's contract.
         unsafe {
             report(&mut a, coverage, || {
@@ -146,7 +148,9 @@ pub unsafe extern "C" fn srnn_classifier_load_embeddings(
             (classifier, a.path("path", path)?, dataset, structs::read_optional(options)?)
         };
         let counts = dataset.map(|d| d.word_counts(classifier.vocab().len())).transpose()?;
-        let (read, fill, frozen) = (options.read()?, options.fill()?, args::flag("frozen", options.frozen)?);
+        // SAFETY: the header's contract.
+        let read = unsafe { options.read(&mut a) }?;
+        let (fill, frozen) = (options.fill()?, args::flag("frozen", options.frozen)?);
         // SAFETY: the header's contract.
         unsafe {
             report(&mut a, coverage, || {
@@ -195,6 +199,13 @@ pub unsafe extern "C" fn srnn_coverage_words(coverage: *const srnn_coverage, kin
 pub unsafe extern "C" fn srnn_coverage_tokens(coverage: *const srnn_coverage, kind: i32) -> u64 {
     // SAFETY: the header's contract.
     unsafe { handle::get(coverage, 0, |c| one_of("kind", kind, &MATCHES).map_or(0, |kind| c.0.tokens(kind))) }
+}
+
+/// Rows of the file that were left out since they cannot be used; see srnn_vectors_options.skip_bad_rows. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_coverage_skipped_rows(coverage: *const srnn_coverage) -> u64 {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(coverage, 0, |c| c.0.skipped_rows()) }
 }
 
 /// Copies the numbers, in the vocabulary, of words without a vector to `ids`: as many as it has places, the most frequent

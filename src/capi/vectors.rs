@@ -1,6 +1,6 @@
 //! # Pretrained word vectors
 //!
-//! Word2Vec, GloVe, fastText and Navec files, recognized by content, gzip unpacked, as a table to look words up in.
+//! Word2Vec, GloVe, fastText and Navec files, recognized by content, gzip, xz and zip unpacked, as a table to look words up in.
 //! Words are NUL-terminated bytes; a word with a NUL inside cannot be asked for.
 
 use super::args::{self, Arrays};
@@ -8,8 +8,9 @@ use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
 use super::structs::{self, Growing};
+use crate::buffer::try_string;
 use crate::error::{Result, err};
-use crate::io::vectors::{Duplicates, Format, InvalidUtf8, ReadOptions};
+use crate::io::vectors::{BadRows, Duplicates, Format, InvalidUtf8, ReadOptions};
 use crate::nn::vectors::{FillOptions, Unknown, WordVectors};
 use std::ffi::c_char;
 
@@ -93,15 +94,26 @@ pub struct srnn_vectors_options {
     pub dim: u64,
     /// Only so many first words of the file; 0 for all. Default 0.
     pub limit: u64,
-    /// The most bytes that gzip data, and product-quantized data, may unpack to. Default 2^34.
+    /// The most bytes that packed data (gzip, xz, zip), and product-quantized data, may unpack to. Default 2^34.
     pub max_decompressed: u64,
     /// For embeddings: decides random vectors. Default 0.
     pub seed: u64,
+    /// The name of the member of a zip archive that holds the vectors. Default NULL: there is only one, not counting
+    /// directories and what macOS adds.
+    pub member: *const c_char,
+    /// Zero.
+    pub reserved1: usize,
+    /// 1 if rows that cannot be used are left out and counted (srnn_vectors_skipped_rows): lines without a word, with too few or
+    /// too many numbers or with something else than finite numbers; empty words; with invalid_utf8 = refuse those that are
+    /// not UTF-8. For embeddings only the numbers of words that are kept are looked at. 0 if they are errors. Default 0.
+    pub skip_bad_rows: i32,
+    /// Zero.
+    pub reserved0: u32,
     /// Zero.
     pub reserved: [u64; 4],
 }
 
-// SAFETY: numbers without padding, the size first.
+// SAFETY: numbers and pointers without padding, the size first.
 unsafe impl Growing for srnn_vectors_options {
     const NAME: &'static str = "srnn_vectors_options";
 
@@ -119,12 +131,16 @@ unsafe impl Growing for srnn_vectors_options {
             limit: 0,
             max_decompressed: ReadOptions::default().max_decompressed,
             seed: 0,
+            member: std::ptr::null(),
+            reserved1: 0,
+            skip_bad_rows: 0,
+            reserved0: 0,
             reserved: [0; 4],
         }
     }
 
     fn reserved_is_zero(&self) -> bool {
-        self.reserved == [0; 4]
+        self.reserved0 == 0 && self.reserved1 == 0 && self.reserved == [0; 4]
     }
 }
 
@@ -135,7 +151,11 @@ pub(super) fn one_of<T: Copy>(what: &str, number: i32, values: &[T]) -> Result<T
 }
 
 impl srnn_vectors_options {
-    pub(super) fn read(&self) -> Result<ReadOptions> {
+    /// # Safety
+    /// `member` is NULL or a NUL-terminated text.
+    pub(super) unsafe fn read(&self, a: &mut Arrays) -> Result<ReadOptions> {
+        // SAFETY: the caller's promise.
+        let member = if self.member.is_null() { None } else { Some(unsafe { a.text("member", self.member) }?) };
         let some = |what, n| Ok(Some(args::size(what, n)?).filter(|n| *n != 0));
         Ok(ReadOptions {
             format: if self.format == 0 { None } else { Some(Format::from_number(self.format)?) },
@@ -154,6 +174,8 @@ impl srnn_vectors_options {
             subwords: args::flag("subwords", self.subwords)?,
             fold_case: args::flag("fold_case", self.fold_case)?,
             max_decompressed: self.max_decompressed,
+            bad_rows: if args::flag("skip_bad_rows", self.skip_bad_rows)? { BadRows::Skip } else { BadRows::Refuse },
+            member: member.map(try_string).transpose()?,
         })
     }
 
@@ -182,8 +204,9 @@ pub unsafe extern "C" fn srnn_vectors_options_init(options: *mut srnn_vectors_op
 /// - options: NULL for the defaults
 ///
 /// Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA, with the byte or line, for a damaged file; SRNN_ERROR_UNSUPPORTED for
-/// contents that are not read; SRNN_ERROR_SHAPE_MISMATCH for vectors of other than options.dim values;
-/// SRNN_ERROR_INVALID_ARGUMENT for options; SRNN_ERROR_OUT_OF_MEMORY.
+/// contents that are not read, and for other files that are known; SRNN_ERROR_SHAPE_MISMATCH for vectors of other than
+/// options.dim values; SRNN_ERROR_INVALID_ARGUMENT for options, and for a zip archive of several members where options.member
+/// names none; SRNN_ERROR_NOT_FOUND where it has none of that name; SRNN_ERROR_OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_vectors_open(
     path: *const c_char,
@@ -194,9 +217,10 @@ pub unsafe extern "C" fn srnn_vectors_open(
     call(error, || {
         let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (path, options, vectors) =
-            unsafe { (a.path("path", path)?, structs::read_optional(options)?, a.out("vectors", vectors)?) };
-        vectors.write(handle::create(srnn_vectors(WordVectors::open(path, &options.read()?)?))?);
+        let (path, options, vectors) = unsafe {
+            (a.path("path", path)?, structs::read_optional(options)?.read(&mut a)?, a.out("vectors", vectors)?)
+        };
+        vectors.write(handle::create(srnn_vectors(WordVectors::open(path, &options)?))?);
         Ok(())
     })
 }
@@ -234,6 +258,13 @@ pub unsafe extern "C" fn srnn_vectors_file_format(vectors: *const srnn_vectors) 
 pub unsafe extern "C" fn srnn_vectors_duplicates(vectors: *const srnn_vectors) -> u64 {
     // SAFETY: the header's contract.
     unsafe { handle::get(vectors, 0, |v| v.0.duplicates()) }
+}
+
+/// Rows of the file that were left out since they cannot be used; see srnn_vectors_options.skip_bad_rows. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vectors_skipped_rows(vectors: *const srnn_vectors) -> u64 {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(vectors, 0, |v| v.0.skipped_rows()) }
 }
 
 /// Copies word number `index`, in the file's order, and a closing NUL to `text`, which has room for `text_size` bytes, and

@@ -7,9 +7,12 @@ All comes from one seed; but training in those packages rests on their own rando
 make other files. What counts is that a file and its entry in expected.safetensors are made together.
 """
 
+import io
 import json
+import lzma
 import random
 import struct
+import zipfile
 from pathlib import Path
 
 import fasttext
@@ -74,6 +77,33 @@ def expect_model(file, model, unknown=True):
     expect(file, words, [model.get_word_vector(w) for w in words])
     if unknown:
         expect(file + ":unknown", UNKNOWN, [model.get_word_vector(w) for w in UNKNOWN])
+
+
+def packed():
+    """gensim.txt again: xz in two streams with padding and checks of two kinds, and a zip of unknown sizes from macOS."""
+    text = (HERE / "gensim.txt").read_bytes()
+    parts = lzma.compress(text[:300], check=lzma.CHECK_CRC64), lzma.compress(text[300:], check=lzma.CHECK_CRC32, preset=0)
+    (HERE / "gensim.txt.xz").write_bytes(parts[0] + bytes(4) + parts[1])
+    (HERE / "newlines.xz").write_bytes(lzma.compress(b"1 2\na 1 2\n" + b"\n" * (5 << 20), preset=9))
+    archive = NoSeek()
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, data in [("vectors/", b""), ("vectors/gensim.txt", text), ("__MACOSX/vectors/._gensim.txt", b"junk" * 9)]:
+            info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_STORED if name.endswith("/") else zipfile.ZIP_DEFLATED
+            file.writestr(info, data)
+    (HERE / "gensim.txt.zip").write_bytes(archive.data)
+
+
+class NoSeek(io.RawIOBase):
+    def __init__(self):
+        self.data = bytearray()
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        self.data += bytes(data)
+        return len(data)
 
 
 def fasttext_models(sentences):
@@ -148,6 +178,7 @@ def write_expected():
 if __name__ == "__main__":
     lines = corpus()
     word2vec(lines)
+    packed()
     fasttext_models(lines)
     gensim_fasttext(lines)
     navec()

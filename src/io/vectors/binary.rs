@@ -15,9 +15,12 @@ pub(super) fn read(input: &mut Input<'_>, count: u64, dim: usize, rows: &mut Col
         skip_line_ends(input)?;
         let at = input.position();
         let word = input.word()?;
-        match rows.offer(word).map_err(|e| e.context(format_args!("byte {at}")))? {
-            Some(out) => input.floats(out, "a vector")?,
-            None => input.skip(4 * dim as u64, "a vector")?,
+        let Some(out) = rows.offer(word, format_args!("byte {at}"))? else {
+            input.skip(4 * dim as u64, "a vector")?;
+            continue;
+        };
+        if let Some(e) = input.values_or(out, "a vector", f32::from_le_bytes)? {
+            rows.take_back(e)?;
         }
     }
     skip_line_ends(input)?;

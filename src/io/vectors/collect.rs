@@ -1,10 +1,12 @@
 //! Where readers put what they read: the words kept and their vectors.
 
-use super::{Duplicates, Format, InvalidUtf8, MAX_DIM, ReadOptions};
+use super::{BadRows, Duplicates, Format, InvalidUtf8, MAX_DIM, ReadOptions};
 use crate::buffer::reserve_text;
-use crate::error::{Result, ensure, err};
+use crate::error::{Error, Result, ensure, err};
 use crate::io::{Excerpt, lossy};
+use crate::nn::vectors::{Subwords, WordVectors};
 use crate::words::{ByteWords, Words, lower_case};
+use std::fmt;
 
 /// The words that a restricted reading keeps: their own spelling and their lower case.
 pub(super) struct Wanted<'w> {
@@ -44,9 +46,12 @@ pub(super) struct Collector<'a> {
     dim: usize,
     pub(super) words: ByteWords,
     pub(super) values: Vec<f32>,
-    /// Words of the file so far.
+    /// Words of the file so far, without those of bad rows.
     offered: u64,
-    pub(super) duplicates: u64,
+    duplicates: u64,
+    skipped: u64,
+    /// What is wrong with the first row that was skipped.
+    first_skipped: Option<Error>,
     /// The last word in lower case, and made UTF-8.
     folded: String,
     replaced: String,
@@ -63,6 +68,8 @@ impl<'a> Collector<'a> {
             values: Vec::new(),
             offered: 0,
             duplicates: 0,
+            skipped: 0,
+            first_skipped: None,
             folded: String::new(),
             replaced: String::new(),
         }
@@ -108,10 +115,6 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    pub(super) fn format(&self) -> Format {
-        self.format
-    }
-
     pub(super) fn options(&self) -> &ReadOptions {
         self.options
     }
@@ -126,21 +129,38 @@ impl<'a> Collector<'a> {
         self.options.limit.is_some_and(|limit| self.offered >= limit as u64)
     }
 
-    /// A word of the file: its number among those kept, if it is kept.
-    pub(super) fn offer_word(&mut self, word: &[u8]) -> Result<Option<usize>> {
+    /// A row that cannot be used: an error, or counted.
+    pub(super) fn bad(&mut self, e: Error) -> Result<()> {
+        if self.options.bad_rows == BadRows::Refuse {
+            return Err(e);
+        }
+        self.skipped += 1;
+        self.first_skipped.get_or_insert(e);
+        Ok(())
+    }
+
+    /// What is wrong with a word.
+    fn wrong(&self, word: &[u8]) -> Option<Error> {
+        if word.is_empty() {
+            return Some(err!(InvalidData, "the word is empty"));
+        }
+        let e = str::from_utf8(word).err().filter(|_| self.options.invalid_utf8 == InvalidUtf8::Refuse)?;
+        Some(err!(InvalidData, "the word's byte {} is not UTF-8", e.valid_up_to() + 1))
+    }
+
+    /// A word of the file, at a place that errors name: its number among those kept, if it is kept.
+    pub(super) fn offer_word(&mut self, word: &[u8], place: fmt::Arguments<'_>) -> Result<Option<usize>> {
+        if let Some(e) = self.wrong(word) {
+            return self.bad(e.context(place)).map(|()| None);
+        }
         self.offered += 1;
-        ensure!(!word.is_empty(), InvalidData, "the word is empty");
-        let word = match (self.options.invalid_utf8, str::from_utf8(word)) {
-            (InvalidUtf8::Keep, _) | (_, Ok(_)) => word,
-            (InvalidUtf8::Replace, Err(_)) => {
-                self.replaced.clear();
-                reserve_text(&mut self.replaced, char::REPLACEMENT_CHARACTER.len_utf8() * word.len())?;
-                self.replaced.extend(lossy(word));
-                self.replaced.as_bytes()
-            }
-            (InvalidUtf8::Refuse, Err(e)) => {
-                return Err(err!(InvalidData, "the word's byte {} is not UTF-8", e.valid_up_to() + 1));
-            }
+        let word = if self.options.invalid_utf8 == InvalidUtf8::Replace && str::from_utf8(word).is_err() {
+            self.replaced.clear();
+            reserve_text(&mut self.replaced, char::REPLACEMENT_CHARACTER.len_utf8() * word.len())?;
+            self.replaced.extend(lossy(word));
+            self.replaced.as_bytes()
+        } else {
+            word
         };
         if let Some(wanted) = self.wanted
             && !wanted.has(word, &mut self.folded)?
@@ -151,22 +171,28 @@ impl<'a> Collector<'a> {
         if new {
             return Ok(Some(number as usize));
         }
-        ensure!(
-            self.options.duplicates == Duplicates::KeepFirst,
-            InvalidData,
-            "the word '{}' comes twice",
-            Excerpt(word, 80)
-        );
+        if self.options.duplicates == Duplicates::Refuse {
+            return Err(err!(InvalidData, "the word '{}' comes twice", Excerpt(word, 80)).context(place));
+        }
         self.duplicates += 1;
         Ok(None)
     }
 
-    /// A word of the file; the room for its vector, if it is kept.
-    pub(super) fn offer(&mut self, word: &[u8]) -> Result<Option<&mut [f32]>> {
-        if self.offer_word(word)?.is_none() {
+    /// A word of the file, as [`Collector::offer_word`]; the room for its vector, if it is kept.
+    pub(super) fn offer(&mut self, word: &[u8], place: fmt::Arguments<'_>) -> Result<Option<&mut [f32]>> {
+        if self.offer_word(word, place)?.is_none() {
             return Ok(None);
         }
         self.push_row().map(Some)
+    }
+
+    /// The values of the word that was kept last are bad: it is taken back.
+    pub(super) fn take_back(&mut self, e: Error) -> Result<()> {
+        self.bad(e)?;
+        self.offered -= 1;
+        self.words.pop();
+        self.values.truncate(self.values.len() - self.dim);
+        Ok(())
     }
 
     /// Room for one more vector.
@@ -180,5 +206,15 @@ impl<'a> Collector<'a> {
         }
         self.values.resize(start + self.dim, 0.0);
         Ok(&mut self.values[start..])
+    }
+
+    /// What was read.
+    pub(super) fn finish(self, subwords: Option<Subwords>) -> Result<WordVectors> {
+        if let Some(e) = self.first_skipped.filter(|_| self.offered == 0) {
+            return Err(e.context(format_args!("no row can be used")));
+        }
+        let mut vectors = WordVectors::from_parts(self.format, self.dim, self.words, self.values, subwords)?;
+        (vectors.duplicates, vectors.skipped_rows) = (self.duplicates, self.skipped);
+        Ok(vectors)
     }
 }

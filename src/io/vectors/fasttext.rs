@@ -6,8 +6,8 @@
 use super::collect::Collector;
 use super::input::Input;
 use super::{Format, MAX_WORD, quantized};
-use crate::buffer::push;
-use crate::error::{Result, ensure, err};
+use crate::buffer::{push, try_grow};
+use crate::error::{Result, ensure, err, product};
 use crate::nn::vectors::{NGrams, Subwords};
 
 pub(super) const MAGIC: [u8; 4] = 793_712_314_i32.to_le_bytes();
@@ -16,6 +16,8 @@ const MAX_N: i32 = 32;
 /// The most additions that a word's vector may take: its bytes times the longest n-gram times the values. A small file
 /// must not keep the machine busy for hours.
 const MAX_WORK: usize = 1 << 26;
+/// And those of all words for each byte of the file, beyond one word's: models have about 4.
+const MOST_WORK: u64 = 256;
 
 pub(super) struct Model {
     pub(super) dim: usize,
@@ -90,6 +92,9 @@ pub(super) fn read(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<Op
         input_matrix(input, &model, &kept, rows)?
     };
     output_matrix(input, is_quantized)?;
+    let bytes: u128 = rows.words.iter().map(|word| word.len() as u128).sum();
+    let work = bytes * subwords.longest() as u128 * dim as u128;
+    input.believe(work.saturating_sub(MAX_WORK as u128), MOST_WORK, "additions for the words' n-grams")?;
     compose(rows, &subwords)?;
     Ok((has_subwords && (rows.options().subwords || rows.wanted.is_some())).then_some(subwords))
 }
@@ -125,7 +130,7 @@ fn dictionary(input: &mut Input<'_>, rows: &mut Collector<'_>, maxn: i32) -> Res
                 word.len(),
                 rows.dim()
             );
-            let number = rows.offer_word(word).map_err(|e| e.context(format_args!("byte {at}")))?;
+            let number = rows.offer_word(word, format_args!("byte {at}"))?;
             if number.is_some() {
                 push(&mut kept, entry as u32)?;
             }
@@ -194,30 +199,26 @@ fn input_matrix(input: &mut Input<'_>, model: &Model, kept: &[u32], rows: &mut C
 
     let everything = rows.wanted.is_none() && rows.options().limit.is_none();
     let ids = if everything { None } else { Some(needed(model, rows)?) };
-    let count = match (&ids, uses) {
-        (_, false) => 0,
-        (None, true) => model.ngrams.bucket as usize,
-        (Some(ids), true) => ids.len(),
-    };
-    let mut subwords = Subwords::new(model.ngrams, model.dim, ids, count)?;
-    let mut next = 0;
-    if uses {
-        match &subwords.ids {
-            None => {
-                input.floats(&mut subwords.values, what)?;
-                next = u64::from(model.ngrams.bucket);
-            }
-            Some(ids) => {
-                for (&id, row) in ids.iter().zip(subwords.values.chunks_exact_mut(model.dim)) {
-                    input.skip((u64::from(id) - next) * row_bytes, what)?;
-                    input.floats(row, what)?;
-                    next = u64::from(id) + 1;
-                }
+    // In packed data no number of buckets is proved: memory grows with what is there.
+    let (mut values, mut next) = (Vec::new(), 0);
+    match (&ids, uses) {
+        (_, false) => {}
+        (None, true) => {
+            values = input.many_floats(product("buckets", &[model.ngrams.bucket as usize, model.dim])?, what)?;
+            next = u64::from(model.ngrams.bucket);
+        }
+        (Some(ids), true) => {
+            for &id in ids {
+                input.skip((u64::from(id) - next) * row_bytes, what)?;
+                let start = values.len();
+                try_grow(&mut values, start + model.dim, || 0f32)?;
+                input.floats(&mut values[start..], what)?;
+                next = u64::from(id) + 1;
             }
         }
     }
     input.skip(((height - model.words) as u64 - next) * row_bytes, what)?;
-    Ok(subwords)
+    Ok(Subwords::new(model.ngrams, model.dim, ids, values))
 }
 
 /// The buckets of all words kept and of the wanted words that are not in the dictionary, ascending.

@@ -1,13 +1,22 @@
 //! Bytes from a file or a decompressor: buffered, counted, with bounds on everything.
 
 use super::MAX_WORD;
+use super::recognize::Packing;
+use super::{xz, zip};
 use crate::buffer::{try_box, try_format, try_grow, try_string, try_vec};
 use crate::error::{Error, Result, ensure, err};
 use crate::io::{Excerpt, Reason};
-use std::io::{self, Read};
+use std::cell::Cell;
+use std::io::{self, BufRead, Read};
 
 /// Bytes read at once.
 const BLOCK: usize = 1 << 17;
+/// Data are believed to unpack to so many bytes for each byte of the file: deflate reaches 1032.
+const MOST_UNPACKED: u64 = 2048;
+/// And to so many more: the first bytes of a file may be few.
+const FREE: u64 = 1 << 20;
+/// What is believed of the smallest file.
+const BELIEVED: u64 = 1 << 23;
 
 /// A source of bytes that knows where it is.
 pub(super) struct Input<'a> {
@@ -25,11 +34,18 @@ pub(super) struct Input<'a> {
     length: Option<u64>,
     /// More bytes than these are refused.
     limit: u64,
+    /// What they are packed in.
+    packing: Option<Packing>,
+    /// Whether `raw` counts these bytes elsewhere.
+    is_part: bool,
+    /// Bytes taken from the file, below all decompressors.
+    raw: &'a Cell<u64>,
     ended: bool,
 }
 
 impl<'a> Input<'a> {
-    pub(super) fn new(source: Box<dyn Read + 'a>, name: &str, length: Option<u64>) -> Result<Self> {
+    /// Bytes of a file; `raw` counts them.
+    pub(super) fn new(source: Box<dyn Read + 'a>, name: &str, length: Option<u64>, raw: &'a Cell<u64>) -> Result<Self> {
         Ok(Self {
             source,
             name: try_format(format_args!("{}", Excerpt(name, 160)))?,
@@ -40,15 +56,37 @@ impl<'a> Input<'a> {
             lines: 0,
             length,
             limit: u64::MAX,
+            packing: None,
+            is_part: false,
+            raw,
             ended: false,
         })
     }
 
-    /// What the gzip stream in `self` holds, at most `limit` bytes.
-    pub(super) fn gunzip(self, limit: u64) -> Result<Self> {
-        let name = try_string(&self.name)?;
-        let source = flate2::read::MultiGzDecoder::new(self);
-        Ok(Self { limit, ..Self::new(try_box(source)?, &name, None)? })
+    /// `length` bytes that are a part of a file, whose bytes `raw` counts already.
+    pub(super) fn within(source: Box<dyn Read + 'a>, name: &str, length: u64, raw: &'a Cell<u64>) -> Result<Self> {
+        Ok(Self { is_part: true, ..Self::new(source, name, Some(length), raw)? })
+    }
+
+    /// What the packed data in `self` hold, at most `limit` bytes; of a zip archive the member of that name.
+    pub(super) fn unpack(self, packing: Packing, limit: u64, member: Option<&str>) -> Result<Self> {
+        let (name, raw) = (try_string(&self.name)?, self.raw);
+        let source: Box<dyn Read + 'a> = match packing {
+            Packing::Gzip => try_box(flate2::read::MultiGzDecoder::new(self))?,
+            Packing::Xz => try_box(xz::Xz::new(self))?,
+            Packing::Zip => try_box(zip::Member::open(Self { limit, ..self }, member)?)?,
+        };
+        Ok(Self { limit, packing: Some(packing), ..Self::new(source, &name, None, raw)? })
+    }
+
+    /// The counter of the file's bytes.
+    pub(super) fn raw(&self) -> &'a Cell<u64> {
+        self.raw
+    }
+
+    /// More unpacked bytes than these are refused.
+    pub(super) fn most_unpacked(&self) -> u64 {
+        self.limit.min(FREE.saturating_add(self.raw.get().saturating_mul(MOST_UNPACKED)))
     }
 
     pub(super) fn name(&self) -> &str {
@@ -90,17 +128,44 @@ impl<'a> Input<'a> {
                 }
                 Ok(count) => {
                     self.end += count;
-                    ensure!(
-                        self.position + self.end as u64 <= self.limit,
-                        InvalidData,
-                        "decompresses to more than {} bytes; raise the limit if that is right",
-                        self.limit
-                    );
+                    self.check_unpacked(count)?;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(self.failed(&e)),
             }
         }
+        Ok(())
+    }
+
+    /// Counts bytes of the file, or refuses what packed data unpack to.
+    fn check_unpacked(&self, count: usize) -> Result<()> {
+        if self.packing.is_none() {
+            self.raw.set(self.raw.get() + if self.is_part { 0 } else { count as u64 });
+            return Ok(());
+        }
+        let (unpacked, raw) = (self.position + self.end as u64, self.raw.get());
+        ensure!(
+            unpacked <= self.limit,
+            InvalidData,
+            "decompresses to more than {} bytes; raise the limit if that is right",
+            self.limit
+        );
+        ensure!(
+            unpacked <= self.most_unpacked(),
+            InvalidData,
+            "decompresses to {unpacked} bytes from {raw}, more than {MOST_UNPACKED} times as many"
+        );
+        Ok(())
+    }
+
+    /// Refuses `what` where the file is too short for it: each of its bytes may stand for `ratio` of `size`.
+    pub(super) fn believe(&self, size: u128, ratio: u64, what: &str) -> Result<()> {
+        let raw = self.raw.get();
+        ensure!(
+            size <= u128::from(BELIEVED) + u128::from(raw) * u128::from(ratio),
+            InvalidData,
+            "{what} would be {size} from {raw} bytes of the file, more than {ratio} times as many"
+        );
         Ok(())
     }
 
@@ -115,7 +180,8 @@ impl<'a> Input<'a> {
             OutOfMemory => err!(OutOfMemory, "memory is short"),
             // Only a decompressor says so.
             InvalidData | InvalidInput | UnexpectedEof => {
-                err!(InvalidData, "gzip data are damaged or cut off after {at} decompressed bytes: {e}")
+                let packing = self.packing.map_or("the", Packing::name);
+                err!(InvalidData, "{packing} data are damaged or cut off after {at} decompressed bytes: {e}")
             }
             _ => err!(Io, "cannot read at byte {at}: {}", Reason(e)),
         }
@@ -197,6 +263,17 @@ impl<'a> Input<'a> {
         what: &str,
         convert: impl Fn([u8; N]) -> f32,
     ) -> Result<()> {
+        self.values_or(out, what, convert)?.map_or(Ok(()), Err)
+    }
+
+    /// As [`Input::values`], but takes them all and gives what is wrong with one that is not finite.
+    pub(super) fn values_or<const N: usize>(
+        &mut self,
+        out: &mut [f32],
+        what: &str,
+        convert: impl Fn([u8; N]) -> f32,
+    ) -> Result<Option<Error>> {
+        let mut wrong = None;
         for part in out.chunks_mut(BLOCK / N) {
             let at = self.position;
             let bytes = self.bytes(N * part.len(), what)?.as_chunks::<N>().0;
@@ -207,15 +284,22 @@ impl<'a> Input<'a> {
             }
             if !finite && let Some(i) = part.iter().position(|v| !v.is_finite()) {
                 let at = at + (N * i) as u64;
-                return Err(err!(InvalidData, "byte {at}, in {what}: {}, expected a finite number", part[i]));
+                let found = part[i];
+                wrong.get_or_insert_with(|| {
+                    err!(InvalidData, "byte {at}, in {what}: {found}, expected a finite number")
+                });
             }
         }
-        Ok(())
+        Ok(wrong)
     }
 
     /// Takes `n` values as [`Input::floats`], which need not be there: memory grows as they come.
     pub(super) fn many_floats(&mut self, n: usize, what: &str) -> Result<Vec<f32>> {
         let mut out = Vec::new();
+        if self.remaining().is_some_and(|left| left / 4 >= n as u64) {
+            out = try_vec(n, 0f32)?;
+            self.floats(&mut out, what)?;
+        }
         while out.len() < n {
             let done = out.len();
             try_grow(&mut out, (2 * done).max(BLOCK / 4).min(n), || 0f32)?;
@@ -246,8 +330,8 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Takes the next line, of at most `most` bytes, without its end (LF or CR LF); `None` at the end of the input.
-    pub(super) fn line(&mut self, most: usize) -> Result<Option<&[u8]>> {
+    /// The length of the next line, without its line feed; `None` at the end of the input.
+    fn line_length(&mut self, most: usize) -> Result<Option<usize>> {
         let (mut seen, mut want) = (0, 1 << 12);
         let len = loop {
             self.fill(want)?;
@@ -266,12 +350,25 @@ impl<'a> Input<'a> {
             want = (2 * seen).max(want);
         };
         ensure!(len <= most, InvalidData, "line {} is longer than {most} bytes", self.lines + 1);
+        Ok(Some(len))
+    }
+
+    /// Takes the next line, of at most `most` bytes, without its end (LF or CR LF); `None` at the end of the input.
+    pub(super) fn line(&mut self, most: usize) -> Result<Option<&[u8]>> {
+        let Some(len) = self.line_length(most)? else { return Ok(None) };
         let start = self.start;
         let after = (len + 1).min(self.end - start);
         self.advance(after);
         self.lines += 1;
         let line = &self.buffer[start..start + len];
         Ok(Some(line.strip_suffix(b"\r").unwrap_or(line)))
+    }
+
+    /// The next line, without taking it.
+    pub(super) fn peek_line(&mut self, most: usize) -> Result<&[u8]> {
+        let len = self.line_length(most)?.unwrap_or(0);
+        let line = &self.buffer[self.start..self.start + len];
+        Ok(line.strip_suffix(b"\r").unwrap_or(line))
     }
 
     /// A record's word: the bytes before a space.
@@ -299,16 +396,32 @@ fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
     bytes[start..].iter().position(|&b| b == byte).map(|i| start + i)
 }
 
+/// An error on its way through a decompressor; [`Input`] takes it out again.
+pub(super) fn to_io(e: Error) -> io::Error {
+    match e.kind() {
+        crate::ErrorKind::OutOfMemory => io::ErrorKind::OutOfMemory.into(),
+        _ => io::Error::other(e),
+    }
+}
+
 impl Read for Input<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.fill(1).map_err(|e| match e.kind() {
-            crate::ErrorKind::OutOfMemory => io::ErrorKind::OutOfMemory.into(),
-            _ => io::Error::other(e),
-        })?;
-        let n = out.len().min(self.end - self.start);
-        out[..n].copy_from_slice(&self.buffer[self.start..self.start + n]);
+        let bytes = self.fill_buf()?;
+        let n = out.len().min(bytes.len());
+        out[..n].copy_from_slice(&bytes[..n]);
         self.advance(n);
         Ok(n)
+    }
+}
+
+impl BufRead for Input<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.fill(1).map_err(to_io)?;
+        Ok(&self.buffer[self.start..self.end])
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.advance(n);
     }
 }
 
@@ -332,8 +445,8 @@ mod tests {
     #[test]
     fn lines_and_words_of_any_length() {
         let long = "w".repeat(300_000);
-        let text = format!("a\r\n\n{long}\nend");
-        let mut input = Input::new(Box::new(text.as_bytes()), "f", None).unwrap();
+        let (text, raw) = (format!("a\r\n\n{long}\nend"), Cell::new(0));
+        let mut input = Input::new(Box::new(text.as_bytes()), "f", None, &raw).unwrap();
         assert_eq!(input.line(9).unwrap(), Some(&b"a"[..]));
         assert_eq!(input.line(9).unwrap(), Some(&b""[..]));
         assert_eq!(input.line(9).unwrap_err().message(), "line 3 is longer than 9 bytes");
@@ -342,7 +455,7 @@ mod tests {
         assert_eq!(input.line(9).unwrap(), None);
         assert_eq!((input.position(), input.line_number()), (text.len() as u64, 4));
 
-        let mut input = Input::new(Box::new(text.as_bytes()), "f", None).unwrap();
+        let mut input = Input::new(Box::new(text.as_bytes()), "f", None, &raw).unwrap();
         assert_eq!(input.until(b'\n', 9, "x").unwrap(), b"a\r");
         assert_eq!(input.until(b'\n', 9, "x").unwrap(), b"");
         assert_eq!(input.until(b'\n', 299_999, "x").unwrap_err().message(), "x at byte 4 is longer than 299999 bytes");
@@ -363,8 +476,10 @@ mod tests {
     #[test]
     fn an_error_is_the_same_through_inputs_in_inputs() {
         use crate::ErrorKind;
-        let through = |inner: Input<'_>| Input::new(Box::new(inner), "f", None).unwrap().peek(1).unwrap_err();
-        let inner = Input { limit: 3, ..Input::new(Box::new(&b"more"[..]), "f", None).unwrap() };
+        let raw = Cell::new(0);
+        let through = |inner: Input<'_>| Input::new(Box::new(inner), "f", None, &raw).unwrap().peek(1).unwrap_err();
+        let new = |source| Input::new(source, "f", None, &raw).unwrap();
+        let inner = Input { limit: 3, packing: Some(Packing::Gzip), ..new(Box::new(&b"more"[..])) };
         let e = through(inner);
         assert_eq!((e.kind(), e.message().contains("more than 3 bytes")), (ErrorKind::InvalidData, true), "{e}");
         for (from, to) in [
@@ -372,8 +487,12 @@ mod tests {
             (io::ErrorKind::PermissionDenied, ErrorKind::Io),
             (io::ErrorKind::InvalidData, ErrorKind::InvalidData),
         ] {
-            let inner = Input::new(Box::new(Failing(from)), "f", None).unwrap();
-            assert_eq!(through(inner.gunzip(9).unwrap()).kind(), to, "{from:?}");
+            for packing in [Packing::Gzip, Packing::Xz] {
+                let inner = new(Box::new(Failing(from))).unpack(packing, 9, None).unwrap();
+                assert_eq!(through(inner).kind(), to, "{from:?}");
+            }
+            let zip = new(Box::new(Failing(from))).unpack(Packing::Zip, 9, None);
+            assert_eq!(zip.err().unwrap().kind(), to, "{from:?}");
         }
     }
 }

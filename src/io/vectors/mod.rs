@@ -1,9 +1,9 @@
 //! Pretrained word vectors: Word2Vec, GloVe, fastText and Navec files into [`WordVectors`], and back.
 //!
-//! Files are read front to back through a small buffer: memory goes to the words that are kept, not to the file. The format is recognized by content, never by name, and gzip
-//! is unpacked on the way. Files are hostile: a count is believed only if the file can hold it, words, lines and
-//! decompressed bytes have limits, numbers must be finite, and errors say at which byte or line. On an error there is no
-//! table at all.
+//! Files are read front to back through a small buffer: memory goes to the words that are kept, not to the file. The format
+//! is recognized by content, never by name; gzip, xz and zip are unpacked on the way. Files are hostile: a count is believed
+//! only if the file can hold it, words, lines and decompressed bytes have limits, numbers must be finite, and errors say at
+//! which byte or line. On an error there is no table at all.
 
 mod binary;
 mod collect;
@@ -12,11 +12,14 @@ mod input;
 mod navec;
 mod own;
 mod quantized;
+mod recognize;
 mod tar;
 #[cfg(test)]
 mod tests;
 mod text;
 mod write;
+mod xz;
+mod zip;
 
 use super::Shown;
 use crate::buffer::{try_box, try_format, try_string};
@@ -24,6 +27,8 @@ use crate::error::{Result, ensure, err};
 use crate::nn::vectors::WordVectors;
 use collect::{Collector, Wanted};
 use input::Input;
+use recognize::{BOM, LOOK, MAX_HEADER};
+use std::cell::Cell;
 use std::io::Read;
 use std::path::Path;
 
@@ -105,6 +110,21 @@ pub enum Duplicates {
     Refuse,
 }
 
+/// What becomes of rows that cannot be used.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BadRows {
+    /// They are errors.
+    #[default]
+    Refuse = 0,
+    /// They are left out and counted in [`WordVectors::skipped_rows`]: in text lines without a word, with too few or too many
+    /// numbers, or with something else than finite numbers; in all formats empty words and, with [`InvalidUtf8::Refuse`],
+    /// those that are not UTF-8; in Word2Vec's binary and simdrnn's own form rows with values that are not finite. A
+    /// restricted reading looks at the numbers of the words that it keeps only. A file without any row that can be used is
+    /// an error.
+    Skip = 1,
+}
+
 /// How a file is read.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
@@ -124,8 +144,13 @@ pub struct ReadOptions {
     /// In a restricted reading, whether a wanted word may also be matched by a word of the file that equals it but for
     /// case: `paris` by `Paris`.
     pub fold_case: bool,
-    /// The most bytes that gzip data, and product-quantized data, may unpack to.
+    /// The most bytes that packed data (gzip, xz, zip), and product-quantized data, may unpack to.
     pub max_decompressed: u64,
+    /// Rows that cannot be used.
+    pub bad_rows: BadRows,
+    /// The name of the member of a zip archive that holds the vectors; none: there is only one, not counting directories and
+    /// what macOS adds.
+    pub member: Option<String>,
 }
 
 impl Default for ReadOptions {
@@ -140,6 +165,8 @@ impl Default for ReadOptions {
             subwords: true,
             fold_case: false,
             max_decompressed: 16 << 30,
+            bad_rows: BadRows::Refuse,
+            member: None,
         }
     }
 }
@@ -149,7 +176,9 @@ impl WordVectors {
     ///
     /// # Errors
     /// `Io`; `InvalidData`, with the byte or line, for a damaged file; `Unsupported` for
-    /// contents of these formats that are not read; `ShapeMismatch` where `options.dim` is another; `OutOfMemory`.
+    /// contents of these formats that are not read, and for other files that are known; `ShapeMismatch` where `options.dim` is
+    /// another; `InvalidArgument` for a zip archive of several members where `options.member` names none, `NotFound` where it
+    /// has none of that name; `OutOfMemory`.
     pub fn open(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self> {
         open(path.as_ref(), None, options)
     }
@@ -170,22 +199,36 @@ impl WordVectors {
     /// # Errors
     /// As [`WordVectors::open`].
     pub fn read(source: impl Read, name: &str, words: Option<&[&str]>, options: &ReadOptions) -> Result<Self> {
-        read(Input::new(try_box(source)?, name, None)?, words, options)
+        read(try_box(source)?, name, None, words, options)
     }
 }
 
 fn open(path: &Path, words: Option<&[&str]>, options: &ReadOptions) -> Result<WordVectors> {
     let (file, length) = super::open::open(path)?;
     let name = try_format(format_args!("{}", Shown(path)))?;
-    read(Input::new(try_box(file)?, &name, Some(length))?, words, options)
+    read(try_box(file)?, &name, Some(length), words, options)
 }
 
-fn read(mut input: Input<'_>, words: Option<&[&str]>, options: &ReadOptions) -> Result<WordVectors> {
+fn read(
+    source: Box<dyn Read + '_>,
+    name: &str,
+    length: Option<u64>,
+    words: Option<&[&str]>,
+    options: &ReadOptions,
+) -> Result<WordVectors> {
+    let raw = Cell::new(0);
+    let mut input = Input::new(source, name, length, &raw)?;
     let name = try_string(input.name())?;
     let result = (|| {
-        if input.peek(2)? == [0x1F, 0x8B] {
-            input = input.gunzip(options.max_decompressed)?;
+        let packing = recognize::packing(input.peek(8)?);
+        if let Some(packing) = packing {
+            input = input.unpack(packing, options.max_decompressed, options.member.as_deref())?;
         }
+        ensure!(
+            options.member.is_none() || packing == Some(recognize::Packing::Zip),
+            InvalidArgument,
+            "the option `member` names a part of a zip archive, which the file is not"
+        );
         let wanted = words.map(|words| Wanted::new(words, options.fold_case)).transpose()?;
         read_plain(&mut input, wanted.as_ref(), options)
     })();
@@ -195,7 +238,7 @@ fn read(mut input: Input<'_>, words: Option<&[&str]>, options: &ReadOptions) -> 
 fn read_plain(input: &mut Input<'_>, wanted: Option<&Wanted<'_>>, options: &ReadOptions) -> Result<WordVectors> {
     let format = match options.format {
         Some(format) => format,
-        None => recognize(input.peek(LOOK)?)?,
+        None => recognize::format(input.peek(LOOK)?)?,
     };
     let mut rows = Collector::new(options, wanted);
     let mut subwords = None;
@@ -225,56 +268,5 @@ fn read_plain(input: &mut Input<'_>, wanted: Option<&Wanted<'_>>, options: &Read
         Format::Navec => navec::read(input, &mut rows)?,
         Format::Safetensors => own::read(input, &mut rows)?,
     }
-    let (format, dim, duplicates) = (rows.format(), rows.dim(), rows.duplicates);
-    WordVectors::from_parts(format, dim, rows.words, rows.values, subwords, duplicates)
-}
-
-/// Bytes that are looked at to recognize a format.
-const LOOK: usize = 1 << 16;
-/// The longest header line.
-const MAX_HEADER: usize = 128;
-const BOM: &[u8] = b"\xEF\xBB\xBF";
-
-/// The format of a file that starts with `head`.
-fn recognize(head: &[u8]) -> Result<Format> {
-    if head.starts_with(&fasttext::MAGIC) {
-        return Ok(Format::FastText);
-    }
-    if tar::starts(head) {
-        return Ok(Format::Navec);
-    }
-    if own::starts(head) {
-        return Ok(Format::Safetensors);
-    }
-    let head = head.strip_prefix(BOM).unwrap_or(head);
-    ensure!(!head.is_empty(), InvalidData, "the file is empty, expected word vectors");
-    let (line, rest) = first_line(head);
-    if line.len() <= MAX_HEADER
-        && let Some((count, dim)) = text::header(line)
-    {
-        // The first record of a text ends with numbers, as many as the look goes.
-        let (record, after) = first_line(rest);
-        let whole = rest.len() < LOOK / 2 || !after.is_empty();
-        let numbers = text::trailing_numbers(if whole { record } else { without_last_field(record) });
-        let is_text = count == 0 || numbers >= if whole { dim } else { 1 };
-        return Ok(if is_text { Format::Word2VecText } else { Format::Word2VecBinary });
-    }
-    let whole = if line.len() == head.len() && head.len() >= LOOK / 2 { without_last_field(line) } else { line };
-    ensure!(
-        text::trailing_numbers(whole) > 0 && !line.contains(&0),
-        InvalidData,
-        "not recognized: neither Word2Vec nor GloVe, fastText, Navec or simdrnn's own vectors"
-    );
-    Ok(Format::Glove)
-}
-
-fn first_line(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let end = bytes.iter().position(|&b| b == b'\n');
-    let (line, rest) = end.map_or((bytes, &[][..]), |end| (&bytes[..end], &bytes[end + 1..]));
-    (line.strip_suffix(b"\r").unwrap_or(line), rest)
-}
-
-/// A line that was cut anywhere, without the field that was cut.
-fn without_last_field(line: &[u8]) -> &[u8] {
-    &line[..line.iter().rposition(|&b| b == b' ' || b == b'\t').unwrap_or(0)]
+    rows.finish(subwords)
 }

@@ -3,6 +3,7 @@
 
 use super::collect::Collector;
 use super::input::Input;
+use super::recognize::Packing;
 use super::{Format, MAX_DIM, MAX_WORD, tar};
 use crate::buffer::{push, try_box};
 use crate::error::{Result, ensure, err};
@@ -11,6 +12,8 @@ use std::io::{self, Read};
 
 /// The longest `meta.json`.
 const MAX_META: u64 = 1 << 16;
+/// Decoded bytes for each byte of the file: 32 values a centroid, ten times what Navec's own have.
+pub(super) const MOST_DECODED: u64 = 128;
 
 /// The contents of one member.
 struct Contents<'i, 'a> {
@@ -41,9 +44,12 @@ pub(super) fn read(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<()
             "vocab.bin" => {
                 ensure!(vocab.is_none(), InvalidData, "byte {at}: a second vocab.bin");
                 let limit = rows.options().max_decompressed;
-                let contents = Contents { input, left: &mut left };
-                let packed = Input::new(try_box(contents)?, "vocab.bin", Some(member.size))?;
-                let words = words(&mut packed.gunzip(limit)?, rows);
+                let words = {
+                    let raw = input.raw();
+                    let contents = Contents { input, left: &mut left };
+                    let packed = Input::within(try_box(contents)?, "vocab.bin", member.size, raw)?;
+                    words(&mut packed.unpack(Packing::Gzip, limit, None)?, rows)
+                };
                 vocab = Some(words.map_err(|e| e.context(format_args!("vocab.bin")))?);
             }
             "pq.bin" => {
@@ -89,7 +95,7 @@ fn words(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<(u32, Vec<u3
             InvalidData,
             "byte {at}: more words than the {count} that its start says"
         );
-        if !rows.is_full() && rows.offer_word(word).map_err(|e| e.context(format_args!("byte {at}")))?.is_some() {
+        if !rows.is_full() && rows.offer_word(word, format_args!("byte {at}"))?.is_some() {
             push(&mut kept, place)?;
         }
     }
@@ -140,6 +146,7 @@ fn vectors(input: &mut Input<'_>, size: u64, words: u32, kept: &[u32], rows: &mu
     }
     input.skip(u64::from(count - next) * parts as u64, "pq.bin")?;
     let codes = input.many_floats(centroids * dim, "pq.bin")?;
+    input.believe(decoded, MOST_DECODED, "bytes of decoded vectors")?;
     let width = dim / parts;
     rows.reserve(kept.len())?;
     for index in indexes.chunks_exact(parts) {

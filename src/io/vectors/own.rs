@@ -49,17 +49,18 @@ pub(super) fn read(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<()
             return Ok(());
         }
         unescape(line, &mut word).map_err(|e| e.context(format_args!("word {i}")))?;
-        let Some(out) = rows.offer(&word).map_err(|e| e.context(format_args!("word {i}")))? else {
+        let Some(out) = rows.offer(&word, format_args!("word {i}"))? else {
             input.skip(bytes * dim as u64, what)?;
             continue;
         };
-        match tensor.dtype {
-            Dtype::F32 => input.floats(out, what)?,
-            Dtype::F64 => input.values(out, what, |bytes| f64::from_le_bytes(bytes) as f32)?,
-            Dtype::F16 => input.values(out, what, |bytes| f16_to_f32(u16::from_le_bytes(bytes)))?,
-            Dtype::BF16 => input.values(out, what, |bytes| bf16_to_f32(u16::from_le_bytes(bytes)))?,
+        let wrong = match tensor.dtype {
+            Dtype::F32 => input.values_or(out, what, f32::from_le_bytes)?,
+            Dtype::F64 => input.values_or(out, what, |bytes| f64::from_le_bytes(bytes) as f32)?,
+            Dtype::F16 => input.values_or(out, what, |bytes| f16_to_f32(u16::from_le_bytes(bytes)))?,
+            Dtype::BF16 => input.values_or(out, what, |bytes| bf16_to_f32(u16::from_le_bytes(bytes)))?,
             other => return Err(err!(InvalidData, "{what}: type {other}, expected F32, F64, F16 or BF16")),
-        }
+        };
+        wrong.map_or(Ok(()), |e| rows.take_back(e))?;
     }
     input.skip((header.data - tensor.data_offsets.1) as u64, what)?;
     input.expect_end("the last tensor")

@@ -4,8 +4,9 @@
 use super::collect::Collector;
 use super::fasttext::{Model, int, long, needed, size};
 use super::input::Input;
-use crate::buffer::push;
-use crate::error::{Result, ensure, err};
+use super::navec::MOST_DECODED;
+use crate::buffer::{push, try_vec};
+use crate::error::{Result, ensure, err, product};
 use crate::nn::vectors::Subwords;
 
 const CENTROIDS: usize = 256;
@@ -167,6 +168,7 @@ pub(super) fn input_matrix(
     } else {
         None
     };
+    input.believe(decoded, MOST_DECODED, "bytes of decoded vectors")?;
     let decode = |i: usize, out: &mut [f32]| {
         let norm = norms.as_ref().map_or(1.0, |(codes, norms)| norms.centroids[usize::from(codes[i])]);
         quantizer.decode(&codes[i * parts..][..parts], norm, out);
@@ -177,7 +179,8 @@ pub(super) fn input_matrix(
     for i in 0..kept.len() {
         decode(i, rows.push_row()?)?;
     }
-    let mut subwords = Subwords::new(model.ngrams, model.dim, None, buckets.count)?;
+    let values = try_vec(product("buckets", &[buckets.count, model.dim])?, 0f32)?;
+    let mut subwords = Subwords::new(model.ngrams, model.dim, None, values);
     for (i, (_, place)) in buckets.rows().enumerate() {
         decode(kept.len() + i, &mut subwords.values[place * model.dim..][..model.dim])?;
     }

@@ -66,6 +66,7 @@ pub enum Match {
 pub struct Coverage {
     matches: Vec<Match>,
     counts: Option<Vec<u64>>,
+    skipped_rows: u64,
 }
 
 impl Coverage {
@@ -104,6 +105,11 @@ impl Coverage {
     /// Occurrences of words without one; 0 where the counts were not given.
     pub fn tokens_missing(&self) -> u64 {
         self.tokens(Match::Missing)
+    }
+
+    /// Rows of the file that were left out since they cannot be used: [`WordVectors::skipped_rows`].
+    pub fn skipped_rows(&self) -> u64 {
+        self.skipped_rows
     }
 
     /// The places of the words without a vector, the most frequent first, equally frequent ones in order.
@@ -153,7 +159,7 @@ impl WordVectors {
             None => None,
             Some(counts) => Some(try_copy(counts)?),
         };
-        Ok((embedding, Coverage { matches, counts }))
+        Ok((embedding, Coverage { matches, counts, skipped_rows: self.skipped_rows }))
     }
 
     fn look_up(

@@ -37,7 +37,8 @@ pub struct WordVectors {
     /// `words.len()` × `dim`.
     values: Vec<f32>,
     subwords: Option<Subwords>,
-    duplicates: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) skipped_rows: u64,
     /// One over each vector's norm, made when first needed.
     inverse_norms: Published<Vec<f32>>,
 }
@@ -49,7 +50,6 @@ impl WordVectors {
         words: ByteWords,
         values: Vec<f32>,
         subwords: Option<Subwords>,
-        duplicates: u64,
     ) -> Result<Self> {
         check_len("vectors", values.len(), product("vectors", &[words.len(), dim])?)?;
         Ok(Self {
@@ -58,7 +58,8 @@ impl WordVectors {
             words,
             values: try_shrink(values),
             subwords,
-            duplicates,
+            duplicates: 0,
+            skipped_rows: 0,
             inverse_norms: Published::new(),
         })
     }
@@ -91,6 +92,12 @@ impl WordVectors {
     /// Words of the file that came again and were left out.
     pub fn duplicates(&self) -> u64 {
         self.duplicates
+    }
+
+    /// Rows of the file that were left out since they cannot be used; see
+    /// [`BadRows::Skip`](crate::io::vectors::BadRows::Skip).
+    pub fn skipped_rows(&self) -> u64 {
+        self.skipped_rows
     }
 
     /// Whether unknown words get vectors from their subwords.

@@ -1,8 +1,5 @@
 //! fastText's subwords (Bojanowski et al. 2017): the n-grams of `<word>`, hashed into buckets.
 
-use crate::buffer::AlignedBuf;
-use crate::error::{Result, product};
-
 /// Which n-grams a word has, and in which bucket each falls.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NGrams {
@@ -55,16 +52,20 @@ pub(crate) struct Subwords {
     dim: usize,
     /// The buckets that are here, ascending; none: all.
     pub(crate) ids: Option<Vec<u32>>,
-    pub(crate) values: AlignedBuf<f32>,
+    pub(crate) values: Vec<f32>,
     /// Whether the model has no other buckets than those here.
     pub(crate) pruned: bool,
 }
 
 impl Subwords {
-    /// Room for `count` buckets, those of `ids` or all.
-    pub(crate) fn new(ngrams: NGrams, dim: usize, ids: Option<Vec<u32>>, count: usize) -> Result<Self> {
-        let values = AlignedBuf::zeroed(product("buckets", &[count, dim])?)?;
-        Ok(Self { ngrams, dim, ids, values, pruned: false })
+    /// The buckets of `ids`, or all.
+    pub(crate) fn new(ngrams: NGrams, dim: usize, ids: Option<Vec<u32>>, values: Vec<f32>) -> Self {
+        Self { ngrams, dim, ids, values, pruned: false }
+    }
+
+    /// Characters of the longest n-gram.
+    pub(crate) fn longest(&self) -> usize {
+        self.ngrams.maxn.max(0) as usize
     }
 
     fn row(&self, id: u32) -> Option<&[f32]> {
