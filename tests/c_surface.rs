@@ -157,8 +157,9 @@ fn the_fuzzers_declarations_are_the_headers() {
     }
     let target = read(&root().join("fuzz/fuzz_targets/calls.rs"));
     let header: BTreeMap<String, Vec<String>> = prototypes().into_iter().collect();
-    let block = target.split_once("extern \"C\" {").unwrap().1.split_once("\n}").unwrap().0;
-    let declarations: Vec<&str> = block.split("\n    fn ").skip(1).collect();
+    let block = |start: &str| target.split_once(start).unwrap().1.split_once("\n}").unwrap().0;
+    let blocks = [block("\nfallible! {"), block("\nunsafe extern \"C\" {")];
+    let declarations: Vec<&str> = blocks.iter().flat_map(|block| block.split("\n    fn ").skip(1)).collect();
     assert!(declarations.len() > 50);
     for declaration in declarations {
         let (name, rest) = declaration.split_once('(').unwrap();

@@ -421,7 +421,7 @@ fn what_cannot_be_had_is_refused_at_once() {
         // After the parameters' names, all weights and their packed form.
         refused(1, 8 * values, &|| Rnn::with_isa(&config, isa).err());
         let rnn = Rnn::with_isa(&RnnConfig::new(Cell::Lstm, 1, 64), isa).unwrap();
-        let (lanes, states) = (1 << 20, 4 * 64 << 20);
+        let (lanes, states) = (1 << 20, (4 * 64) << 20);
         // Two kinds of states and four gates, before and after a step; three sets of states.
         refused(0, 6 * states, &|| Stream::new(&rnn, lanes).err());
         refused(0, 3 * 2 * states, &|| TruncatedBptt::new(&rnn, lanes, 1, 1).err());

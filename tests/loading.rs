@@ -4,7 +4,7 @@ use simdrnn::io::safetensors::{TensorFile, TensorWriter};
 use simdrnn::io::vectors::ReadOptions;
 use simdrnn::io::{LoadOptions, SaveOptions};
 use simdrnn::nn::vectors::WordVectors;
-use simdrnn::nn::{AdamConfig, Dense, Embedding, Optimizer, OptimizerConfig};
+use simdrnn::nn::{AdamConfig, Dense, Embedding, NonFinite, Optimizer, OptimizerConfig};
 use simdrnn::rnn::{Cell, Direction, Init, Rnn, RnnConfig};
 use simdrnn::text::{ClassifierConfig, TextClassifier, Tokenizer, Vocab};
 use simdrnn::{Error, ErrorKind};
@@ -317,6 +317,7 @@ fn saves_refuse_what_loads_refuse() {
     TextClassifier::read(&TensorFile::open(&path).unwrap(), &options).unwrap();
 
     let mut optimizer = Optimizer::new(&OptimizerConfig::Adam(AdamConfig::default())).unwrap();
+    optimizer.set_non_finite(NonFinite::Continue);
     let mut step = |gradient: f32| {
         optimizer.begin_step();
         optimizer.update(0, &mut [1.0, 2.0], &[0.5, gradient]).unwrap();

@@ -46,7 +46,7 @@ fn errors(text: &str) -> Vec<(Error, &'static str)> {
     };
     let vectors =
         |bytes: String| WordVectors::read(bytes.as_bytes(), text, None, &ReadOptions::default()).err().unwrap();
-    let line: String = text.chars().filter(|c| !c.is_control()).collect();
+    let line: String = "w".chars().chain(text.chars().filter(|c| !c.is_control())).collect();
     let by_name = DatasetOptions {
         header: true,
         label: Column::Name(text.to_owned()),
@@ -84,7 +84,7 @@ fn errors(text: &str) -> Vec<(Error, &'static str)> {
 
 #[test]
 fn what_follows_a_quoted_text_fits() {
-    for part in ["w"] {
+    for part in ["w", "\u{1}", "\u{2028}", "\u{202E}z", "👩‍👩‍👧", "ж"] {
         let text = part.repeat(5000 / part.len());
         for (i, (e, end)) in errors(&text).into_iter().enumerate() {
             let message = e.message();
