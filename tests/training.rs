@@ -245,7 +245,8 @@ fn a_refused_step_has_not_been_made() {
                 // Each twice: what is refused once stays refused.
                 for _ in 0..2 {
                     let fails = |e: simdrnn::Result<_>, kind| assert_eq!(e.unwrap_err().kind(), kind);
-                    fails(trainer.step(&mut long_model, &data, &[0, 1]), ErrorKind::ShapeMismatch);
+                    fails(trainer.step(&mut long_model, &data, &[0, 1]), ErrorKind::InvalidArgument);
+                    fails(trainer.step(&mut long_model, &long_data, &[0, 1]), ErrorKind::ShapeMismatch);
                     fails(trainer.step(&mut wide, &data, &[0, 1]), ErrorKind::ShapeMismatch);
                     fails(trainer.step(model, &long_data, &[7]), ErrorKind::InvalidArgument);
                     fails(trainer.step(model, &renamed, &[0]), ErrorKind::InvalidArgument);

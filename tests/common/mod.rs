@@ -10,6 +10,7 @@ pub mod declarations;
 pub mod golden;
 #[cfg(target_os = "linux")]
 pub mod guarded;
+pub mod masks;
 pub mod problem;
 pub mod random;
 pub mod sha256;
