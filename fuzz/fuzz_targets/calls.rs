@@ -227,7 +227,11 @@ unsafe extern "C" {
     fn srnn_trainer_destroy(trainer: Handle);
     fn srnn_rnn_read_values(rnn: Handle, values: *mut f32, values_len: usize, error: *mut c_void) -> i32;
     fn srnn_gradient_flow_state_norms(
-        flow: Handle, pass: usize, norms: *mut f64, norms_len: usize, error: *mut c_void,
+        flow: Handle,
+        pass: usize,
+        norms: *mut f64,
+        norms_len: usize,
+        error: *mut c_void,
     ) -> i32;
     fn srnn_rnn_value_count(rnn: Handle) -> usize;
     fn srnn_dense_value_count(dense: Handle) -> usize;
@@ -590,11 +594,33 @@ impl World {
                     let ip = pointer(u, indices.as_mut_ptr(), null_mut())?.cast_const();
                     if u.ratio(1, 2)? {
                         srnn_rnn_forward_tokens(
-                            rnn, session, &batch, embedding, ip, indices_len, null(), yp, y_len, null(), e,
+                            rnn,
+                            session,
+                            &batch,
+                            embedding,
+                            ip,
+                            indices_len,
+                            null(),
+                            yp,
+                            y_len,
+                            null(),
+                            e,
                         )
                     } else {
                         srnn_rnn_forward_train_tokens(
-                            rnn, session, tape, &batch, 1, embedding, ip, indices_len, null(), yp, y_len, null(), e,
+                            rnn,
+                            session,
+                            tape,
+                            &batch,
+                            1,
+                            embedding,
+                            ip,
+                            indices_len,
+                            null(),
+                            yp,
+                            y_len,
+                            null(),
+                            e,
                         )
                     }
                 }
@@ -716,7 +742,15 @@ impl World {
                 23 => srnn_optimizer_update(optimizer, slot, yp, value_len, xp, len(u, value_len)?, e),
                 24 => {
                     let lengths = [len(u, ROOM / 2)?, len(u, ROOM)?];
-                    srnn_clip_grad_norm([yp, dxp].as_ptr(), lengths.as_ptr(), slot.min(2), number(u)?, (slot & 1) as i32, &mut norm, e)
+                    srnn_clip_grad_norm(
+                        [yp, dxp].as_ptr(),
+                        lengths.as_ptr(),
+                        slot.min(2),
+                        number(u)?,
+                        (slot & 1) as i32,
+                        &mut norm,
+                        e,
+                    )
                 }
                 25 => match slot {
                     0 => srnn_softmax(size(u)?, xp, x_len, yp, x_len, e),
@@ -745,7 +779,8 @@ impl World {
                     (config.0[1], config.0[2]) = (size(u)? as u64, size(u)? as u64);
                     config.0[3] = *u.choose(&[0, 1, 1, 2, 1 << 62])?;
                     if u.ratio(1, 4)? {
-                        config.0[u.int_in_range(4..=12)?] = if u.ratio(1, 2)? { u.int_in_range(0..=3)? } else { u.arbitrary()? };
+                        config.0[u.int_in_range(4..=12)?] =
+                            if u.ratio(1, 2)? { u.int_in_range(0..=3)? } else { u.arbitrary()? };
                     }
                     make!(self.classifiers, u, srnn_classifier_destroy, |made| {
                         srnn_classifier_create(&config, vocab, dataset, seed, made, e)
@@ -771,8 +806,9 @@ impl World {
                 31 => match slot {
                     0 => {
                         let words = [text.as_ptr(), c"two".as_ptr(), c"three".as_ptr()];
+                        let (lowercase, nfc) = (u.int_in_range(-1..=2)?, u.int_in_range(0..=2)?);
                         make!(self.vocabs, u, srnn_vocab_destroy, |made| {
-                            srnn_vocab_create(words.as_ptr(), rows.min(3), u.int_in_range(-1..=2)?, u.int_in_range(0..=2)?, made, e)
+                            srnn_vocab_create(words.as_ptr(), rows.min(3), lowercase, nfc, made, e)
                         })
                     }
                     1 => {

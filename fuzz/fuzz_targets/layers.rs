@@ -19,9 +19,9 @@ use common::problem::{DIRECTIONS, Problem, random_lengths, variants};
 use common::random::SplitMix64;
 use common::widen;
 use libfuzzer_sys::fuzz_target;
+use simdrnn::Isa;
 use simdrnn::reference::{self, Inputs, Weights};
 use simdrnn::rnn::{RnnConfig, Session};
-use simdrnn::Isa;
 
 #[derive(Arbitrary, Debug)]
 struct Shape {
