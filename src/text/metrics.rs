@@ -1,7 +1,10 @@
 //! How good predictions are.
 
-use crate::buffer::try_vec;
-use crate::error::{Result, ensure, product};
+use super::dataset::Dataset;
+use super::options::LabelMode;
+use super::push;
+use crate::buffer::{try_vec, try_with_capacity};
+use crate::error::{Result, check_len, ensure, product};
 use std::fmt::{self, Write};
 
 /// Counts for one class seen as yes or no.
@@ -15,7 +18,67 @@ pub struct ClassCounts {
     pub misses: u64,
 }
 
+/// How the scores of several classes become one, by scikit-learn's names.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Averaging {
+    /// Of the counts of all classes together.
+    Micro = 0,
+    /// The mean over all classes, those without an example too.
+    Macro = 1,
+    /// The mean weighted by the classes' support.
+    Weighted = 2,
+}
+
+/// Precision, recall and F1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Scores {
+    /// Share of the predictions that are true; 0 if there are none.
+    pub precision: f64,
+    /// Share of the true ones that were predicted; 0 if there are none.
+    pub recall: f64,
+    /// Harmonic mean of both; 0 if both are. An average is the mean of the classes', not that of the two averages.
+    pub f1: f64,
+}
+
+impl Scores {
+    fn of(counts: &ClassCounts) -> Self {
+        Self { precision: counts.precision(), recall: counts.recall(), f1: counts.f1() }
+    }
+
+    /// The scores of several classes as one.
+    pub fn average(classes: &[ClassCounts], how: Averaging) -> Self {
+        if how == Averaging::Micro {
+            return Self::of(&total(classes));
+        }
+        let weight = |c: &ClassCounts| if how == Averaging::Macro { 1.0 } else { c.support() as f64 };
+        let (mut sum, mut weights) = (Self::default(), 0.0);
+        for c in classes {
+            let (w, scores) = (weight(c), Self::of(c));
+            sum.precision += w * scores.precision;
+            sum.recall += w * scores.recall;
+            sum.f1 += w * scores.f1;
+            weights += w;
+        }
+        let mean = |sum: f64| if weights > 0.0 { sum / weights } else { 0.0 };
+        Self { precision: mean(sum.precision), recall: mean(sum.recall), f1: mean(sum.f1) }
+    }
+}
+
+fn total(classes: &[ClassCounts]) -> ClassCounts {
+    classes.iter().fold(ClassCounts::default(), |sum, c| ClassCounts {
+        hits: sum.hits + c.hits,
+        false_alarms: sum.false_alarms + c.false_alarms,
+        misses: sum.misses + c.misses,
+    })
+}
+
 impl ClassCounts {
+    /// Examples of the class.
+    pub fn support(&self) -> u64 {
+        self.hits + self.misses
+    }
+
     /// Share of the predictions that are true; 0 if there are none.
     pub fn precision(&self) -> f64 {
         ratio(self.hits, self.hits + self.false_alarms)
@@ -99,6 +162,24 @@ impl Confusion {
         ClassCounts { hits, false_alarms: predicted - hits, misses: real - hits }
     }
 
+    /// The counts of every class against all others.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn classes(&self) -> Result<Vec<ClassCounts>> {
+        let mut classes = try_with_capacity(self.classes)?;
+        classes.extend((0..self.classes as u32).map(|c| self.class(c)));
+        Ok(classes)
+    }
+
+    /// The scores of all classes as one; with [`Averaging::Micro`] all three are the accuracy.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn average(&self, how: Averaging) -> Result<Scores> {
+        Ok(Scores::average(&self.classes()?, how))
+    }
+
     /// Mean F1 of the classes.
     pub fn macro_f1(&self) -> f64 {
         let sum: f64 = (0..self.classes as u32).map(|c| self.class(c).f1()).sum();
@@ -169,11 +250,12 @@ impl LabelScores {
 
     /// The counts of all classes together; its F1 is the micro F1.
     pub fn total(&self) -> ClassCounts {
-        self.classes.iter().fold(ClassCounts::default(), |sum, c| ClassCounts {
-            hits: sum.hits + c.hits,
-            false_alarms: sum.false_alarms + c.false_alarms,
-            misses: sum.misses + c.misses,
-        })
+        total(&self.classes)
+    }
+
+    /// The scores of all classes as one.
+    pub fn average(&self, how: Averaging) -> Scores {
+        Scores::average(&self.classes, how)
     }
 
     /// Mean F1 of the classes.
@@ -181,6 +263,56 @@ impl LabelScores {
         let sum: f64 = self.classes.iter().map(ClassCounts::f1).sum();
         if self.classes.is_empty() { 0.0 } else { sum / self.classes.len() as f64 }
     }
+}
+
+/// Appends to `classes` those whose probability is above their threshold, ascending. `thresholds` are one for all or one for
+/// each class; a sigmoid's natural one is 0.5.
+///
+/// # Errors
+/// `ShapeMismatch` for another number of thresholds; `OutOfMemory`.
+pub fn above(probabilities: &[f32], thresholds: &[f32], classes: &mut Vec<u32>) -> Result<()> {
+    if thresholds.len() != 1 {
+        check_len("thresholds", thresholds.len(), probabilities.len())?;
+    }
+    for (c, p) in probabilities.iter().enumerate() {
+        if *p > thresholds[if thresholds.len() == 1 { 0 } else { c }] {
+            push(classes, c as u32)?;
+        }
+    }
+    Ok(())
+}
+
+/// For each class the threshold with the largest F1 on these examples, given their probabilities, (examples, classes): half
+/// way between two probabilities that occur; of equal ones the largest; 0.5 for a class without an example. To be chosen
+/// on other texts than those that it is then judged by.
+///
+/// # Errors
+/// `InvalidArgument` for examples with one label each; `ShapeMismatch` for another number of probabilities; `OutOfMemory`.
+pub fn best_thresholds(data: &Dataset, probabilities: &[f32]) -> Result<Vec<f32>> {
+    ensure!(data.mode() == LabelMode::Multi, InvalidArgument, "the examples have one label each, expected several");
+    let n = data.labels().len();
+    check_len("probabilities", probabilities.len(), product("probabilities", &[data.len(), n])?)?;
+    let mut thresholds = try_vec(n, 0.5)?;
+    let mut column: Vec<(f32, bool)> = try_with_capacity(data.len())?;
+    for (c, threshold) in thresholds.iter_mut().enumerate() {
+        column.clear();
+        let rows = probabilities.chunks_exact(n).enumerate();
+        column.extend(rows.map(|(i, row)| (row[c], data.targets(i).binary_search(&(c as u32)).is_ok())));
+        column.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+        let support = column.iter().filter(|(_, real)| *real).count() as u64;
+        let (mut best, mut hits) = (0.0, 0);
+        for (k, (p, real)) in column.iter().enumerate() {
+            hits += u64::from(*real);
+            let next = column.get(k + 1).map_or(0.0, |(p, _)| *p);
+            // Equal probabilities are on one side.
+            let predicted = k as u64 + 1;
+            let f1 = ratio(2 * hits, predicted + support);
+            if next < *p && f1 > best {
+                (best, *threshold) = (f1, next + 0.5 * (p - next));
+            }
+        }
+    }
+    Ok(thresholds)
 }
 
 /// Characters of a label that a table shows.
@@ -221,14 +353,14 @@ impl fmt::Display for Table<'_> {
         for (label, &w) in labels.iter().zip(&widths) {
             write!(f, "  {label:>w$}")?;
         }
-        writeln!(f, "  precision  recall     F1")?;
+        writeln!(f, "  precision  recall     F1  support")?;
         for (t, label) in labels.iter().enumerate() {
             write!(f, "{label:<first$}")?;
             for (p, &w) in widths.iter().enumerate() {
                 write!(f, "  {:>w$}", self.confusion.counts[t * n + p])?;
             }
             let c = self.confusion.class(t as u32);
-            writeln!(f, "  {:>9.3}  {:>6.3}  {:>5.3}", c.precision(), c.recall(), c.f1())?;
+            writeln!(f, "  {:>9.3}  {:>6.3}  {:>5.3}  {:>7}", c.precision(), c.recall(), c.f1(), c.support())?;
         }
         write!(f, "accuracy {:.3} of {}", self.confusion.accuracy(), self.confusion.total())?;
         f.write_char('\n')
@@ -265,6 +397,90 @@ mod tests {
         assert_eq!(Confusion::new(2).unwrap().accuracy(), 0.0);
     }
 
+    /// What scikit-learn's `precision_recall_fscore_support` says, by hand.
+    #[test]
+    fn averages_by_hand() {
+        let near = |found: Scores, p: f64, r: f64, f: f64| {
+            let far = |a: f64, b: f64| (a - b).abs() > 1e-15;
+            assert!(!far(found.precision, p) && !far(found.recall, r) && !far(found.f1, f), "{found:?} {p} {r} {f}");
+        };
+        let c = example();
+        let supports: Vec<u64> = c.classes().unwrap().iter().map(ClassCounts::support).collect();
+        assert_eq!(supports, [6, 6, 0]);
+        near(c.average(Averaging::Micro).unwrap(), 8.0 / 12.0, 8.0 / 12.0, 8.0 / 12.0);
+        let (f0, f1) = (10.0 / 13.0, 0.6);
+        near(c.average(Averaging::Macro).unwrap(), (5.0 / 7.0 + 0.75) / 3.0, (5.0 / 6.0 + 0.5) / 3.0, (f0 + f1) / 3.0);
+        near(
+            c.average(Averaging::Weighted).unwrap(),
+            (5.0 / 7.0 + 0.75) / 2.0,
+            (5.0 / 6.0 + 0.5) / 2.0,
+            (f0 + f1) / 2.0,
+        );
+        let mut uneven = LabelScores::new(2).unwrap();
+        uneven.add(&[0], &[0, 1]).unwrap();
+        uneven.add(&[0, 1], &[]).unwrap();
+        uneven.add(&[0], &[0]).unwrap();
+        // Class 0: 2 hits, 1 miss; class 1: no hit, 1 false alarm, 1 miss.
+        near(uneven.average(Averaging::Micro), 2.0 / 3.0, 0.5, 4.0 / 7.0);
+        near(uneven.average(Averaging::Macro), 0.5, 1.0 / 3.0, 0.4);
+        near(uneven.average(Averaging::Weighted), 0.75, 0.5, 0.6);
+        for how in [Averaging::Micro, Averaging::Macro, Averaging::Weighted] {
+            near(LabelScores::new(2).unwrap().average(how), 0.0, 0.0, 0.0);
+        }
+    }
+
+    #[test]
+    fn thresholds_decide() {
+        let chosen = |thresholds: &[f32]| {
+            let mut classes = vec![7];
+            above(&[0.5, 0.2, 0.9], thresholds, &mut classes).map(|()| classes)
+        };
+        assert_eq!(chosen(&[0.5]).unwrap(), [7, 2]);
+        assert_eq!(chosen(&[0.1]).unwrap(), [7, 0, 1, 2]);
+        assert_eq!(chosen(&[0.4, 0.2, 0.9]).unwrap(), [7, 0]);
+        assert_eq!(chosen(&[]).unwrap_err().kind(), ErrorKind::ShapeMismatch);
+        assert_eq!(chosen(&[0.1, 0.1]).unwrap_err().kind(), ErrorKind::ShapeMismatch);
+    }
+
+    #[test]
+    fn the_best_thresholds_are_the_best() {
+        use crate::random::Random;
+        use crate::text::{DatasetOptions, VocabOptions};
+        let read = |file: &str, mode| {
+            let options = DatasetOptions { mode, ..DatasetOptions::default() };
+            Dataset::train_from(file.as_bytes(), "t", &options, &VocabOptions::default()).unwrap().0
+        };
+        let mut random = Random::new(8, 0);
+        for _ in 0..50 {
+            let n = 2 + random.below(12) as usize;
+            let mut file = "a,b\tx\n".to_owned();
+            for _ in 1..n {
+                file += ["a\tx\n", "b\tx\n", "a,b\tx\n"][random.below(3) as usize];
+            }
+            let data = read(&file, LabelMode::Multi);
+            let p: Vec<f32> = (0..2 * n).map(|_| random.below(6) as f32 / 8.0 + 0.1).collect();
+            let best = best_thresholds(&data, &p).unwrap();
+            let f1 = |thresholds: &[f32]| {
+                let mut scores = LabelScores::new(2).unwrap();
+                for (i, row) in p.chunks_exact(2).enumerate() {
+                    let mut chosen = vec![];
+                    above(row, thresholds, &mut chosen).unwrap();
+                    scores.add(data.targets(i), &chosen).unwrap();
+                }
+                [scores.classes()[0].f1(), scores.classes()[1].f1()]
+            };
+            let found = f1(&best);
+            for step in 0..20 {
+                let other = f1(&[step as f32 / 20.0]);
+                assert!(found[0] >= other[0] && found[1] >= other[1], "{file} {p:?} {best:?}");
+            }
+        }
+        let e = best_thresholds(&read("a\tx\nb\tx", LabelMode::Single), &[0.0; 4]).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::InvalidArgument);
+        let e = best_thresholds(&read("a\tx\nb\tx", LabelMode::Multi), &[0.0; 3]).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::ShapeMismatch);
+    }
+
     #[test]
     fn unknown_classes_are_refused() {
         let mut c = example();
@@ -279,10 +495,10 @@ mod tests {
         let labels = ["да".to_owned(), "a label\tof many characters".to_owned()];
         let shown = example().table(&labels).to_string();
         let expected = "\
-true \\ predicted  да  a label of many…  2  precision  recall     F1
-да                 5                 1  0      0.714   0.833  0.769
-a label of many…   2                 3  1      0.750   0.500  0.600
-2                  0                 0  0      0.000   0.000  0.000
+true \\ predicted  да  a label of many…  2  precision  recall     F1  support
+да                 5                 1  0      0.714   0.833  0.769        6
+a label of many…   2                 3  1      0.750   0.500  0.600        6
+2                  0                 0  0      0.000   0.000  0.000        0
 accuracy 0.667 of 12
 ";
         assert_eq!(shown, expected);

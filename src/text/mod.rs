@@ -19,7 +19,7 @@ pub use bag_of_words::BagOfWords;
 pub use batches::{Batches, TrainingPosition};
 pub use classifier::{ClassifierConfig, ClassifierSession, Pooling, TextClassifier};
 pub use dataset::{Dataset, DatasetSummary};
-pub use metrics::{Confusion, LabelScores};
+pub use metrics::{Averaging, Confusion, LabelScores, Scores};
 pub use options::{Column, DatasetOptions, LabelMode};
 pub use tokenizer::Tokenizer;
 pub use trainer::{StepReport, Trainer, TrainerConfig};
