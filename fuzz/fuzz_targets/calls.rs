@@ -364,6 +364,8 @@ fn fixed() -> &'static Fixed {
 }
 
 const INTERNAL: i32 = 11;
+/// The last of the statuses.
+const NON_FINITE: i32 = 12;
 /// Values of the caller's arrays.
 const ROOM: usize = 4096;
 
@@ -478,7 +480,7 @@ impl World {
         let mut error = Error { status: -1, message: [1; 512] };
         let e = if u.ratio(1, 8)? { null_mut() } else { (&raw mut error).cast() };
         let status = if u.ratio(1, 2)? { self.recurrent(u, arrays, e)? } else { self.others(u, arrays, e)? };
-        assert!((0..INTERNAL).contains(&status), "status {status}");
+        assert!((0..=NON_FINITE).contains(&status) && status != INTERNAL, "status {status}");
         if !(e.is_null() || is_twin && status != 0) {
             // SAFETY: the call closed the text with a NUL, or `from_ptr` is stopped by the sanitizer.
             let message = unsafe { CStr::from_ptr(error.message.as_ptr()) }.to_str().expect("a text in UTF-8");
