@@ -50,7 +50,7 @@ fn malformed_text_is_not_taken_for_binary() {
         damaged(format!("4 3\r\n{first}\r\n{rest}").as_bytes(), e);
         let glove = e.replace("line 2", "line 1");
         damaged(format!("{first}\n{rest}").as_bytes(), &glove);
-        let latin = [format!("4 3\n{first}\n").as_bytes(), b"\xe9t\xe9 1 2 3\n\xe0 la 1 2 3\n\xa0 1 2 3\n"].concat();
+        let latin = [format!("4 3\n{first}\n").as_bytes(), b"\xe9t\xe9 1 2 3\n\xe0 la 1 2 3\nla \xa0 1 2 3\n"].concat();
         damaged(&latin, e);
     }
     let all = "a 0,5 0,25\nb 1,5 2,5\n";
