@@ -434,6 +434,10 @@ static void vectors(void) {
   write_text(VECTORS, "one 1 2\n\xff 3 4\n");
   FIELD(srnn_vectors_options, invalid_utf8, run_vectors, &o, SRNN_INVALID_UTF8_REPLACE);
   FIELD(srnn_vectors_options, invalid_utf8, run_vectors, &o, SRNN_INVALID_UTF8_REFUSE);
+  o.invalid_utf8 = SRNN_INVALID_UTF8_REFUSE;
+  FIELD(srnn_vectors_options, skip_bad_rows, run_vectors, &o, 1);
+  o.invalid_utf8 = SRNN_INVALID_UTF8_KEEP;
+  FIELD(srnn_vectors_options, member, run_vectors, &o, "table.txt"); /* of no archive; vectors.c opens one */
   write_text(VECTORS, "ONE 1 2\ntwo 3 4\ntwo 5 6\n");
   FIELD(srnn_vectors_options, refuse_duplicates, run_vectors, &o, 1);
   FIELD(srnn_vectors_options, dim, run_vectors, &o, 3);
@@ -450,6 +454,8 @@ static void vectors(void) {
   FIELD(srnn_vectors_options, max_decompressed, run_vectors, &o, 25); /* of 26 bytes */
   vectors_file = beside("fasttext_skipgram.bin");
   FIELD(srnn_vectors_options, subwords, run_vectors, &o, 0);
+  RESERVED(srnn_vectors_options, reserved0, &o, srnn_vectors_open(VECTORS, given, &none, &err));
+  RESERVED(srnn_vectors_options, reserved1, &o, srnn_vectors_open(VECTORS, given, &none, &err));
   RESERVED(srnn_vectors_options, reserved, &o, srnn_vectors_open(VECTORS, given, &none, &err));
   CHECK(none == NULL);
 }
