@@ -181,7 +181,7 @@ static void row_of_zebra(const srnn_vectors_options *o, srnn_match match, float 
   srnn_vocab *v;
   srnn_embedding *e;
   srnn_coverage *c;
-  OK(srnn_vocab_create(words, 2, &v, &err));
+  OK(srnn_vocab_create(words, 2, 0, 0, &v, &err));
   OK(srnn_embedding_load_file(COPY, v, NULL, 0, o, &e, &c, &err));
   OK(srnn_embedding_read_rows(e, 2, row, DIM, &err));
   CHECK(srnn_coverage_words(c, match) == (match == SRNN_MATCH_MISSING ? 2 : 1));
