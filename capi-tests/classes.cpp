@@ -447,6 +447,24 @@ static void files_and_text() {
   OK(test.read(loaded, "classes.tsv"));
   OK(loaded.predict(session, test, 2, all));
   CHECK(all[0] == back[0]);
+  Metrics metrics;
+  srnn_scores scores;
+  double accuracy = -1;
+  std::uint64_t times = 77;
+  const std::uint32_t one[] = {1}, zero[] = {0};
+  OK(metrics.create(2, SRNN_LABEL_MODE_SINGLE));
+  OK(metrics.add(test, all));
+  OK(metrics.average(SRNN_AVERAGING_MICRO, scores));
+  OK(metrics.accuracy(accuracy));
+  CHECK(scores.support == 4 && scores.f1 == accuracy);
+  OK(metrics.add(one, zero));
+  OK(metrics.scores(1, scores));
+  CHECK(scores.support == 3);
+  OK(metrics.confusion(1, 0, times));
+  CHECK(times >= 1 && times < 77);
+  float threshold[2] = {7, 7};
+  REFUSED(SRNN_ERROR_INVALID_ARGUMENT, best_thresholds(test, all, threshold));
+  CHECK(threshold[0] == 7);
   CHECK(std::remove("classes.tsv") == 0 && std::remove("classes.safetensors") == 0);
 }
 

@@ -298,6 +298,8 @@ static void texts(void) {
   PAIRS("path, member, coverage!", options.member = C(1),
         srnn_classifier_load_embeddings(classifier, C(0), NULL, &options, P(2), &err));
 
+  PAIRS("probabilities, thresholds!", NOTHING, srnn_dataset_best_thresholds(dataset, F(0), 4, F(1), 2, &err));
+
   srnn_tensor_file_destroy(file);
   srnn_tensor_writer_destroy(writer);
   srnn_trainer_destroy(trainer);

@@ -2272,6 +2272,117 @@ SRNN_API srnn_status srnn_trainer_step(srnn_trainer *trainer, srnn_classifier *c
     const uint32_t *examples, size_t examples_len, srnn_step_report *report, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
+ * Scores
+ *
+ * How good predictions are: counted for each class, and averaged.
+ */
+
+/** How the scores of several classes become one. */
+typedef enum srnn_averaging {
+  /** Of the counts of all classes together. */
+  SRNN_AVERAGING_MICRO = 0,
+  /** The mean over all classes, those without an example too. */
+  SRNN_AVERAGING_MACRO = 1,
+  /** The mean weighted by the classes' support. */
+  SRNN_AVERAGING_WEIGHTED = 2,
+} srnn_averaging;
+
+/** Counts of true and predicted classes. */
+typedef struct srnn_metrics srnn_metrics;
+
+/** Scores of a class, or averages; each is 0 where there is nothing to divide by. */
+typedef struct srnn_scores {
+  /** Share of the predictions that are true. */
+  double precision;
+  /** Share of the true ones that were predicted. */
+  double recall;
+  /** Harmonic mean of both; of an average the mean of the classes'. */
+  double f1;
+  /** Examples of the class, or of all: where examples have several labels, their labels. */
+  uint64_t support;
+  /** Zero. */
+  uint64_t reserved[4];
+} srnn_scores;
+
+/**
+ * Creates counts for `classes` classes; for one label an example they take 8 bytes for each pair of classes. The caller
+ * destroys them.
+ *
+ * - mode: an srnn_label_mode
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for an unknown mode; SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_metrics_create(size_t classes, int32_t mode, srnn_metrics **metrics, srnn_error *error);
+
+/** Destroys counts. NULL is allowed. */
+SRNN_API void srnn_metrics_destroy(srnn_metrics *metrics);
+
+/**
+ * Counts one example: its classes and the predicted ones, both ascending; one each with SRNN_LABEL_MODE_SINGLE.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for classes that are not there or not ascending; SRNN_ERROR_SHAPE_MISMATCH for more or
+ * fewer than one where one is expected.
+ */
+SRNN_API srnn_status srnn_metrics_add(srnn_metrics *metrics, const uint32_t *targets, size_t targets_len,
+    const uint32_t *predicted, size_t predicted_len, srnn_error *error);
+
+/**
+ * Counts all examples of `dataset`, given the probabilities, (examples, labels), that srnn_classifier_predict wrote: with
+ * SRNN_LABEL_MODE_SINGLE the most probable class is predicted, the first of equals; otherwise all whose probability is above
+ * their threshold.
+ *
+ * - thresholds: one for all labels or one for each; none, NULL and 0, for 0.5, and with SRNN_LABEL_MODE_SINGLE
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for data of another label mode or number of labels; SRNN_ERROR_SHAPE_MISMATCH for the
+ * lengths; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_metrics_add_dataset(srnn_metrics *metrics, const srnn_dataset *dataset,
+    const float *probabilities, size_t probabilities_len, const float *thresholds, size_t thresholds_len,
+    srnn_error *error);
+
+/**
+ * Writes the scores of one class to `scores`.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for a class that does not exist; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_metrics_class(const srnn_metrics *metrics, size_t index, srnn_scores *scores,
+    srnn_error *error);
+
+/**
+ * Writes the scores of all classes as one to `scores`. With one label an example, the micro averages are all the accuracy.
+ *
+ * - averaging: an srnn_averaging
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for an unknown averaging; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_metrics_average(const srnn_metrics *metrics, int32_t averaging, srnn_scores *scores,
+    srnn_error *error);
+
+/**
+ * Writes the share of examples whose labels were all predicted right, and no other, to `accuracy`; 0 if there are none.
+ */
+SRNN_API srnn_status srnn_metrics_accuracy(const srnn_metrics *metrics, double *accuracy, srnn_error *error);
+
+/**
+ * Writes how often an example of class `target` was predicted as `predicted` to `count`.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for classes that do not exist, and where examples have several labels.
+ */
+SRNN_API srnn_status srnn_metrics_confusion(const srnn_metrics *metrics, uint32_t target, uint32_t predicted,
+    uint64_t *count, srnn_error *error);
+
+/**
+ * Writes for each label of `dataset` the threshold with the largest F1 on its examples to `thresholds`, one a label, given
+ * the probabilities, (examples, labels), that srnn_classifier_predict wrote: half way between two probabilities that occur,
+ * of equal ones the largest; 0.5 for a label without an example. To be chosen on other texts than those that it is then judged by.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for examples with one label each; SRNN_ERROR_SHAPE_MISMATCH for the lengths;
+ * SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_API srnn_status srnn_dataset_best_thresholds(const srnn_dataset *dataset, const float *probabilities,
+    size_t probabilities_len, float *thresholds, size_t thresholds_len, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
  * Pretrained word vectors
  *
  * Word2Vec, GloVe, fastText and Navec files, recognized by content, gzip, xz and zip unpacked, as a table to look words up in.

@@ -194,11 +194,12 @@ fn examples_say_what_they_should() {
     let data = ["train", "test"].map(|part| root().join(format!("examples/data/reviews-{part}.tsv")));
     // An emulator takes minutes for what is seconds of training.
     let emulated = cargo_target("RUNNER").is_some();
-    let epochs = Path::new(if emulated { "2" } else { "25" });
+    let epochs = Path::new(if emulated { "2" } else { "40" });
     let text = run_both("examples/c", "text_classifier", "c", "c99", &[&data[0], &data[1], epochs]);
     let right = text.lines().find_map(|l| l.strip_prefix("test: ")?.strip_suffix(" of 202 right"));
     let right: usize = right.expect("a count of right answers").parse().unwrap();
-    assert!(emulated || (right > 165 && text.contains("shop.\" is positive")), "{text}");
+    // The seeds 1 to 6 give 191 to 202.
+    assert!(emulated || (right > 180 && text.contains("shop.\" is positive")), "{text}");
 
     for source in sources("examples/c", "c").iter().chain(&sources("examples/cpp", "cpp")) {
         let name = source.file_stem().unwrap().to_str().unwrap();

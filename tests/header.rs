@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The header's sections: the files of `src/capi` with exported functions, in reading order, types before their use.
-const SECTIONS: [&str; 28] = [
+const SECTIONS: [&str; 29] = [
     "version",
     "error",
     "isa",
@@ -30,6 +30,7 @@ const SECTIONS: [&str; 28] = [
     "classifier",
     "modules",
     "trainer",
+    "metrics",
     "vectors",
     "neighbours",
     "pretrained",

@@ -422,6 +422,17 @@ void see_srnn_classifier(const srnn_classifier *c) {
   srnn_classifier_session_destroy(session);
 }
 
+void see_srnn_metrics(const srnn_metrics *metrics) {
+  srnn_scores scores;
+  size_t i;
+  double accuracy;
+  if (!is_handle(metrics)) return;
+  ++call.depth;
+  for (i = 0; srnn_metrics_class(metrics, i, &scores, NULL) == SRNN_OK; ++i) fold(&scores, sizeof scores);
+  if (srnn_metrics_accuracy(metrics, &accuracy, NULL) == SRNN_OK) fold(&accuracy, sizeof accuracy);
+  --call.depth;
+}
+
 void see_srnn_vectors(const srnn_vectors *vectors) {
   if (is_handle(vectors)) fold_size(srnn_vectors_count(vectors));
 }

@@ -63,6 +63,7 @@ void see_srnn_batches(const srnn_batches *batches);
 void see_srnn_classifier(const srnn_classifier *classifier);
 void see_srnn_classifier_session(const srnn_classifier_session *session);
 void see_srnn_trainer(const srnn_trainer *trainer);
+void see_srnn_metrics(const srnn_metrics *metrics);
 void see_srnn_vectors(const srnn_vectors *vectors);
 void see_srnn_coverage(const srnn_coverage *coverage);
 

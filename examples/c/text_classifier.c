@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BATCH = 16, MIN_COUNT = 2, MAX_WORDS = 20000 };
+enum { BATCH = 16, MIN_COUNT = 1, MAX_WORDS = 20000 };
 
 static const char *const file_name = "classifier.safetensors";
 static srnn_error error;
@@ -27,7 +27,7 @@ static size_t best(const float *values, size_t n) {
 }
 
 int main(int argc, char **argv) {
-  const uint32_t epochs = argc > 3 ? (uint32_t)atoi(argv[3]) : 25;
+  const uint32_t epochs = argc > 3 ? (uint32_t)atoi(argv[3]) : 40;
   srnn_vocab_options words;
   srnn_classifier_config config;
   srnn_optimizer_config adam;
@@ -52,11 +52,12 @@ int main(int argc, char **argv) {
   check(srnn_dataset_read_train(argv[1], NULL, &words, &train, &vocab, &error));
   printf("%d texts, %d words\n", (int)srnn_dataset_size(train), (int)srnn_vocab_size(vocab));
   srnn_classifier_config_init(&config);
-  config.embedding_dim = config.hidden_size = 32;
+  config.embedding_dim = 32;
+  config.hidden_size = 48;
   config.pooling = SRNN_POOLING_MAX;
   check(srnn_classifier_create(&config, vocab, train, 1, &classifier, &error));
   srnn_optimizer_config_init(&adam, SRNN_OPTIMIZER_ADAM);
-  adam.lr = 3e-3;
+  adam.lr = 6e-3;
   check(srnn_trainer_create(classifier, &adam, 1.0, 1, NULL, &trainer, &error));
 
   for (epoch = 0; epoch < epochs; ++epoch) {

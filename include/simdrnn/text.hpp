@@ -230,6 +230,45 @@ class Trainer : public Handle<srnn_trainer, srnn_trainer_destroy> {
   }
 };
 
+/// Counts of true and predicted classes.
+class Metrics : public Handle<srnn_metrics, srnn_metrics_destroy> {
+ public:
+  Result create(std::size_t classes, srnn_label_mode mode) {
+    return take([&](srnn_metrics **m, srnn_error *e) { srnn_metrics_create(classes, mode, m, e); });
+  }
+  Result add(View<const std::uint32_t> targets, View<const std::uint32_t> predicted) {
+    return Result::of([&](srnn_error *e) {
+      srnn_metrics_add(get(), targets.data(), targets.size(), predicted.data(), predicted.size(), e);
+    });
+  }
+  Result add(const Dataset &dataset, Floats probabilities, Floats thresholds = {}) {
+    return Result::of([&](srnn_error *e) {
+      srnn_metrics_add_dataset(get(), dataset.get(), probabilities.data(), probabilities.size(), thresholds.data(),
+                               thresholds.size(), e);
+    });
+  }
+  Result scores(std::size_t index, srnn_scores &scores) const {
+    return Result::of([&](srnn_error *e) { srnn_metrics_class(get(), index, &scores, e); });
+  }
+  Result average(srnn_averaging averaging, srnn_scores &scores) const {
+    return Result::of([&](srnn_error *e) { srnn_metrics_average(get(), averaging, &scores, e); });
+  }
+  Result accuracy(double &accuracy) const {
+    return Result::of([&](srnn_error *e) { srnn_metrics_accuracy(get(), &accuracy, e); });
+  }
+  Result confusion(std::uint32_t target, std::uint32_t predicted, std::uint64_t &count) const {
+    return Result::of([&](srnn_error *e) { srnn_metrics_confusion(get(), target, predicted, &count, e); });
+  }
+};
+
+/// For each label the threshold with the largest F1; see srnn_dataset_best_thresholds.
+inline Result best_thresholds(const Dataset &dataset, Floats probabilities, FloatsOut thresholds) {
+  return Result::of([&](srnn_error *e) {
+    srnn_dataset_best_thresholds(dataset.get(), probabilities.data(), probabilities.size(), thresholds.data(),
+                                 thresholds.size(), e);
+  });
+}
+
 }  // namespace simdrnn
 
 #endif  // SIMDRNN_TEXT_HPP

@@ -22,6 +22,7 @@ mod error;
 mod flow;
 mod isa;
 mod loss;
+mod metrics;
 mod modules;
 mod neighbours;
 mod optimizer;
@@ -128,5 +129,6 @@ mod tests {
         shared::<classifier::srnn_classifier>();
         shared::<classifier::srnn_classifier_session>();
         shared::<trainer::srnn_trainer>();
+        shared::<metrics::srnn_metrics>();
     }
 }

@@ -143,6 +143,12 @@ impl Confusion {
         if t < self.classes && p < self.classes { self.counts[t * self.classes + p] } else { 0 }
     }
 
+    /// Classes.
+    #[allow(clippy::len_without_is_empty)] // without classes there is nothing to count
+    pub fn len(&self) -> usize {
+        self.classes
+    }
+
     /// Predictions counted.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
