@@ -371,6 +371,19 @@ mod tests {
     }
 
     #[test]
+    fn of_equal_classes_the_first_is_predicted() {
+        let (data, vocab) = read("a\tx\nb\tx\nc\tx", LabelMode::Single);
+        let m = BagOfWords::train(&data, vocab.len(), 1.0, 100).unwrap();
+        let mut p = [0.0; 3];
+        m.probabilities(data.tokens(0), &mut p).unwrap();
+        assert!(p[0] == p[1] && p[1] == p[2], "{p:?}");
+        let confusion = m.evaluate(&data).unwrap();
+        assert_eq!([0, 1, 2].map(|target| confusion.count(target, 0)), [1; 3]);
+        // As a classifier's predictions have it.
+        assert_eq!(crate::text::trainer::argmax(&[0.2, 0.4, 0.4, 0.1]), 1);
+    }
+
+    #[test]
     fn reaches_the_minimum() {
         let (data, vocab) = read(&topics(2000, 1), LabelMode::Single);
         let l2 = 1e-3;
