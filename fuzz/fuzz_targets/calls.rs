@@ -369,6 +369,13 @@ const NON_FINITE: i32 = 12;
 /// Values of the caller's arrays.
 const ROOM: usize = 4096;
 
+/// Sequences of the first handles' batches.
+const LANES: usize = 2;
+/// Input and hidden size of the first model, and features of the first dense layer.
+const SIZES: (usize, usize) = (3, 4);
+/// Words and values of the first embedding.
+const TABLE: (usize, usize) = (5, 3);
+
 /// Small sizes, and some whose products no memory holds.
 fn size(u: &mut Unstructured) -> Result<usize> {
     let large = [usize::MAX, usize::MAX / 2, usize::MAX / 4 + 1, 1 << 62, 1 << 41];
@@ -403,13 +410,14 @@ fn pointer<T>(u: &mut Unstructured, right: *mut T, other: *mut T) -> Result<*mut
 struct Slots([Option<usize>; 3]);
 
 impl Slots {
+    /// Mostly the first one, or NULL where the slot is empty.
     fn pick(&self, u: &mut Unstructured) -> Result<Handle> {
-        Ok(self.0[u.int_in_range(0..=2)?].map_or(null_mut(), |h| h as Handle))
+        Ok(self.0[if u.ratio(3, 4)? { 0 } else { u.int_in_range(0..=2)? }].map_or(null_mut(), |h| h as Handle))
     }
 
-    /// Puts a new handle into a slot and returns what was there.
+    /// Puts a new handle into a slot, seldom the first, and returns what was there.
     fn put(&mut self, u: &mut Unstructured, handle: Handle) -> Result<Handle> {
-        let slot = &mut self.0[u.int_in_range(0..=2).unwrap_or(0)];
+        let slot = &mut self.0[if u.ratio(1, 8).unwrap_or(false) { 0 } else { u.int_in_range(1..=2).unwrap_or(1) }];
         Ok(slot.replace(handle as usize).map_or(null_mut(), |h| h as Handle))
     }
 
@@ -497,6 +505,52 @@ impl World {
         Ok(())
     }
 
+    /// One handle of most kinds, which fit each other: an LSTM with two layers, which reads the embedding's rows.
+    fn new() -> Self {
+        let mut world = Self::default();
+        (world.sizes, world.features, world.table) = (SIZES, SIZES, TABLE);
+        let (mut config, none) = (Struct([0; 32]), null_mut());
+        let mut made: Handle = null_mut();
+        macro_rules! first {
+            ($slots:ident, $create:expr) => {
+                assert_eq!($create, 0);
+                world.$slots.0[0] = Some(made as usize);
+            };
+        }
+        // SAFETY: handles are live, structs as their init functions leave them, but for the number of layers.
+        unsafe {
+            srnn_rnn_config_init(&mut config, 2, 3, 4);
+            config.0[3] = 2;
+            first!(rnns, c::srnn_rnn_create(&config, &mut made, none));
+            let rnn = made;
+            assert_eq!(c::srnn_rnn_init(rnn, 0, 1, none), 0);
+            first!(sessions, c::srnn_session_create(null_mut(), &mut made, none));
+            first!(tapes, c::srnn_tape_create(&mut made, none));
+            first!(grads, c::srnn_grads_create(rnn, &mut made, none));
+            first!(flows, c::srnn_gradient_flow_create(&mut made, none));
+            first!(streams, c::srnn_stream_create(rnn, LANES, &mut made, none));
+            first!(bptts, c::srnn_truncated_bptt_create(rnn, LANES, 2, 4, &mut made, none));
+            first!(denses, c::srnn_dense_create(3, 4, 1, &mut made, none));
+            assert_eq!(c::srnn_dense_init(made, 1, none), 0);
+            first!(embeddings, c::srnn_embedding_create(5, 3, -1, &mut made, none));
+            assert_eq!(c::srnn_embedding_init_uniform(made, 1.0, 1, none), 0);
+            let embedding = made;
+            first!(embedding_grads, c::srnn_embedding_grads_create(embedding, &mut made, none));
+            srnn_optimizer_config_init(&mut config, 1);
+            first!(optimizers, c::srnn_optimizer_create(&config, &mut made, none));
+            let fixed = fixed();
+            let (vocab, dataset) = (fixed.vocab as Handle, fixed.dataset as Handle);
+            srnn_classifier_config_init(&mut config);
+            (config.0[1], config.0[2]) = (3, 4);
+            first!(classifiers, c::srnn_classifier_create(&config, vocab, dataset, 1, &mut made, none));
+            let classifier = made;
+            first!(classifier_sessions, c::srnn_classifier_session_create(null_mut(), &mut made, none));
+            srnn_optimizer_config_init(&mut config, 0);
+            first!(trainers, c::srnn_trainer_create(classifier, &config, 1.0, 1, null_mut(), &mut made, none));
+        }
+        world
+    }
+
     /// A number for everything that its handles show.
     fn seen(&self) -> u64 {
         let mut hash = 0;
@@ -549,9 +603,11 @@ impl World {
     fn recurrent(&mut self, u: &mut Unstructured, arrays: &mut Arrays, e: *mut c_void) -> Result<i32> {
         let (mut config, mut batch) = (Struct([0; 32]), Struct([0; 32]));
         let (rnn, session, tape) = (self.rnns.pick(u)?, self.sessions.pick(u)?, self.tapes.pick(u)?);
-        let (sequences, steps) = (size(u)?, size(u)?);
+        // What the first handles fit, mostly: sequences of calls that never succeed show nothing.
+        let (sequences, steps) = if u.ratio(3, 4)? { (LANES, u.int_in_range(1..=2)?) } else { (size(u)?, size(u)?) };
         let rows = sequences.wrapping_mul(steps);
-        let (x_len, y_len) = (len(u, rows.wrapping_mul(self.sizes.0))?, len(u, rows.wrapping_mul(self.sizes.1))?);
+        let sizes = if u.ratio(3, 4)? { SIZES } else { self.sizes };
+        let (x_len, y_len) = (len(u, rows.wrapping_mul(sizes.0))?, len(u, rows.wrapping_mul(sizes.1))?);
         let (x, y, dx) = (arrays.x.as_mut_ptr(), arrays.y.as_mut_ptr(), arrays.dx.as_mut_ptr());
         let (yp, dxp) = (pointer(u, y, x)?, pointer(u, dx, y)?);
         let xp = pointer(u, x, y)?.cast_const();
@@ -666,11 +722,13 @@ impl World {
         let (classifier, classifier_session) = (self.classifiers.pick(u)?, self.classifier_sessions.pick(u)?);
         let fixed = fixed();
         let (vocab, dataset, vectors) = (fixed.vocab as Handle, fixed.dataset as Handle, fixed.vectors as Handle);
-        let (rows, slot, seed) = (u.int_in_range(0..=20)?, u.int_in_range(0..=3)?, 5);
-        let (x_len, y_len) = (len(u, self.features.0.wrapping_mul(rows))?, len(u, self.features.1.wrapping_mul(rows))?);
-        let values = self.features.0.wrapping_add(1).wrapping_mul(self.features.1);
+        let rows = if u.ratio(3, 4)? { LANES } else { u.int_in_range(0..=20)? };
+        let (slot, seed) = (u.int_in_range(0..=3)?, 5);
+        let (features, table) = if u.ratio(3, 4)? { (SIZES, TABLE) } else { (self.features, self.table) };
+        let (x_len, y_len) = (len(u, features.0.wrapping_mul(rows))?, len(u, features.1.wrapping_mul(rows))?);
+        let values = features.0.wrapping_add(1).wrapping_mul(features.1);
         let value_len = len(u, values)?;
-        let row_len = len(u, self.table.1.wrapping_mul(rows))?;
+        let row_len = len(u, table.1.wrapping_mul(rows))?;
         let (x, y, dx) = (arrays.x.as_mut_ptr(), arrays.y.as_mut_ptr(), arrays.dx.as_mut_ptr());
         let (yp, dxp) = (pointer(u, y, x)?, pointer(u, dx, y)?);
         let xp = pointer(u, x, y)?.cast_const();
@@ -761,13 +819,13 @@ impl World {
                 26 => {
                     srnn_loss_options_init(&mut config);
                     if u.ratio(1, 2)? {
-                        (config.0[2], config.0[3]) = (xp as u64, len(u, self.features.1)? as u64);
+                        (config.0[2], config.0[3]) = (xp as u64, len(u, features.1)? as u64);
                     }
                     if u.ratio(1, 8)? {
                         config.0[u.int_in_range(4..=6)?] = u.arbitrary()?;
                     }
                     let targets: Vec<i64> = indices.iter().map(|&i| i64::from(i as i32)).collect();
-                    let classes = if u.ratio(7, 8)? { self.features.1 } else { size(u)? };
+                    let classes = if u.ratio(7, 8)? { features.1 } else { size(u)? };
                     match slot {
                         0 => srnn_bce_with_logits(&config, classes, xp, y_len, xp, y_len, &mut norm, yp, y_len, e),
                         _ => {
@@ -848,7 +906,7 @@ impl World {
 /// Runs a sequence of calls; what each of them left in the arrays, and what all handles show at the end.
 fn run(data: &[u8]) -> Vec<u64> {
     let mut u = Unstructured::new(data);
-    let mut world = World::default();
+    let mut world = World::new();
     let value = *u.choose(&[0.5, f32::NAN, f32::INFINITY, -1e38, 1e-40]).unwrap_or(&0.5);
     // Twice the room: a call may read two arrays.
     let zeros = || vec![0.0; ROOM];
