@@ -245,3 +245,12 @@ fn misuse_is_refused() {
     assert!(e.message().contains("60000"), "{e}");
     assert!(model.probabilities(&mut session, &[&[]], &mut [0.0; 2]).is_err());
 }
+
+#[test]
+fn of_equal_classes_the_first_is_taken() {
+    for (row, best) in
+        [(&[1.0, 1.0, 1.0][..], 0), (&[0.0, 2.0, 2.0], 1), (&[-0.0, 0.0], 0), (&[f32::NEG_INFINITY; 2], 0)]
+    {
+        assert_eq!(argmax(row), best, "{row:?}");
+    }
+}

@@ -1,5 +1,5 @@
-//! A call that fails changes nothing: for every call of the recurrent layers that can fail, each of its allocations is made to
-//! fail in turn, and all results, those of the handles' later calls too, are compared by bits with a run in which the failed
+//! A call that fails changes nothing: for every call of layers and optimizers that can fail, each of its allocations is made
+//! to fail in turn, and all results, those of the handles' later calls too, are compared by bits with a run in which the failed
 //! call never happened.
 
 mod common;
@@ -9,7 +9,10 @@ use std::cell::Cell as Counter;
 
 use common::problem::{DIRECTIONS, Problem, variants};
 use common::random::SplitMix64;
-use simdrnn::nn::{AdamConfig, Optimizer, OptimizerConfig};
+use simdrnn::nn::{
+    AdamConfig, CrossEntropy, Dense, Embedding, EmbeddingGrads, Optimizer, OptimizerConfig, RmsPropConfig, SgdConfig,
+    clip_grad_norm,
+};
 use simdrnn::rnn::{
     BackwardArgs, Batch, Cell, Direction, DropoutPosition, ForwardArgs, GradientFlow, Grads, Init, Rnn, RnnConfig,
     Session, Stream, Tape, TruncatedBptt,
@@ -401,6 +404,116 @@ fn streams_and_models() {
         }
     }
     println!("streams and models: {failures} failed allocations");
+    assert!(failures > 100);
+}
+
+const CLASSES: usize = 5;
+
+/// Four steps of classification by words, without recurrent layers.
+fn learn(run: &mut Run, config: &OptimizerConfig) {
+    let mut r = SplitMix64::new(74);
+    let mut o = Optimizer::new(config).unwrap();
+    let mut embedding = run.call("Embedding::new", &mut [], |_| Embedding::new(40, 3, Some(0)));
+    embedding.init_normal(1);
+    let mut table_grads = run.call("EmbeddingGrads::new", &mut [], |_| EmbeddingGrads::new(&embedding));
+    let mut dense = run.call("Dense::new", &mut [], |_| Dense::new(3, CLASSES, true));
+    dense.init(2);
+    let (mut early, mut late) = (r.values_f32(30, 1.0), r.values_f32(17, 1.0));
+    let mut dense_grads = vec![0.5; dense.values().len()];
+    // More rows than are summed at once, every other time.
+    for (step, rows) in [7, 300, 20, 300].into_iter().enumerate() {
+        o.begin_step();
+        if step % 2 == 0 {
+            table_grads.clear();
+        }
+        gradients(run, &mut r, rows, (&embedding, &dense), &mut table_grads, &mut dense_grads);
+        let (g, late_g) = (r.values_f32(30, 1.0), r.values_f32(17, 1.0));
+        // By rows in between, which needs a map of rows.
+        run.call("update", &mut [&mut early[..]], |out| match step {
+            2 => o.update_rows(5, out[0], 3, &[1, 4], &g[..6]),
+            _ => o.update(5, out[0], &g),
+        });
+        // Slots that come later, before and behind the first in the optimizer's order; one pauses.
+        if step == 1 || step == 3 {
+            run.call("late update", &mut [&mut late[..]], |out| o.update(2, out[0], &late_g));
+        }
+        if step >= 1 {
+            run.call("embedding", &mut [], |_| {
+                let before = aside(|| bits(embedding.table()));
+                let result = embedding.optimize(&mut o, 9, &table_grads);
+                assert!(result.is_ok() || aside(|| before == bits(embedding.table())), "the table changed");
+                result
+            });
+            run.call("dense", &mut [], |_| dense.optimize(&mut o, 7, &dense_grads));
+        }
+        run.see(embedding.table());
+        run.see(dense.values());
+        for tensor in o.state_tensors() {
+            run.results.push(tensor.slot as u64);
+            run.see(tensor.values);
+        }
+        run.results.extend([2, 5, 7, 9].map(|slot| o.updates(slot)));
+    }
+}
+
+/// Adds a batch's gradients to those of table and dense layer, and clips them.
+fn gradients(
+    run: &mut Run,
+    r: &mut SplitMix64,
+    rows: usize,
+    (embedding, dense): (&Embedding, &Dense),
+    table_grads: &mut EmbeddingGrads,
+    dense_grads: &mut [f32],
+) {
+    let words: Vec<u32> = (0..rows).map(|_| r.between(0, 39) as u32).collect();
+    let targets: Vec<i64> = (0..rows).map(|_| r.between(0, CLASSES - 1) as i64).collect();
+    let (mut x, mut logits) = (vec![7.0; rows * 3], vec![7.0; rows * CLASSES]);
+    let (mut dlogits, mut dx) = (logits.clone(), x.clone());
+    run.call("lookup", &mut [&mut x[..]], |out| embedding.forward(&words, out[0]));
+    // A session without memory of an earlier call.
+    let mut session = Session::new();
+    run.call("dense", &mut [&mut logits[..]], |out| dense.forward(Some(&mut session), &x, out[0]));
+    let loss = run.call("loss", &mut [&mut dlogits[..]], |out| {
+        CrossEntropy::default().evaluate(CLASSES, &logits, &targets, Some(out[0]))
+    });
+    run.results.push(loss.to_bits());
+    run.call("dense backward", &mut [&mut dx[..], &mut dense_grads[..]], |out| {
+        let [dx, grads] = out else { unreachable!() };
+        dense.backward(&mut session, &x, &dlogits, Some(dx), Some(grads))
+    });
+    run.call("accumulate", &mut [], |_| {
+        let before = aside(|| (table_grads.rows().to_vec(), bits(table_grads.values())));
+        let result = table_grads.accumulate(&words, &dx);
+        let same = aside(|| before == (table_grads.rows().to_vec(), bits(table_grads.values())));
+        assert!(result.is_ok() || same, "gradients were added");
+        result
+    });
+    run.results.extend(table_grads.rows().iter().map(|&row| u64::from(row)));
+    let norm = run.call("clip", &mut [&mut dense_grads[..]], |out| {
+        clip_grad_norm(&mut [table_grads.values_mut(), &mut *out[0]], 0.5, true)
+    });
+    run.results.push(norm.to_bits());
+}
+
+/// Every rule, with slots that come late, by values and by rows; dense layers, embeddings, losses and clipping.
+#[test]
+fn optimizers_and_layers() {
+    let rms = RmsPropConfig { momentum: 0.5, centered: true, ..RmsPropConfig::default() };
+    let configs = [
+        OptimizerConfig::Sgd(SgdConfig::default()),
+        OptimizerConfig::Sgd(SgdConfig { momentum: 0.9, ..SgdConfig::default() }),
+        OptimizerConfig::Adam(AdamConfig::default()),
+        OptimizerConfig::Adam(AdamConfig::adamw()),
+        OptimizerConfig::RmsProp(RmsPropConfig::default()),
+        OptimizerConfig::RmsProp(rms),
+    ];
+    let mut failures = 0;
+    for config in configs {
+        let failed = check(&format!("{config:?}"), |run| learn(run, &config));
+        println!("{}: {failed} failed allocations", config.name());
+        failures += failed;
+    }
+    println!("optimizers and layers: {failures} failed allocations");
     assert!(failures > 100);
 }
 

@@ -385,3 +385,6 @@ fn check_rows(len: usize, row_len: usize, rows: &[u32], grad_len: usize) -> Resu
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod edge_tests;

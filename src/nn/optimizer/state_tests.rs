@@ -1,6 +1,6 @@
 use super::*;
 use crate::error::ErrorKind;
-use crate::nn::{RmsPropConfig, SgdConfig};
+use crate::nn::{NonFinite, RmsPropConfig, SgdConfig};
 use crate::random::Random;
 use std::collections::BTreeMap;
 
@@ -164,4 +164,48 @@ fn damaged_files_change_nothing() {
     let (_, _, mut file) = saved(&configs()[2], 5);
     file.texts.insert("optimizer.slot.1".into(), "5 9 5 5 3ff0000000000000 0000000000000000".into());
     assert!(Optimizer::new(&configs()[0]).unwrap().restore(&file).is_err());
+}
+
+/// Room that a refused update has made for its slot is no part of the state.
+#[test]
+fn refused_updates_leave_no_trace() {
+    for config in configs() {
+        let (mut o, mut p, file) = saved(&config, 7);
+        let (mut twin, mut q, _) = saved(&config, 7);
+        let mut v = [0.5f32; 6];
+        // Each twice: what is refused once stays refused.
+        for _ in 0..2 {
+            let mut fails = |slot, values: &[f32], rows: Option<&[u32]>, kind| {
+                let found = match rows {
+                    None => o.update(slot, &mut v, values),
+                    Some(rows) => o.update_rows(slot, &mut v, 2, rows, values),
+                };
+                assert_eq!(found.unwrap_err().kind(), kind, "{config:?} slot {slot}");
+                let mut now = File::default();
+                o.save(&mut now).unwrap();
+                assert_eq!(now, file, "{config:?} slot {slot}");
+            };
+            let nan = [1.0, 1.0, f32::NAN, 1.0, 1.0, 1.0];
+            fails(5, &[1.0; 6], None, ErrorKind::ShapeMismatch);
+            fails(7, &[1.0; 5], None, ErrorKind::ShapeMismatch);
+            fails(7, &nan, None, ErrorKind::NonFinite);
+            fails(1, &nan, Some(&[0, 1, 2]), ErrorKind::NonFinite);
+            fails(1, &[1.0; 2], Some(&[3]), ErrorKind::InvalidArgument);
+            fails(1, &[1.0; 4], Some(&[1, 1]), ErrorKind::InvalidArgument);
+            assert_eq!(o.update(5, &mut p[0], &[1.0; 9]).unwrap_err().kind(), ErrorKind::InvalidState);
+        }
+        o.set_non_finite(NonFinite::Skip);
+        o.update(7, &mut v, &[f32::INFINITY; 6]).unwrap();
+        assert_eq!((o.skipped(), o.updates(7), v), (1, 0, [0.5; 6]));
+        train(&mut o, &mut p, 7, 12);
+        train(&mut twin, &mut q, 7, 12);
+        // The number is free for any length.
+        let (mut a, mut b) = ([1f32; 4], [1f32; 4]);
+        o.update(7, &mut a, &[1.0; 4]).unwrap();
+        twin.update(7, &mut b, &[1.0; 4]).unwrap();
+        let (mut found, mut expected) = (File::default(), File::default());
+        o.save(&mut found).unwrap();
+        twin.save(&mut expected).unwrap();
+        assert_eq!((found, &p, a), (expected, &q, b), "{config:?}");
+    }
 }
