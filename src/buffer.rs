@@ -304,6 +304,14 @@ mod tests {
     #[test]
     fn impossible_sizes_are_errors() {
         assert_eq!(AlignedBuf::<f32>::zeroed(usize::MAX).err().unwrap().kind(), ErrorKind::SizeOverflow);
+        // Products that would wrap to a few bytes.
+        assert_eq!(AlignedBuf::<f32>::zeroed((1 << 62) + 1).err().unwrap().kind(), ErrorKind::SizeOverflow);
+        assert_eq!(AlignedBuf::<f64>::zeroed((1 << 61) + 9).err().unwrap().kind(), ErrorKind::SizeOverflow);
+        let mut buffer = AlignedBuf::<u32>::zeroed(4).unwrap();
+        for _ in 0..2 {
+            assert_eq!(buffer.resize((1 << 62) + 2).err().unwrap().kind(), ErrorKind::SizeOverflow);
+            assert_eq!((buffer.len(), buffer.bytes()), (4, 16));
+        }
         assert_eq!(AlignedBuf::<f32>::zeroed(1 << 56).err().unwrap().kind(), ErrorKind::OutOfMemory);
         assert!(try_vec(1 << 58, 0u64).is_err());
     }

@@ -22,6 +22,17 @@ struct Counting;
 thread_local! {
     // Initialized without an allocation, so that the allocator may use it.
     static CALLS: Counter<usize> = const { Counter::new(0) };
+    /// The sum of what [`weight`] makes of all layouts taken and not given back.
+    static HELD: Counter<u64> = const { Counter::new(0) };
+}
+
+/// A number that another size or alignment would not give, however many are added up.
+fn weight(layout: Layout) -> u64 {
+    (layout.size() as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_mul(2 * layout.align() as u64 + 1)
+}
+
+fn hold(taken: u64, given: u64) {
+    let _ = HELD.try_with(|held| held.set(held.get().wrapping_add(taken).wrapping_sub(given)));
 }
 
 fn count() {
@@ -33,18 +44,22 @@ fn count() {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
+        hold(weight(layout), 0);
         // SAFETY: the caller's promises are those that `System` asks for.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count();
+        hold(weight(layout), 0);
         // SAFETY: as above.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         count();
+        // SAFETY: the caller's promise.
+        hold(weight(unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) }), weight(layout));
         // SAFETY: as above.
         unsafe { System.realloc(ptr, layout, new_size) }
     }
@@ -52,6 +67,7 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         // Giving memory back is no business of a real-time call either.
         count();
+        hold(0, weight(layout));
         // SAFETY: as above.
         unsafe { System.dealloc(ptr, layout) }
     }
@@ -65,6 +81,24 @@ fn calls(work: impl FnOnce()) -> usize {
     let before = CALLS.with(Counter::get);
     work();
     CALLS.with(Counter::get) - before
+}
+
+/// Every layout that comes back is one that was asked for, of buffers from a few bytes to those that start at a huge page.
+#[test]
+fn memory_is_given_back_as_it_was_taken() {
+    for (input, hidden) in [(3, 5), (17, 33), (700, 900)] {
+        let before = HELD.get();
+        let mut r = SplitMix64::new(5);
+        let problem = Problem::random(&mut r, &RnnConfig::new(Cell::Lstm, input, hidden), 2, 3, None);
+        let rnn = problem.model(Isa::available().last().unwrap());
+        let (mut session, mut tape) = (Session::new(), Tape::new());
+        drop(problem.forward_train(&rnn, &mut session, &mut tape, DropoutPosition::default()));
+        drop(problem.backward(&rnn, &mut session, &tape));
+        drop(Stream::new(&rnn, 3).unwrap());
+        assert_ne!(HELD.get(), before);
+        drop((problem, rnn, session, tape));
+        assert_eq!(HELD.get(), before, "LSTM {input} -> {hidden}: memory was given back as another layout");
+    }
 }
 
 #[test]
