@@ -39,11 +39,19 @@ static void forward(const srnn_pool *with, float *out) {
   srnn_session_destroy(session);
 }
 
+/* What plain arithmetic shows of the environment: an emulator or valgrind may not have all of it. */
+static void show(float shown[2]) {
+  volatile float one = 1, three = 3, least = 1.17549435e-38f;
+  shown[0] = one / three;
+  shown[1] = least / three;
+}
+
 /* A host changes its own thread's environment once the pool is there, as audio hosts do. */
 static void environments(void) {
   static const int modes[] = {FE_TONEAREST, FE_DOWNWARD, FE_UPWARD, FE_TOWARDZERO};
   static float before[Y];
-  size_t i, compared = 0, differ = 0, changed = 0;
+  size_t i, compared = 0, differ = 0, changed = 0, seen = 0;
+  float shown[2] = {0, 0}, last[2];
   int flush;
   srnn_pool *three;
   OK(srnn_pool_create(3, &three, &err));
@@ -53,6 +61,9 @@ static void environments(void) {
       int threads;
       CHECK(fesetround(modes[i]) == 0);
       set_flush_to_zero(flush);
+      memcpy(last, shown, sizeof last);
+      show(shown);
+      seen += !same_bits(last, shown, 2);
       forward(NULL, expected);
       for (threads = 2; threads <= 3; ++threads) {
         forward(threads == 2 ? pool : three, y);
@@ -67,7 +78,9 @@ static void environments(void) {
       memcpy(before, expected, sizeof before);
     }
   CHECK(differ == 0);
-  CHECK(changed >= 4);
+  /* valgrind rounds to nearest whatever it is told. */
+  CHECK(seen > 1 || getenv("SIMDRNN_RUNNER") != NULL);
+  CHECK(seen <= 1 || changed > seen / 2);
   printf("environments: %lu values compared, %lu differ\n", (unsigned long)compared, (unsigned long)differ);
   srnn_pool_destroy(three);
 }
