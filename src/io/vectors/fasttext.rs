@@ -19,6 +19,9 @@ const MAX_WORK: usize = 1 << 26;
 /// And those of all words for each byte of the file, beyond one word's: models have about 4.
 const MOST_WORK: u64 = 256;
 
+/// The largest magnitude of values that are added up: sums of as many as [`MAX_WORK`] stay finite.
+const MAX_VALUE: f32 = 1e30;
+
 pub(super) struct Model {
     pub(super) dim: usize,
     pub(super) words: usize,
@@ -292,6 +295,15 @@ fn output_matrix(input: &mut Input<'_>, is_quantized: bool) -> Result<()> {
 /// Makes each word's vector of its row and those of its subwords.
 fn compose(rows: &mut Collector<'_>, subwords: &Subwords) -> Result<()> {
     let dim = rows.dim();
+    if subwords.longest() > 0 {
+        let large = rows.values.iter().chain(&subwords.values).find(|v| v.abs() > MAX_VALUE);
+        if let Some(v) = large {
+            return Err(err!(
+                InvalidData,
+                "the input matrix has the value {v:e}, expected at most {MAX_VALUE:e} where n-grams' vectors are added up"
+            ));
+        }
+    }
     for (word, row) in rows.words.iter().zip(rows.values.chunks_exact_mut(dim)) {
         // fastText starts at zero, which turns -0 into 0.
         row.iter_mut().for_each(|v| *v += 0.0);

@@ -96,7 +96,8 @@ fn unescape(line: &str, word: &mut Vec<u8>) -> Result<()> {
     let mut parts = line.split('\\');
     word.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
     for part in parts {
-        let byte = part.strip_prefix('x').and_then(|hex| hex.get(..2)).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let digits = part.strip_prefix('x').and_then(|hex| hex.get(..2)).filter(|hex| !hex.starts_with('+'));
+        let byte = digits.and_then(|hex| u8::from_str_radix(hex, 16).ok());
         word.push(byte.ok_or_else(|| err!(InvalidData, "an unknown escape, expected \\xHH"))?);
         word.extend_from_slice(&part.as_bytes()[3..]);
     }

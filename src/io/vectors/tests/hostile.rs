@@ -45,6 +45,33 @@ fn buckets_are_believed_when_they_are_there() {
     damaged(&model, "within the input matrix");
 }
 
+/// Values that are finite one by one, but not their sum.
+#[test]
+fn sums_of_subwords_stay_finite() {
+    let model = |value: f32| {
+        let mut model = fasttext_start(1, 3, b"cat");
+        model.push(0);
+        [101i64, 1].into_iter().for_each(|n| model.extend(n.to_le_bytes()));
+        (0..101).for_each(|_| model.extend(value.to_le_bytes()));
+        model.push(0);
+        [1i64, 1].into_iter().for_each(|n| model.extend(n.to_le_bytes()));
+        model.extend([0; 4]);
+        model
+    };
+    for value in [1e30, -1e30] {
+        let vectors = fine(&model(value));
+        assert!(vectors.values().iter().all(|v| (v / value - 1.0).abs() < 1e-6), "{:?}", vectors.values());
+    }
+    for value in [f32::MAX, -2e38, 1.1e30] {
+        for _ in 0..2 {
+            damaged(&model(value), "expected at most 1e30 where n-grams' vectors are added up");
+        }
+        // Wanted words and others' n-grams too.
+        let e = WordVectors::read(&model(value)[..], "f", Some(&["cats"]), &ReadOptions::default()).err().unwrap();
+        assert!(e.message().contains("expected at most 1e30"), "{e}");
+    }
+}
+
 /// One and three bytes at a time, with interruptions between.
 struct Interrupted<'a>(&'a [u8], usize);
 
