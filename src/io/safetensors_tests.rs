@@ -193,17 +193,37 @@ fn other_types_shapes_and_names() {
     assert_eq!(text, "t.safetensors: no tensor 'weight' among its 1, such as 'x'");
 }
 
+/// Data that begin at any address, so also where nothing larger than a byte is aligned, in every order.
 #[test]
 fn unaligned_and_unordered_tensors() {
-    let mut data = vec![9u8];
-    data.extend([1.5f32, 2.5].iter().flat_map(|v| v.to_le_bytes()));
-    let header = r#"
-        {"b":{"dtype":"F32","shape":[2],"data_offsets":[1,9],"extra":[null]},
-         "a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}   "#;
-    let f = open(header, &data).unwrap();
-    let mut out = [0f32; 2];
-    f.read_f32("b", &[2], Finite::Required, &mut out).unwrap();
-    assert_eq!(out, [1.5, 2.5]);
+    for pad in 0..=16 {
+        let mut data = vec![9u8; pad];
+        data.extend([1.5f32, 2.5].iter().flat_map(|v| v.to_le_bytes()));
+        data.extend([-0.25f64, 3.0].iter().flat_map(|v| v.to_le_bytes()));
+        data.extend([7i64, -8].iter().flat_map(|v| v.to_le_bytes()));
+        data.extend([0x3C00u16, 0xC000].iter().flat_map(|v| v.to_le_bytes()));
+        let at = |offset: usize, len: usize| format!("[{},{}]", pad + offset, pad + offset + len);
+        let header = format!(
+            r#"{{"i":{{"dtype":"I64","shape":[2],"data_offsets":{}}},
+            "h":{{"dtype":"F16","shape":[2],"data_offsets":{}}},
+            "f":{{"dtype":"F32","shape":[2],"data_offsets":{},"extra":[null]}},
+            "d":{{"dtype":"F64","shape":[2],"data_offsets":{}}},
+            "a":{{"dtype":"U8","shape":[{pad}],"data_offsets":[0,{pad}]}}}}   "#,
+            at(24, 16),
+            at(40, 4),
+            at(0, 8),
+            at(8, 16),
+        );
+        let f = open(&header, &data).unwrap();
+        for (name, expected) in [("f", [1.5f32, 2.5]), ("d", [-0.25, 3.0]), ("h", [1.0, -2.0])] {
+            let mut out = [0f32; 2];
+            f.read_f32(name, &[2], Finite::Required, &mut out).unwrap();
+            assert_eq!(out, expected, "{name} behind {pad} bytes");
+        }
+        let mut out = [0i64; 2];
+        f.read_i64("i", &[2], &mut out).unwrap();
+        assert_eq!(out, [7, -8], "behind {pad} bytes");
+    }
 }
 
 #[test]

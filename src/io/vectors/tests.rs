@@ -358,3 +358,33 @@ fn what_is_written_can_be_read() {
     let e = WordVectors::open(&path, &ReadOptions::default()).err().unwrap();
     assert!(e.kind() == ErrorKind::InvalidData && e.message().ends_with("word 1: the word is empty"), "{e}");
 }
+
+#[test]
+fn escapes_are_two_hexadecimal_digits() {
+    let dir = TempDir::new();
+    let path = dir.join("v");
+    for (line, word) in [
+        ("\\x5ca\\xFf\\x0a", Some(&b"\\a\xff\n"[..])),
+        ("\\x+f", None),
+        ("\\x-1", None),
+        ("\\xf", None),
+        ("\\x", None),
+        ("\\", None),
+        ("\\n", None),
+        ("\\x1é", None),
+        ("\\xé", None),
+    ] {
+        let mut writer = crate::io::safetensors::TensorWriter::new();
+        writer.metadata("format", own::FORMAT).unwrap();
+        writer.metadata("words", &format!("{line}\n")).unwrap();
+        writer.tensor("vectors", &[1, 1], &[1.0]).unwrap();
+        writer.save(&path).unwrap();
+        match (WordVectors::open(&path, &ReadOptions::default()), word) {
+            (Ok(v), Some(word)) => assert_eq!(v.word(0), Some(word)),
+            (Err(e), None) => {
+                assert!(e.kind() == ErrorKind::InvalidData && e.message().contains("expected \\xHH"), "{line}: {e}");
+            }
+            (found, _) => panic!("{line}: {:?}", found.map(drop)),
+        }
+    }
+}
