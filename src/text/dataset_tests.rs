@@ -86,6 +86,9 @@ fn every_option_of_the_file_counts() {
     assert!(same(
         &read(b"\xEF\xBB\xBF\"x\",y\r\n\"A\r\ngood film\",pos\r\n\r\n\"bad, \"\"bad\",\"neg\"", &csv).unwrap()
     ));
+    // Lines of blanks are no records.
+    let found = read(b"x,y\n  \nA good film,pos\n \n\"bad, \"\"bad\",neg\n   ", &csv).unwrap();
+    assert!(same(&found) && found.0.summary().blank_lines == 3, "{:?}", listed(&found));
     let semicolons = DatasetOptions { delimiter: b';', ..csv.clone() };
     assert!(same(&read(b"y;x\npos;A good film\nneg;\"bad, \"\"bad\"\n", &semicolons).unwrap()));
     // Without quotes a text at the end has what delimiters it has.
