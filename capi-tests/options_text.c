@@ -615,16 +615,15 @@ static uint64_t threads(size_t count) {
 }
 
 static void library(void) {
-  const int32_t best = srnn_isa_is_available(SRNN_ISA_NEON)     ? SRNN_ISA_NEON
-                       : srnn_isa_is_available(SRNN_ISA_AVX512) ? SRNN_ISA_AVX512
-                                                                : SRNN_ISA_AVX2;
-  int32_t chosen;
+  int32_t chosen, usual;
   srnn_error errors[2];
   ARGUMENT(srnn_status_string, status, of_text(srnn_status_string(SRNN_OK)), of_text(srnn_status_string(SRNN_ERROR_IO)));
   ARGUMENT(srnn_isa_name, isa, of_text(srnn_isa_name(SRNN_ISA_AVX2)), of_text(srnn_isa_name(SRNN_ISA_SCALAR)));
   ARGUMENT(srnn_isa_is_available, isa, (uint64_t)srnn_isa_is_available(SRNN_ISA_SCALAR), (uint64_t)srnn_isa_is_available(99));
   ARGUMENT(srnn_pool_create, threads, threads(1), threads(2));
-  if (srnn_isa_is_available(best)) ARGUMENT(srnn_isa_set_limit, isa, limited(SRNN_ISA_SCALAR), limited(best));
+  CHECK(srnn_isa_choose(&usual, &errors[0]) == SRNN_OK);
+  /* Where there is something to limit: the environment may have chosen the scalar kernels. */
+  if (usual != SRNN_ISA_SCALAR) ARGUMENT(srnn_isa_set_limit, isa, limited(SRNN_ISA_SCALAR), limited(usual));
   CHECK(srnn_isa_choose(&chosen, &errors[0]) == SRNN_OK);
   CHECK(srnn_vocab_create(NULL, 1, 1, 0, &vocab, &errors[1]) == SRNN_ERROR_NULL_POINTER);
   OUTPUT(srnn_error, status, &errors[0], &errors[1]);
