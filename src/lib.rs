@@ -40,6 +40,7 @@
 
 pub(crate) mod buffer;
 mod capi;
+pub(crate) mod cell;
 pub mod error;
 pub mod io;
 pub(crate) mod kernel;

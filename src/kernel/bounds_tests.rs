@@ -4,20 +4,20 @@
 //! NaN, which must neither reach a value nor be overwritten where the layout says that nobody writes.
 
 use super::activation::sigmoid;
-use super::ahead::{Ahead, MOST_AHEAD};
+use super::cell::{Equations, Flush};
 use super::columns::gemm_columns;
-use super::gates::elman::{self, Elman};
-use super::gates::gru::{self, ResetAfter, ResetBefore};
-use super::gates::lstm::{self, Lstm};
-use super::gates::{self, Cell, Copies, Flush, Mat, Previous, STATE_PADDING, Span};
+use super::gates::{self, Backward, Forward, Span};
 use super::gemm::{Output, Start, gemm_gates, gemm_view};
+use super::lhs::{Lhs, Rows};
+use super::look_ahead::{LookAhead, MOST_AHEAD};
+use super::mat::{Gathered, Mat, STATE_PADDING, Scattered, Series};
 use super::nearest::{Best, dot, scan};
-use super::outer::{OuterScratch, Right, Target};
+use super::outer::{Accumulator, OuterScratch, Right};
 use super::panel::{GateColumns, Geometry, PanelView, Panels, pack_as_panels, padded_row};
 use super::reduce::{Stripes, sum_of_squares};
-use super::rows::{Left, Rows};
+use super::single_row::{self, RowBuffers};
 use super::softmax::{exp_sum, log_softmax, softmax};
-use super::{row, row::Walk};
+use crate::cell::{Elman, Lstm, ResetAfter, ResetBefore};
 use crate::nn::{BceWithLogits, CrossEntropy, Dropout, Reduction, clip_grad_norm, clip_grad_value, mse_loss};
 use crate::parallel::Team;
 use crate::random::Random;
@@ -283,7 +283,7 @@ impl Kernel for Outer<'_> {
         let (rows, m, n) = (left.count(), left.width(), right.width());
         let mut scratch = OuterScratch::default();
         scratch.reserve(rows, m, n, 1).unwrap();
-        let targets = [Target::new(first..m, c)];
+        let targets = [Accumulator::new(first..m, c)];
         scratch.add(s, Team::one(), left, sums, &[Right { rows: right, targets: &targets }]);
     }
 }
@@ -394,7 +394,7 @@ fn what_does_not_fit_is_refused() {
 }
 
 /// Gate kernels: name, slots of a row of pre-activations, gates of a row of gradients.
-const GATE_KERNELS: [(&str, usize, usize); 12] = [
+const GATE_KERNELS: [(&str, usize, usize); 13] = [
     ("tanh forward", 1, 1),
     ("relu forward", 1, 1),
     ("LSTM forward", 4, 4),
@@ -407,6 +407,7 @@ const GATE_KERNELS: [(&str, usize, usize); 12] = [
     ("GRU backward", 4, 4),
     ("GRU, reset before, backward", 3, 3),
     ("GRU, reset before, reset", 3, 3),
+    ("LSTM cell gradient", 4, 4),
 ];
 
 /// Values of the rows that a gate kernel works on: unit by unit, without padding.
@@ -475,48 +476,39 @@ impl Kernel for GateKernel<'_> {
         // Previous states come from anywhere.
         let offsets: Vec<usize> = (0..rows).rev().map(|r| r * stride).collect();
         let [before, a, b, d] = states.each_mut().map(|values| Mat::new(values, stride));
-        let gradient = Mat::new(gradient, gate_count * units);
+        let gates = Mat::new(gradient, gate_count * units);
         // Copies go to the last gate's units.
         let copied: Vec<usize> = (0..rows).map(|r| (r * gate_count + gate_count - 1) * units).collect();
-        let copies = Copies { values: gradient.values, offsets: &copied };
         let blocks = units.div_ceil(S::LANES);
         let flush = Flush::new(units % 2 == 1);
+        let before = Gathered { values: before.values(), offsets: &offsets };
+        let copies = Some(Scattered { values: gates.values(), offsets: &copied });
+        let forward = Forward { pre, before, c: a, h: b, copies, flush };
+        // The gradient of the hidden states is in `a`, but for an LSTM, whose cell states are there.
+        let backward = Backward { pre: pre.read(), before, c: a.read(), dh: a, carried: b, gates };
+        let of_lstm = Backward { dh: b, carried: d, ..backward };
         // In two parts, as threads do.
         for blocks in [0..blocks / 2, blocks / 2..blocks] {
-            let span = Span { rows, blocks, units };
-            let previous = || Previous { values: before.values, offsets: &offsets };
-            fn forward<S: Ops, C: Cell>(
-                s: S,
-                cell: C,
-                span: Span,
-                pre: Mat,
-                p: Previous<'_>,
-                c: Mat,
-                h: Mat,
-                copies: Copies<'_>,
-                flush: Flush,
-            ) {
-                // SAFETY: the buffers reach to the last row's last vector, copies to its last unit.
-                unsafe { gates::forward(s, cell, span, pre, p, c, h, Some(copies), flush) }
-            }
-            // SAFETY: as above; all are arrays of their own.
+            let span = &Span { rows, blocks, units };
+            // SAFETY: the buffers reach to the last row's last vector, copies to its last unit; all are arrays of their own.
             unsafe {
                 match kernel {
-                    0 => forward(s, Elman { relu: false }, span, pre, previous(), a, b, copies, flush),
-                    1 => forward(s, Elman { relu: true }, span, pre, previous(), a, b, copies, flush),
-                    2 => forward(s, Lstm, span, pre, previous(), a, b, copies, flush),
-                    3 => forward(s, ResetAfter, span, pre, previous(), a, b, copies, flush),
-                    4 => forward(s, ResetBefore, span, pre, previous(), a, b, copies, flush),
-                    5 => elman::backward(s, span, false, pre, a, gradient),
-                    6 => elman::backward(s, span, true, pre, a, gradient),
-                    7 => lstm::backward(s, span, pre, previous(), a, b, d, gradient),
-                    8 => lstm::hidden(s, span, pre, a, b, flush),
-                    9 => gru::backward_after(s, span, pre, previous(), a, b, gradient),
+                    0 => gates::forward(s, Elman::<false>, span, &forward),
+                    1 => gates::forward(s, Elman::<true>, span, &forward),
+                    2 => gates::forward(s, Lstm, span, &forward),
+                    3 => gates::forward(s, ResetAfter, span, &forward),
+                    4 => gates::forward(s, ResetBefore, span, &forward),
+                    5 => gates::backward(s, Elman::<false>, span, &backward),
+                    6 => gates::backward(s, Elman::<true>, span, &backward),
+                    7 => gates::backward(s, Lstm, span, &of_lstm),
+                    8 => gates::unprojected(s, Lstm, span, &of_lstm, b, flush),
+                    9 => gates::backward(s, ResetAfter, span, &backward),
                     10 => {
-                        gru::backward_before(s, span.clone(), pre, previous(), a, b, gradient);
-                        gru::backward_reset(s, span, pre, previous(), d, b, gradient);
+                        gates::backward(s, ResetBefore, span, &backward);
+                        gates::backward_between(s, ResetBefore, span, &backward, d);
                     }
-                    11 => gru::reset(s, span, pre, previous(), b),
+                    11 => gates::between(s, ResetBefore, span, pre.read(), before, b),
+                    12 => gates::cell_gradient(s, Lstm, span, &Backward { dh: d, carried: d, ..backward }, b),
                     other => unreachable!("no kernel {other}"),
                 }
             }
@@ -579,7 +571,7 @@ fn gate_kernels() {
     }
 }
 
-/// Rows that an instruction set's single rows take along.
+/// Rows of a look-ahead window.
 struct AheadRows;
 impl Kernel for AheadRows {
     type Output = usize;
@@ -590,7 +582,7 @@ impl Kernel for AheadRows {
 
 /// A sequence through the row kernel: panels guarded too, pre-activations kept, and the states of all steps. The initial
 /// ones are in arrays of their own, so that nothing lies behind the row that is read first. With room for packed inputs, the
-/// steps take the input product of steps to come along.
+/// steps make the input product of steps to come.
 struct Sequence<'a, C> {
     cell: C,
     input: PanelView<'a>,
@@ -607,56 +599,51 @@ struct Sequence<'a, C> {
     units: usize,
 }
 
-impl<C: Cell> Kernel for Sequence<'_, C> {
+impl<C: Equations> Kernel for Sequence<'_, C> {
     type Output = ();
     fn run<S: Ops>(self, s: S) {
         let stride = self.units.next_multiple_of(STATE_PADDING) as isize;
-        let states = |initial: &[f32], values: &mut [f32]| row::States {
+        let states = |initial: &[f32], values: &mut [f32]| single_row::States {
             first: initial.as_ptr(),
-            now: Walk { first: values.as_mut_ptr(), step: stride },
+            now: Series { first: values.as_mut_ptr(), step: stride },
         };
         let width = padded_row(S::LANES, self.units, C::SLOTS);
-        let keep = Walk { first: self.keep.as_mut_ptr(), step: width as isize };
+        let keep = Series { first: self.keep.as_mut_ptr(), step: width as isize };
         let bias = self.start.as_ptr();
+        let input_row = |i: usize| self.x[i * self.x_stride..].as_ptr();
         let ahead = self.packed.map(|packed| {
             let x = Rows::strided(self.x, S::AHEAD_ROWS, self.x_stride, self.input.k);
             let out = Output::new(self.keep, width);
             gemm_gates(s, x, self.input, 0..self.input.panels, Start::Row(self.start), out);
             assert_eq!(packed.len(), S::AHEAD_ROWS * self.input.k);
-            Ahead {
-                weights: self.input.into(),
-                bias,
-                x: |i: usize| self.x[i * self.x_stride..].as_ptr(),
-                packed: packed.as_mut_ptr(),
-                out: keep,
-            }
+            LookAhead { weights: self.input.into(), bias, x: &input_row, packed: packed.as_mut_ptr(), out: keep }
         });
-        let rows = row::Rows {
-            start: if ahead.is_some() { keep.read() } else { Walk { first: bias, step: 0 } },
+        let rows = RowBuffers {
+            start: if ahead.is_some() { keep.read() } else { Series { first: bias, step: 0 } },
             bias,
             keep: Some(keep),
-            x: Walk { first: self.x.as_ptr(), step: self.x_stride as isize },
+            x: Series { first: self.x.as_ptr(), step: self.x_stride as isize },
             h: states(self.initial[0], self.h),
             c: states(self.initial[1], self.c),
             count: self.steps,
         };
         let input = ahead.is_none().then(|| self.input.into());
-        let weights = row::Weights { input, recurrent: self.recurrent.into() };
-        let layer = row::Layer::new(s, self.cell, 0..self.units.div_ceil(S::LANES), Flush::new(false));
+        let weights = single_row::Weights { input, recurrent: self.recurrent.into() };
+        let layer = single_row::Layer::new(s, self.cell, 0..self.units.div_ceil(S::LANES), Flush::new(false));
         // SAFETY: starts, kept rows and states reach to the last vector, inputs and panels to the last feature.
-        unsafe { layer.rows(&weights, &rows, ahead.as_ref(), || ()) }
+        unsafe { layer.rows(&weights, &rows, ahead.as_ref(), None) }
     }
 }
 
-fn sequences<C: Cell>(cell: C, name: &'static str, rng: &mut Random, compared: &mut Compared) {
-    /// A window of rows that are taken along, of which three exist.
+fn sequences<C: Equations>(cell: C, name: &'static str, rng: &mut Random, compared: &mut Compared) {
+    /// A window that is made ahead, of which three rows exist.
     const STEPS: usize = MOST_AHEAD + 3;
     for units in sizes() {
         let (features, slots, gate_count) = (1 + units % 6, C::SLOTS, C::INPUT.len());
         let (ih, hh) = (random(rng, gate_count * units * features), random(rng, gate_count * units * units));
         let (bias, x) = (random(rng, units * slots), random(rng, STEPS * features));
         let (initial, states) = (random(rng, units), vec![f32::NAN; STEPS * units]);
-        let run = |isa: Isa, side: Side, along: bool| {
+        let run = |isa: Isa, side: Side, looks_ahead: bool| {
             let (lanes, ahead_rows) = (Geometry::of(isa).lanes, dispatch(isa, AheadRows));
             let panels = |k, weights: &[f32], gates| {
                 let mut panels = Panels::for_gates(isa, k, GateColumns { gates, slots, units }).unwrap();
@@ -669,7 +656,7 @@ fn sequences<C: Cell>(cell: C, name: &'static str, rng: &mut Random, compared: &
             // Products also write the vector that takes what pads panels.
             let slots_of = |values: &[f32]| {
                 let mut values = into_slots(values, lanes, slots, units);
-                values.resize(values.len() + if along { lanes } else { 0 }, f32::NAN);
+                values.resize(values.len() + if looks_ahead { lanes } else { 0 }, f32::NAN);
                 Guarded::new(&values, side)
             };
             let (start, mut keep) = (slots_of(&bias), slots_of(&vec![f32::NAN; STEPS * units * slots]));
@@ -681,7 +668,7 @@ fn sequences<C: Cell>(cell: C, name: &'static str, rng: &mut Random, compared: &
                 cell,
                 input,
                 recurrent,
-                packed: along.then_some(&mut packed),
+                packed: looks_ahead.then_some(&mut packed),
                 start: &start,
                 keep: &mut keep,
                 x: &x,
@@ -698,12 +685,12 @@ fn sequences<C: Cell>(cell: C, name: &'static str, rng: &mut Random, compared: &
         let want = run(Isa::Scalar, Side::Behind, false);
         assert!(want[..2].iter().flatten().all(|v| v.is_finite()), "{name}");
         for (isa, side) in places() {
-            for along in [false, true] {
-                if along && dispatch(isa, AheadRows) == 0 {
+            for looks_ahead in [false, true] {
+                if looks_ahead && dispatch(isa, AheadRows) == 0 {
                     continue;
                 }
-                let what = format!("{name} {features}->{units} on {}, {side:?}, along {along}", isa.name());
-                run(isa, side, along).iter().zip(&want).for_each(|(found, want)| assert_same(found, want, &what));
+                let what = format!("{name} {features}->{units} on {}, {side:?}, look-ahead {looks_ahead}", isa.name());
+                run(isa, side, looks_ahead).iter().zip(&want).for_each(|(found, want)| assert_same(found, want, &what));
                 compared.add(name, isa);
             }
         }
@@ -713,8 +700,8 @@ fn sequences<C: Cell>(cell: C, name: &'static str, rng: &mut Random, compared: &
 #[test]
 fn rows_of_layers() {
     let (mut rng, mut compared) = (Random::new(36, 0), Compared::default());
-    sequences(Elman { relu: false }, "tanh rows", &mut rng, &mut compared);
-    sequences(Elman { relu: true }, "relu rows", &mut rng, &mut compared);
+    sequences(Elman::<false>, "tanh rows", &mut rng, &mut compared);
+    sequences(Elman::<true>, "relu rows", &mut rng, &mut compared);
     sequences(Lstm, "LSTM rows", &mut rng, &mut compared);
     sequences(ResetAfter, "GRU rows", &mut rng, &mut compared);
 }

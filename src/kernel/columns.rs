@@ -1,9 +1,9 @@
 //! Products with some panels of a plain matrix: how threads share one product without sharing an output.
 
-use super::gates::Mat;
 use super::gemm::{Output, Start, gemm_view};
+use super::lhs::Lhs;
+use super::mat::Mat;
 use super::panel::{PanelView, Panels};
-use super::rows::Left;
 use crate::simd::Ops;
 use std::ops::Range;
 
@@ -14,11 +14,11 @@ use std::ops::Range;
 /// `out` reaches to the left operand's last row, and nothing else touches these columns.
 pub(crate) unsafe fn gemm_columns<S: Ops>(
     s: S,
-    a: impl Left,
+    a: impl Lhs,
     b: &Panels,
     panels: Range<usize>,
     start: Start<'_>,
-    out: Mat,
+    out: Mat<'_>,
 ) {
     assert!(b.is_plain());
     let view = b.view();
@@ -32,7 +32,7 @@ pub(crate) unsafe fn gemm_columns<S: Ops>(
     let start = if let Start::Row(row) = start { Start::Row(&row[first..]) } else { start };
     // SAFETY: the caller's contract; what is touched of the last row ends with these columns.
     unsafe {
-        let out = Output::raw(out.values.add(first), (a.count() - 1) * out.stride + columns, out.stride);
+        let out = Output::raw(out.at(0, first), (a.count() - 1) * out.stride() + columns, out.stride());
         gemm_view(s, a, part, columns, start, out);
     }
 }

@@ -1,8 +1,8 @@
 //! Matrix products on packed panels. Every output is one chain of fused multiply-adds with k ascending, so neither tile
 //! shape nor blocking nor batch size changes a bit.
 
+use super::lhs::Lhs;
 use super::panel::{PanelView, Panels};
-use super::rows::Left;
 use crate::simd::Ops;
 use std::ops::Range;
 
@@ -59,7 +59,7 @@ const MAX_VECTORS: usize = 16;
 /// [`super::panel::padded_row`] says.
 pub(crate) fn gemm_gates<S: Ops>(
     s: S,
-    a: impl Left,
+    a: impl Lhs,
     b: PanelView<'_>,
     range: Range<usize>,
     start: Start<'_>,
@@ -79,13 +79,13 @@ pub(crate) fn gemm_gates<S: Ops>(
 }
 
 /// `out[r, 0..n] (+)= a[r, :] * b` for a plain matrix of `n` columns.
-pub(crate) fn gemm<S: Ops>(s: S, a: impl Left, b: &Panels, start: Start<'_>, out: Output) {
+pub(crate) fn gemm<S: Ops>(s: S, a: impl Lhs, b: &Panels, start: Start<'_>, out: Output) {
     assert!(b.is_plain());
     gemm_view(s, a, PanelView { offsets: None, ..b.view() }, b.columns(), start, out);
 }
 
 /// As [`gemm`], on panels that need not belong to a [`Panels`].
-pub(crate) fn gemm_view<S: Ops>(s: S, a: impl Left, b: PanelView<'_>, n: usize, start: Start<'_>, out: Output) {
+pub(crate) fn gemm_view<S: Ops>(s: S, a: impl Lhs, b: PanelView<'_>, n: usize, start: Start<'_>, out: Output) {
     if a.count() == 0 || n == 0 {
         return;
     }
@@ -106,7 +106,7 @@ pub(crate) fn gemm_view<S: Ops>(s: S, a: impl Left, b: PanelView<'_>, n: usize, 
 }
 
 /// Panics unless a product with outputs below column `end` stays within its buffers.
-fn check<S: Ops>(a: &impl Left, b: &PanelView<'_>, end: usize, start: Start<'_>, out: &Output) {
+fn check<S: Ops>(a: &impl Lhs, b: &PanelView<'_>, end: usize, start: Start<'_>, out: &Output) {
     assert!(a.width() == b.k, "the operands' inner sizes agree");
     assert!(b.panels * b.k * S::PANEL_WIDTH <= b.data.len(), "the panels have their data");
     assert!((a.count() - 1) * out.stride + end <= out.len, "the output fits its buffer");
@@ -187,7 +187,7 @@ struct Tile<'a, A> {
     ahead_lines: usize,
 }
 
-impl<A: Left> Product<'_, A> {
+impl<A: Lhs> Product<'_, A> {
     /// The loops around the tiles, over whole panels.
     ///
     /// # Safety
@@ -351,7 +351,7 @@ impl<A: Left> Product<'_, A> {
 /// # Safety
 /// The tile's rows, panels and features are within the operands, its vectors within its start and output rows.
 #[inline(always)]
-unsafe fn tile<S: Ops, A: Left>(s: S, t: &Tile<'_, A>) {
+unsafe fn tile<S: Ops, A: Lhs>(s: S, t: &Tile<'_, A>) {
     macro_rules! shapes {
         ($vectors:literal: $(($rows:literal, $panels:literal))*) => {
             match (t.rows, t.panels) {
@@ -383,7 +383,7 @@ unsafe fn tile<S: Ops, A: Left>(s: S, t: &Tile<'_, A>) {
 /// # Safety
 /// As [`tile`]'s.
 #[inline(never)]
-unsafe fn micro<S: Ops, A: Left, const R: usize, const P: usize, const V: usize>(s: S, t: &Tile<'_, A>) {
+unsafe fn micro<S: Ops, A: Lhs, const R: usize, const P: usize, const V: usize>(s: S, t: &Tile<'_, A>) {
     s.enter(
         #[inline(always)]
         || {
@@ -463,9 +463,9 @@ unsafe fn micro<S: Ops, A: Left, const R: usize, const P: usize, const V: usize>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::outer::{OuterScratch, Right, Target};
+    use crate::kernel::lhs::Rows;
+    use crate::kernel::outer::{Accumulator, OuterScratch, Right};
     use crate::kernel::panel::{GateColumns, Geometry, padded_row};
-    use crate::kernel::rows::Rows;
     use crate::parallel::Team;
     use crate::random::Random;
     use crate::simd::{Isa, Kernel, dispatch};
@@ -596,7 +596,7 @@ mod tests {
                     let count = end - start;
                     let left = Rows::strided(&a[start * m..], count, m, m);
                     let rows = Rows::strided(&b[start * n..], count, n, n);
-                    let targets = [Target::new(m / 3..m, &mut c[m / 3 * n..])];
+                    let targets = [Accumulator::new(m / 3..m, &mut c[m / 3 * n..])];
                     scratch.add(s, Team::one(), left, [], &[Right { rows, targets: &targets }]);
                 }
             }

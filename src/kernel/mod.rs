@@ -10,16 +10,19 @@ macro_rules! each_row {
 }
 
 pub(crate) mod activation;
-pub(crate) mod ahead;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod bounds_tests;
+pub(crate) mod cell;
+pub(crate) mod cell_kernels;
 pub(crate) mod columns;
 pub(crate) mod gates;
 pub(crate) mod gemm;
+pub(crate) mod lhs;
+pub(crate) mod look_ahead;
+pub(crate) mod mat;
 pub(crate) mod nearest;
 pub(crate) mod outer;
 pub(crate) mod panel;
 pub(crate) mod reduce;
-pub(crate) mod row;
-pub(crate) mod rows;
+pub(crate) mod single_row;
 pub(crate) mod softmax;

@@ -1,10 +1,10 @@
 //! Sums of outer products, `c += a^T b` over rows: the gradient of a weight matrix. Rows are taken in the order given;
 //! each output is one chain over them that starts at what it holds, so cutting the rows into blocks changes no bit.
 
-use super::gates::Mat;
 use super::gemm::{Output, Start, gemm_view};
+use super::lhs::{Lhs, Rows};
+use super::mat::Mat;
 use super::panel::{PanelView, pack_as_panels};
-use super::rows::{Left, Rows};
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, product};
 use crate::parallel::{FEWEST_PRODUCTS, Team};
@@ -24,25 +24,23 @@ pub(crate) struct OuterScratch {
 }
 
 /// A matrix that products are added to, row-major: each row a column of the left operand.
-pub(crate) struct Target<'a> {
+pub(crate) struct Accumulator<'a> {
     columns: Range<usize>,
-    values: Mat,
-    len: usize,
-    borrow: PhantomData<&'a mut [f32]>,
+    values: Mat<'a>,
 }
 
-impl<'a> Target<'a> {
+impl<'a> Accumulator<'a> {
     /// Products of the left operand's `columns` with a right operand as wide as the matrix.
     pub(crate) fn new(columns: Range<usize>, values: &'a mut [f32]) -> Self {
         let width = if columns.is_empty() { 0 } else { values.len() / columns.len() };
-        Self { columns, len: values.len(), values: Mat::new(values, width), borrow: PhantomData }
+        Self { columns, values: Mat::new(values, width) }
     }
 }
 
 /// A right operand and what its products with the left one are added to.
 pub(crate) struct Right<'a> {
     pub(crate) rows: Rows<'a>,
-    pub(crate) targets: &'a [Target<'a>],
+    pub(crate) targets: &'a [Accumulator<'a>],
 }
 
 /// The tallest tile and the widest panel of any instruction set: the most that padding adds to an operand.
@@ -84,7 +82,7 @@ impl OuterScratch {
         for Right { rows: right, targets } in rights {
             assert!(right.count() == rows && rows * right.width().next_multiple_of(S::PANEL_WIDTH) <= self.share);
             for target in *targets {
-                assert!(target.columns.end <= width && target.columns.len() * right.width() == target.len);
+                assert!(target.columns.end <= width && target.columns.len() * right.width() == target.values.len());
             }
         }
         let packing = Packing {
@@ -95,7 +93,8 @@ impl OuterScratch {
                 Mat::new(sums, S::TILE_ROWS)
             }),
         };
-        let (packed_rights, share) = (Mat::new(&mut self.right, self.share), self.share);
+        let (share, right_len) = (self.share, self.right.len());
+        let packed_rights = Mat::new(&mut self.right, share);
         // Columns differ in how many products they take part in.
         let columns_before = |tile: usize| 0..width.min(tile * S::TILE_ROWS);
         let work = |columns: Range<usize>| -> usize {
@@ -106,7 +105,7 @@ impl OuterScratch {
         };
         let all = work(0..width);
         let parts = (rows * all / FEWEST_PRODUCTS).min(width / FEWEST_COLUMNS).clamp(1, team.threads());
-        assert!(parts * self.share <= self.right.len());
+        assert!(parts * share <= right_len);
         let cut = |part: usize| {
             let mut tile = tiles * part / parts;
             while tile < tiles && work(columns_before(tile)) * parts < all * part {
@@ -170,7 +169,15 @@ fn overlap(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
 ///
 /// # Safety
 /// `tiles` has those of these columns, of `rows` rows, which nobody writes meanwhile.
-unsafe fn multiply<S: Ops>(s: S, tiles: Mat, rows: usize, columns: Range<usize>, right: &[f32], n: usize, out: Output) {
+unsafe fn multiply<S: Ops>(
+    s: S,
+    tiles: Mat<'_>,
+    rows: usize,
+    columns: Range<usize>,
+    right: &[f32],
+    n: usize,
+    out: Output,
+) {
     let (panels, vectors) = (n.div_ceil(S::PANEL_WIDTH), n.div_ceil(S::LANES));
     let b = PanelView { k: rows, panels, data: right, offsets: None, row_len: n, vectors };
     // SAFETY: the caller's contract.
@@ -187,8 +194,8 @@ unsafe fn multiply<S: Ops>(s: S, tiles: Mat, rows: usize, columns: Range<usize>,
 struct Packing<'a, const N: usize> {
     a: Rows<'a>,
     /// A row for each tile.
-    left: Mat,
-    sums: [Mat; N],
+    left: Mat<'a>,
+    sums: [Mat<'a>; N],
 }
 
 impl<const N: usize> Packing<'_, N> {
@@ -282,12 +289,18 @@ struct PackedLeft<'a, const R: usize> {
 impl<const R: usize> PackedLeft<'_, R> {
     /// # Safety
     /// A row of `tiles` for each tile of these columns, of `rows` times `R` values, which nobody writes meanwhile.
-    unsafe fn new(tiles: Mat, rows: usize, columns: Range<usize>) -> Self {
-        Self { values: tiles.values, rows, first: columns.start, count: columns.len(), borrow: PhantomData }
+    unsafe fn new(tiles: Mat<'_>, rows: usize, columns: Range<usize>) -> Self {
+        Self {
+            values: tiles.values().cast_const(),
+            rows,
+            first: columns.start,
+            count: columns.len(),
+            borrow: PhantomData,
+        }
     }
 }
 
-impl<const R: usize> Left for PackedLeft<'_, R> {
+impl<const R: usize> Lhs for PackedLeft<'_, R> {
     const STEP: usize = R;
 
     #[inline(always)]

@@ -4,8 +4,8 @@
 //! units follow each other, gate by gate; consecutive vectors form a panel. Where the results of vector `v` belong in a
 //! row of the output is `offsets[v]`: gate matrices of one cell can thus leave gaps for each other's columns.
 
-use super::gates::Mat;
-use super::rows::{Left, Rows};
+use super::lhs::{Lhs, Rows};
+use super::mat::Mat;
 use crate::buffer::{AlignedBuf, try_copy};
 use crate::error::{Result, product};
 use crate::parallel::{FEWEST_COPIES, Team};
@@ -78,6 +78,20 @@ pub(crate) struct PanelView<'a> {
     pub(crate) vectors: usize,
 }
 
+/// Packed weights of which all columns are read, as [`super::single_row`] does.
+#[derive(Clone, Copy)]
+pub(crate) struct PanelData<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) k: usize,
+}
+
+impl<'a> From<PanelView<'a>> for PanelData<'a> {
+    #[inline]
+    fn from(panels: PanelView<'a>) -> Self {
+        Self { values: panels.data, k: panels.k }
+    }
+}
+
 impl Panels {
     /// Zero panels for gate columns. Vectors that only pad the last panel go to the vector after the last slot, so a
     /// row of the output is [`padded_row`] values long.
@@ -136,8 +150,9 @@ impl Panels {
             fn run<S: Ops>(self, s: S) {
                 let Pack(panels, team, weight) = self;
                 let vectors = panels.units.div_ceil(S::LANES) * panels.gates.len();
-                assert!(vectors * S::LANES * panels.k <= panels.data.len());
-                let data = Mat::new(&mut panels.data, panels.k * S::PANEL_WIDTH);
+                assert!(vectors <= panels.panels * S::PANEL_VECTORS);
+                let panels = &*panels;
+                let data = Mat::shared(&panels.data, panels.panels, panels.k * S::PANEL_WIDTH);
                 team.split(0..vectors, FEWEST_COPIES / (panels.k * S::LANES), &|part: Range<usize>| {
                     s.enter(
                         #[inline(always)]
@@ -159,7 +174,7 @@ impl Panels {
     /// # Safety
     /// `data` has a row for each panel, and nobody else uses the vector meanwhile.
     #[inline(always)]
-    unsafe fn pack_vector<S: Ops>(&self, s: S, v: usize, weight: &[f32], data: Mat) {
+    unsafe fn pack_vector<S: Ops>(&self, s: S, v: usize, weight: &[f32], data: Mat<'_>) {
         let (k, lanes, width) = (self.k, S::LANES, S::PANEL_WIDTH);
         let (block, gate) = (v / self.gates.len(), v % self.gates.len());
         let first = block * lanes;

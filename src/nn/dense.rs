@@ -3,11 +3,11 @@
 use crate::buffer::{AlignedBuf, try_box};
 use crate::error::{Result, check_len, ensure, product};
 use crate::kernel::columns::gemm_columns;
-use crate::kernel::gates::Mat;
 use crate::kernel::gemm::{Output, Start, gemm};
-use crate::kernel::outer::{OuterScratch, Right, Target};
+use crate::kernel::lhs::Rows;
+use crate::kernel::mat::Mat;
+use crate::kernel::outer::{Accumulator, OuterScratch, Right};
 use crate::kernel::panel::Panels;
-use crate::kernel::rows::Rows;
 use crate::nn::Optimizer;
 use crate::parallel::{FEWEST_PRODUCTS, Pool, Team, enter, is_worth_waking, product_cost};
 use crate::published::Published;
@@ -124,7 +124,7 @@ impl Dense {
         check_len("y", y.len(), rows * self.out_features)?;
         let weights = self.in_features * self.out_features;
         let cost = product_cost(rows, weights, weights);
-        let pool = session.and_then(|session| session.pool.as_ref()).filter(|_| is_worth_waking(cost));
+        let pool = session.and_then(|session| session.pool()).filter(|_| is_worth_waking(cost));
         enter(pool, |team| dispatch(self.isa, Forward { dense: self, x, rows, y, team }));
         Ok(())
     }
@@ -155,8 +155,8 @@ impl Dense {
                 self.backward.publish(try_box(packed)?)
             }
         };
-        let outer = session.backward.outer();
-        let pool = session.pool.as_ref().filter(|_| is_worth_waking(2 * rows * self.in_features * self.out_features));
+        let (pool, outer) = session.for_products();
+        let pool = pool.filter(|_| is_worth_waking(2 * rows * self.in_features * self.out_features));
         if grads.is_some() {
             let threads = pool.map_or(1, Pool::threads);
             outer.reserve(rows.min(BLOCK_ROWS), self.out_features, self.in_features, threads)?;
@@ -248,7 +248,7 @@ impl Kernel for Backward<'_> {
             let count = BLOCK_ROWS.min(self.rows - start);
             let dy = Rows::strided(&self.dy[start * out_features..], count, out_features, out_features);
             let x = Rows::strided(&self.x[start * in_features..], count, in_features, in_features);
-            let targets = [Target::new(0..out_features, &mut *weight)];
+            let targets = [Accumulator::new(0..out_features, &mut *weight)];
             let rights = [Right { rows: x, targets: &targets }];
             if has_bias {
                 self.outer.add(s, self.team, dy, [&mut *bias], &rights);

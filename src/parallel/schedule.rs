@@ -96,7 +96,7 @@ impl Load {
 }
 
 impl Split {
-    const NONE: Split = Split { sequences: 1, units: 1 };
+    pub(crate) const NONE: Split = Split { sequences: 1, units: 1 };
 
     /// The best split over `threads`; none where shares are too small.
     pub(crate) fn choose(threads: usize, load: &Load) -> Split {
@@ -138,7 +138,7 @@ pub(crate) fn directions_at_once(threads: usize, load: &Load) -> bool {
 
 /// A wavefront over layers: each stage has some consecutive layers, and works on a block of steps while the stage below
 /// works on the next one.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Wavefront {
     pub(crate) stages: usize,
     /// Steps of a block.

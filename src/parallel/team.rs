@@ -219,6 +219,7 @@ impl std::fmt::Debug for Team<'_> {
 /// An array of which threads take different elements.
 pub(crate) struct Elements<'a, T> {
     first: *mut T,
+    len: usize,
     borrow: PhantomData<&'a mut [T]>,
 }
 
@@ -227,7 +228,7 @@ unsafe impl<T: Send> Sync for Elements<'_, T> {}
 
 impl<'a, T> Elements<'a, T> {
     pub(crate) fn of(array: &'a mut [T]) -> Self {
-        Self { first: array.as_mut_ptr(), borrow: PhantomData }
+        Self { first: array.as_mut_ptr(), len: array.len(), borrow: PhantomData }
     }
 
     /// Pointer to element `i`.
@@ -235,7 +236,19 @@ impl<'a, T> Elements<'a, T> {
     /// # Safety
     /// There is such an element.
     pub(crate) unsafe fn at(&self, i: usize) -> *mut T {
+        debug_assert!(i < self.len);
         // SAFETY: the caller's contract.
         unsafe { self.first.add(i) }
+    }
+
+    /// `len` elements from element `first` on.
+    ///
+    /// # Safety
+    /// There are such elements, and nobody else touches them meanwhile.
+    #[expect(clippy::mut_from_ref, reason = "threads take different elements")]
+    pub(crate) unsafe fn slice(&self, first: usize, len: usize) -> &'a mut [T] {
+        debug_assert!(first + len <= self.len);
+        // SAFETY: the caller's contract.
+        unsafe { std::slice::from_raw_parts_mut(self.first.add(first), len) }
     }
 }

@@ -1,149 +1,50 @@
 //! One layer in one direction over a block of steps, backward.
 
+use super::backward_scratch::PassScratch;
 use super::batch::Plan;
-use super::config::{Cell, RnnConfig};
-use super::flow::sum_of_squares;
+use super::config::RnnConfig;
 use super::history::{History, Strides};
-use super::pass::load;
-use super::session::block_rows;
-use super::weights::{BackwardWeights, Layout};
-use crate::buffer::AlignedBuf;
-use crate::error::{Result, product};
+use super::load::{self, gate_row};
+use super::weights::BackwardWeights;
+use crate::kernel::cell::{Flush, Operand};
+use crate::kernel::cell_kernels::CellKernels;
 use crate::kernel::columns::gemm_columns;
-use crate::kernel::gates::{Flush, Mat, Previous, Span, elman, gru, lstm};
+use crate::kernel::gates::{Backward, Span};
 use crate::kernel::gemm::{Output, Start, gemm};
-use crate::kernel::outer::OuterScratch;
-use crate::kernel::rows::Rows;
-use crate::parallel::{FEWEST_COPIES, FEWEST_PRODUCTS, Load, MOST_SHARED, NEAR_VALUES, Split, Team};
+use crate::kernel::lhs::Rows;
+use crate::kernel::mat::{Gathered, Mat, Strided};
+use crate::parallel::{Elements, FEWEST_COPIES, FEWEST_PRODUCTS, MOST_SHARED, NEAR_VALUES, Split, Team};
 use crate::simd::Ops;
 use std::ops::Range;
-
-/// Rows whose gradients are gathered before the products over them run: the depth of the weight gradients' products.
-pub(super) const BLOCK_ROWS: usize = 256;
-
-/// The memory of one pass.
-#[derive(Default)]
-pub(super) struct PassScratch {
-    /// Gradient of the states of all sequences.
-    pub(super) dh: AlignedBuf<f32>,
-    pub(super) dc: AlignedBuf<f32>,
-    /// A step's gradient of what precedes the projection, or of `r h`.
-    step: AlignedBuf<f32>,
-    /// A block's gate gradients.
-    pub(super) gates: AlignedBuf<f32>,
-    /// A block's `r h`, or hidden states before projection.
-    pub(super) hidden: AlignedBuf<f32>,
-    /// A block's gradients of projected states.
-    pub(super) projected: AlignedBuf<f32>,
-    /// For each row of a block, the sum of the squares of its state's gradient.
-    pub(super) squares: AlignedBuf<f64>,
-    /// The same of its cell state's gradient.
-    pub(super) cell_squares: AlignedBuf<f64>,
-    /// A step's gradients of cell states, for their norms.
-    cells: AlignedBuf<f32>,
-    h_offsets: AlignedBuf<usize>,
-    c_offsets: AlignedBuf<usize>,
-    /// A block's rows in the order of visit: where each row's operands start.
-    pub(super) visit: [AlignedBuf<usize>; 5],
-    /// Sums of gate gradients on top of what the gradients of `bias_ih` and `bias_hh` were before.
-    pub(super) sums: [AlignedBuf<f32>; 2],
-}
-
-impl PassScratch {
-    pub(super) fn reserve(&mut self, config: &RnnConfig, plan: &Plan, threads: usize, wants_norms: bool) -> Result<()> {
-        let strides = Strides::of(config, 1);
-        let (block, gate_row) = (most_rows(plan), gate_row(config));
-        self.dh.resize(product("state gradients", &[plan.batch, strides.h])?)?;
-        self.dc.resize(product("state gradients", &[plan.batch, strides.c])?)?;
-        self.step.resize(product("state gradients", &[plan.batch, strides.c])?)?;
-        self.gates.resize(product("gate gradients", &[block, gate_row])?)?;
-        if config.has_second_product() {
-            self.hidden.resize(product("hidden states", &[block, strides.c])?)?;
-        }
-        self.projected.resize(product("projected states", &[block, config.proj_size])?)?;
-        self.squares.resize(block)?;
-        if wants_norms && config.cell.has_cell_state() {
-            self.cell_squares.resize(block)?;
-            self.cells.resize(product("cell state gradients", &[plan.batch, strides.c])?)?;
-        }
-        // Members that share sequences each have their offsets.
-        self.h_offsets.resize(plan.batch + MOST_SHARED * threads)?;
-        self.c_offsets.resize(plan.batch + MOST_SHARED * threads)?;
-        for offsets in &mut self.visit {
-            offsets.resize(block)?;
-        }
-        for sums in &mut self.sums {
-            sums.resize(gate_row)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        let floats = [&self.dh, &self.dc, &self.step, &self.gates, &self.hidden, &self.projected, &self.cells];
-        let offsets = self.visit.iter().chain([&self.h_offsets, &self.c_offsets]);
-        floats.into_iter().chain(&self.sums).map(|b| b.bytes()).sum::<usize>()
-            + offsets.map(|b| b.bytes()).sum::<usize>()
-            + self.squares.bytes()
-            + self.cell_squares.bytes()
-    }
-}
-
-/// Makes room for the products of a pass's weight gradients.
-pub(super) fn reserve_outer(outer: &mut OuterScratch, config: &RnnConfig, plan: &Plan, threads: usize) -> Result<()> {
-    let widest = config.input_size.max(config.output_size()).max(config.hidden_size);
-    outer.reserve(most_rows(plan), gate_row(config).max(config.state_size()), widest, threads)
-}
-
-/// The most rows of a block: its last step may bring a whole batch.
-fn most_rows(plan: &Plan) -> usize {
-    plan.rows.min(BLOCK_ROWS + plan.batch)
-}
-
-/// Values in a row of gate gradients.
-fn gate_row(config: &RnnConfig) -> usize {
-    Layout::of(config.cell).gradient_gates * config.hidden_size
-}
 
 /// Gradients of a layer's outputs.
 #[derive(Clone, Copy)]
 pub(super) enum OutputGradients<'a> {
     Zero,
-    /// In packed rows, of all steps of the plan; those that are asked for are complete.
-    Packed(Mat),
+    /// In packed rows, of all steps of the plan.
+    Packed(Mat<'a>),
     /// As the caller has them.
     User(&'a [f32]),
 }
 
 impl<'a> OutputGradients<'a> {
     /// The row of step `t` and sorted place `j`.
+    ///
+    /// # Safety
+    /// It is complete, and nobody writes it meanwhile.
     #[inline]
-    fn row(self, config: &RnnConfig, plan: &Plan, t: usize, j: usize) -> Option<&'a [f32]> {
+    unsafe fn row(self, config: &RnnConfig, plan: &Plan, t: usize, j: usize) -> Option<&'a [f32]> {
         let features = config.output_size();
         match self {
             Self::Zero => None,
             Self::Packed(rows) => {
-                assert!(j < plan.count(t) && rows.stride == features);
-                // SAFETY: who made this vouches for the rows.
-                Some(unsafe { std::slice::from_raw_parts(rows.row(plan.start(t) + j), features) })
+                assert!(j < plan.count(t) && rows.stride() == features);
+                // SAFETY: there are rows for all steps, and the caller's contract.
+                Some(unsafe { rows.slice(plan.start(t) + j, features) })
             }
             Self::User(rows) => Some(&rows[plan.user_offset(config, t, j, features)..][..features]),
         }
     }
-}
-
-/// What a pass with `input` features has to do in the steps `block`, backward, but for the gradients of its weights.
-pub(super) fn backward_load(
-    config: &RnnConfig,
-    panel_width: usize,
-    input: usize,
-    plan: &Plan,
-    block: &Range<usize>,
-    wants_norms: bool,
-) -> Load {
-    let load = Load { exchanged: gate_row(config), ..load(config, panel_width, input, plan, block) };
-    // Norms are of whole rows, and so are further products' operands.
-    let pieces = if wants_norms || config.has_second_product() { 1 } else { load.pieces };
-    Load { pieces, ..load }
 }
 
 /// A pass ready to walk back.
@@ -152,7 +53,6 @@ pub(super) struct PassBackward<'a> {
     pub(super) plan: &'a Plan,
     pub(super) reverse: bool,
     pub(super) direction: usize,
-    pub(super) layout: &'static Layout,
     pub(super) weights: &'a BackwardWeights,
     pub(super) history: &'a History,
     /// The layer's input, packed rows.
@@ -163,29 +63,83 @@ pub(super) struct PassBackward<'a> {
 
 /// The buffers of a block as threads share them: each writes the rows of its own sequences, and there the columns of its
 /// own units.
-struct Memory {
-    dh: Mat,
-    dc: Mat,
-    step: Mat,
-    gates: Mat,
-    hidden: Mat,
-    projected: Mat,
-    h_offsets: *mut usize,
-    c_offsets: *mut usize,
-    squares: *mut f64,
-    cell_squares: *mut f64,
-    cells: Mat,
-    /// Whether steps leave the squares of their states' gradients.
-    wants_norms: bool,
+struct Memory<'a> {
+    dh: Mat<'a>,
+    dc: Mat<'a>,
+    step: Mat<'a>,
+    gates: Mat<'a>,
+    hidden: Mat<'a>,
+    projected: Mat<'a>,
+    h_offsets: Elements<'a, usize>,
+    c_offsets: Elements<'a, usize>,
+    squares: Elements<'a, f64>,
+    cell_squares: Elements<'a, f64>,
+    cells: Mat<'a>,
     /// The packed row that its rows begin with.
     base: usize,
 }
 
-// SAFETY: threads work on disjoint sequences or units, and meet where one reads what another wrote.
-unsafe impl Sync for Memory {}
+/// How threads share a block.
+struct Sharing {
+    split: Split,
+    /// Sequences that run in the block's first step, and those by which they are cut into parts.
+    sequences: usize,
+    cut_by: usize,
+    /// Panels of the recurrent product, which members share.
+    pieces: usize,
+    /// Whether gate gradients are multiplied where they were made.
+    own_input_gradient: bool,
+}
+
+impl Sharing {
+    fn choose<S: Ops>(pass: &PassBackward<'_>, threads: usize, block: &Range<usize>, wants_norms: bool) -> Self {
+        let (config, plan) = (pass.config, pass.plan);
+        let load = load::backward(config, S::PANEL_WIDTH, 0, plan, block, wants_norms);
+        let average = load.rows.div_ceil(block.len());
+        let mut split = Split::choose(threads, &load);
+        if split.units == 1 {
+            let fewest = (FEWEST_PRODUCTS / (gate_row(config) * load.state * block.len())).max(1);
+            split = Split { sequences: (average / fewest).clamp(1, threads), units: 1 };
+        }
+        // Unless that means to read far weights for a few rows each.
+        let weights = pass.weights.input.view().data.len();
+        let own_rows = split.threads() > 1 && average / split.sequences >= 2 * S::TILE_ROWS && weights <= NEAR_VALUES;
+        let sharing = Self {
+            split,
+            sequences: load.most,
+            // Where members share sequences, none may have more than there is room for.
+            cut_by: if split.units > 1 { load.most } else { average },
+            pieces: config.state_size().div_ceil(S::PANEL_WIDTH),
+            own_input_gradient: own_rows && split.units == 1,
+        };
+        let most = (0..split.sequences).map(|i| sharing.part(i).len()).max();
+        assert!(split.units == 1 || most <= Some(MOST_SHARED));
+        sharing
+    }
+
+    /// The sorted sequences of a part.
+    fn part(&self, i: usize) -> Range<usize> {
+        let cut = |i: usize| self.split.cut(i, self.cut_by, self.sequences);
+        cut(i)..cut(i + 1)
+    }
+
+    /// That of the member at `place` of those who have part `part` of the sequences.
+    fn share<'a>(&self, plan: &Plan, part: usize, team: Team<'a>, place: usize) -> Share<'a> {
+        let piece = |i: usize| self.pieces * i / self.split.units;
+        let sequences = self.part(part);
+        let offsets = if self.split.units > 1 {
+            plan.batch + (part * self.split.units + place) * MOST_SHARED
+        } else {
+            sequences.start
+        };
+        Share { sequences, team, place, panels: piece(place)..piece(place + 1), offsets }
+    }
+}
 
 /// One thread's share of the steps: of its sequences, the units of some panels.
 struct Share<'a> {
+    /// Sorted sequences.
+    sequences: Range<usize>,
     /// The threads that share these sequences, and this one's place among them.
     team: Team<'a>,
     place: usize,
@@ -202,317 +156,132 @@ impl Share<'_> {
             self.team.meet(self.place);
         }
     }
+
+    /// Its sequences that run at step `t`.
+    fn running(&self, plan: &Plan, t: usize) -> Range<usize> {
+        let Range { start, end } = self.sequences;
+        start..end.min(plan.count(t)).max(start)
+    }
 }
 
 impl PassBackward<'_> {
-    /// Values in a row of gate gradients.
-    pub(super) fn gate_row(&self) -> usize {
-        gate_row(self.config)
-    }
-
-    /// Gate gradients of a block, which is among the steps `kept` whose rows the scratch has; the states' gradients move to
-    /// the step that precedes the block in the pass. The input's gradient goes to the packed rows `target`.
-    pub(super) fn steps<S: Ops>(
+    /// Gate gradients of a block, which is among the steps `gathered` whose rows the scratch has; the states' gradients move
+    /// to the step that precedes the block in the pass. The input's gradient goes to the packed rows `target`.
+    ///
+    /// # Safety
+    /// The gradients of these steps' outputs are complete; nobody else touches the states of the pass or these rows of
+    /// `target`, which has those of all steps.
+    pub(super) unsafe fn steps<S: Ops>(
         &self,
         s: S,
         team: Team<'_>,
-        kept: &Range<usize>,
+        gathered: &Range<usize>,
         block: &Range<usize>,
         scratch: &mut PassScratch,
         wants_norms: bool,
-        target: Option<Mat>,
+        target: Option<Mat<'_>>,
     ) {
-        let (config, plan, strides) = (self.config, self.plan, self.strides);
-        let (rows, sequences) = (block_rows(plan, block), plan.count(block.start));
-        let (size, gate_row) = (config.state_size(), self.gate_row());
-        let (base, first) = (plan.start(kept.start), plan.start(block.start));
-        let (last, history) = (first + rows, self.history);
-        assert!(last * strides.pre <= history.pre.len() && (plan.batch + last) * strides.h <= history.h.len());
-        assert!(
-            base <= first && (last - base) * gate_row <= scratch.gates.len() && last - base <= scratch.squares.len()
-        );
-        assert!(sequences * strides.h <= scratch.dh.len() && sequences * strides.c <= scratch.dc.len());
-        assert!(sequences * strides.c <= scratch.step.len());
-        assert!(plan.batch + team.threads() * MOST_SHARED <= scratch.h_offsets.len());
-        if config.cell.has_cell_state() {
-            assert!((plan.batch + last) * strides.c <= history.c.len());
-            let (rows, cells) = (last - base, sequences * strides.c);
-            assert!(!wants_norms || rows <= scratch.cell_squares.len() && cells <= scratch.cells.len());
-        }
-        if config.has_second_product() {
-            assert!((last - base) * strides.c <= scratch.hidden.len());
-            assert!((last - base) * config.proj_size <= scratch.projected.len());
-        }
-        let memory = Memory {
-            dh: Mat::new(&mut scratch.dh, strides.h),
-            dc: Mat::new(&mut scratch.dc, strides.c),
-            step: Mat::new(&mut scratch.step, strides.c),
-            gates: Mat::new(&mut scratch.gates, gate_row),
-            hidden: Mat::new(&mut scratch.hidden, strides.c),
-            projected: Mat::new(&mut scratch.projected, size),
-            h_offsets: scratch.h_offsets.as_mut_ptr(),
-            c_offsets: scratch.c_offsets.as_mut_ptr(),
-            squares: scratch.squares.as_mut_ptr(),
-            cell_squares: scratch.cell_squares.as_mut_ptr(),
-            cells: Mat::new(&mut scratch.cells, strides.c),
-            wants_norms,
-            base,
-        };
-        let split = self.split::<S>(team, block, wants_norms);
-        // Where members share sequences, none may have more than there is room for.
-        let (average, pieces) = (rows.div_ceil(block.len()), self.pieces::<S>());
-        let shared = if split.units > 1 { sequences } else { average };
-        let cut = |i: usize| split.cut(i, shared, sequences);
-        let parts = 0..split.sequences;
-        assert!(split.units == 1 || parts.map(|i| cut(i + 1) - cut(i)).max() <= Some(MOST_SHARED));
-        // Gate gradients are multiplied where they were made, unless that means to read far weights for a few rows each.
-        let weights = self.weights.input.view().data.len();
-        let own_rows = split.threads() > 1 && average / split.sequences >= 2 * S::TILE_ROWS && weights <= NEAR_VALUES;
-        let own = target.filter(|_| own_rows && split.units == 1);
-        let walk = |part: usize, team: Team<'_>, place: usize| {
-            let piece = |i: usize| pieces * i / split.units;
-            let share = Share {
-                team,
-                place,
-                panels: piece(place)..piece(place + 1),
-                offsets: if split.units > 1 {
-                    plan.batch + (part * split.units + place) * MOST_SHARED
-                } else {
-                    cut(part)
-                },
-            };
-            let running = |t: usize| cut(part)..cut(part + 1).min(plan.count(t)).max(cut(part));
-            let step = |t: usize| {
-                if !running(t).is_empty() {
-                    // SAFETY: the buffers reach to the block's last row, as asserted; threads have other sequences, or
-                    // other units and meet.
-                    unsafe { self.step(s, t, running(t), &share, &memory) }
-                }
-            };
-            if self.reverse {
-                block.clone().for_each(step)
-            } else {
-                block.clone().rev().for_each(step)
-            }
-            if let Some(target) = own {
-                for t in block.clone().filter(|&t| !running(t).is_empty()) {
-                    let rows = plan.start(t) + running(t).start;
-                    // SAFETY: as above; this thread made these gate gradients.
-                    unsafe { self.input_gradient(s, rows..rows + running(t).len(), &memory, target) }
-                }
-            }
-        };
+        let base = self.plan.start(gathered.start);
+        let sharing = Sharing::choose::<S>(self, team.threads(), block, wants_norms);
+        self.check(&sharing, base, block, scratch, wants_norms, team.threads());
+        let memory = self.memory(scratch, base);
+        let cell = self.config.cell.kernels::<S>();
+        let run = Run { pass: self, cell, block, sharing: &sharing, memory: &memory, wants_norms };
+        let split = sharing.split;
         team.first(split.threads()).run(split.sequences, &|part, team| {
-            team.run(split.units, &|place, _| walk(part, team, place));
+            team.run(split.units, &|place, _| {
+                let share = sharing.share(self.plan, part, team, place);
+                // SAFETY: the buffers reach to the block's last row, as checked; threads have disjoint sequences, or disjoint
+                // units and meet.
+                unsafe { run.share(s, &share, target.filter(|_| sharing.own_input_gradient)) }
+            });
         });
-        if let (Some(target), None) = (target, own) {
-            let fewest = (FEWEST_PRODUCTS / (gate_row * target.stride)).max(S::TILE_ROWS);
-            team.split(first..last, fewest, &|part: Range<usize>| {
-                // SAFETY: as above; all gate gradients are made.
-                unsafe { self.input_gradient(s, part, &memory, target) }
+        if let Some(target) = target.filter(|_| !sharing.own_input_gradient) {
+            let rows = self.plan.start(block.start)..self.plan.start(block.end);
+            let fewest = (FEWEST_PRODUCTS / (gate_row(self.config) * target.stride())).max(S::TILE_ROWS);
+            team.split(rows, fewest, &|part: Range<usize>| {
+                // SAFETY: all gate gradients are made; parts are disjoint.
+                unsafe { run.input_gradient(s, part, target) }
             });
         }
     }
 
-    /// How threads share the steps of a block: by sequences, and by units where these are few.
-    fn split<S: Ops>(&self, team: Team<'_>, block: &Range<usize>, wants_norms: bool) -> Split {
-        let load = backward_load(self.config, S::PANEL_WIDTH, 0, self.plan, block, wants_norms);
-        let split = Split::choose(team.threads(), &load);
-        if split.units > 1 {
-            return split;
-        }
-        let fewest = (FEWEST_PRODUCTS / (self.gate_row() * load.state * block.len())).max(1);
-        let sequences = (load.rows.div_ceil(block.len()) / fewest).clamp(1, team.threads());
-        Split { sequences, units: 1 }
-    }
-
-    /// Panels of the recurrent product, which members share.
-    fn pieces<S: Ops>(&self) -> usize {
-        self.config.state_size().div_ceil(S::PANEL_WIDTH)
-    }
-
-    /// The input's gradient in some packed rows.
-    ///
-    /// # Safety
-    /// `target` has all packed rows of the plan, the gate gradients of these rows are known, and no other thread writes
-    /// either of them.
-    unsafe fn input_gradient<S: Ops>(&self, s: S, rows: Range<usize>, memory: &Memory, target: Mat) {
-        let (gate_row, width) = (self.gate_row(), target.stride);
-        assert_eq!(width, self.weights.input.columns());
-        // SAFETY: the caller's contract.
-        let (gates, out) = unsafe {
-            let gates = memory.gates.row(rows.start - memory.base).cast_const();
-            let gates = std::slice::from_raw_parts(gates, rows.len() * gate_row);
-            (gates, Output::raw(target.row(rows.start), rows.len() * width, width))
-        };
-        let gates = Rows::strided(gates, rows.len(), gate_row, gate_row);
-        let gates = gates.columns(0, self.config.cell.gates() * self.config.hidden_size);
-        gemm(s, gates, &self.weights.input, Start::Zero, out);
-    }
-
-    /// One thread's share of step `t` of the sequences at sorted places `part`.
-    ///
-    /// # Safety
-    /// The buffers have the rows of step `t`, no other thread works on these sequences and units, and those that work on
-    /// other units of these sequences take the same step.
-    unsafe fn step<S: Ops>(&self, s: S, t: usize, part: Range<usize>, share: &Share<'_>, memory: &Memory) {
-        let (config, plan, history, strides) = (self.config, self.plan, self.history, self.strides);
-        let (units, size, gate_row) = (config.hidden_size, config.state_size(), self.gate_row());
-        let (count, first) = (part.len(), plan.start(t) + part.start);
-        let (row, index) = (first - memory.base, history.index(plan, first));
-        // Whole panels of the recurrent product: for a state as wide as the hidden one these are its units.
-        let is_all = share.panels.len() == self.pieces::<S>();
-        let blocks = units.div_ceil(S::LANES);
-        let block = |panel: usize| (panel * S::PANEL_VECTORS).min(blocks);
-        let blocks = if is_all { 0..blocks } else { block(share.panels.start)..block(share.panels.end) };
-        let columns = share.panels.start * S::PANEL_WIDTH..size.min(share.panels.end * S::PANEL_WIDTH);
-        let span = Span { rows: count, blocks, units };
-        // SAFETY: rows of these sequences are this thread's; all lie within their buffers by the caller's contract;
-        // the buffers are distinct, and where two operands share one the kernels allow it. The tape is only read; the
-        // kernels take one kind of matrix for both.
-        unsafe {
-            let h_offsets = std::slice::from_raw_parts_mut(memory.h_offsets.add(share.offsets), count);
-            let c_offsets = std::slice::from_raw_parts_mut(memory.c_offsets.add(share.offsets), count);
-            let squares = std::slice::from_raw_parts_mut(memory.squares.add(row), count);
-            let dh = memory.dh.starting_at(part.start);
-            for (i, j) in part.clone().enumerate() {
-                let previous = history.previous_index(plan, self.reverse, t, j);
-                h_offsets[i] = previous * strides.h;
-                c_offsets[i] = previous * strides.c;
-            }
-            self.add_output_gradients(s, t, part.start, dh, count, columns);
-            if memory.wants_norms {
-                for (i, sum) in squares.iter_mut().enumerate() {
-                    *sum = sum_of_squares(std::slice::from_raw_parts(dh.row(i), size));
-                }
-            }
-            let pre = Mat { values: history.pre[first * strides.pre..].as_ptr().cast_mut(), stride: strides.pre };
-            let gates = memory.gates.starting_at(row);
-            let previous_h = Previous { values: history.h.as_ptr(), offsets: h_offsets };
-            // The product of a run of gate gradients with their recurrent weights.
-            let recurrent = |run: usize, start: Start<'_>, out: Mat| {
-                let rows = std::slice::from_raw_parts(gates.values, count * gate_row);
-                let run_gates = &self.layout.recurrent_gradients[run];
-                let left = Rows::strided(rows, count, gate_row, gate_row);
-                let left = left.columns(run_gates.column * units, run_gates.gates * units);
-                gemm_columns(s, left, &self.weights.recurrent[run], share.panels.clone(), start, out);
-            };
-            let step = memory.step.starting_at(part.start);
-            match config.cell {
-                Cell::ElmanTanh | Cell::ElmanRelu => {
-                    elman::backward(s, span, config.cell == Cell::ElmanRelu, pre, dh, gates);
-                    share.meet();
-                    recurrent(0, Start::Zero, dh);
-                }
-                Cell::Lstm => {
-                    let previous_c = Previous { values: history.c.as_ptr(), offsets: c_offsets };
-                    let c = Mat { values: history.c[index * strides.c..].as_ptr().cast_mut(), stride: strides.c };
-                    let mut dh_hidden = dh;
-                    if let Some(projection) = &self.weights.projection {
-                        let dh_rows = std::slice::from_raw_parts(dh.values, count * strides.h);
-                        let dh_rows = Rows::strided(dh_rows, count, strides.h, size);
-                        for i in 0..count {
-                            let kept = std::slice::from_raw_parts_mut(memory.projected.row(row + i), size);
-                            kept.copy_from_slice(dh_rows.row(i));
-                        }
-                        gemm(
-                            s,
-                            dh_rows,
-                            projection,
-                            Start::Zero,
-                            Output::raw(step.values, count * strides.c, strides.c),
-                        );
-                        dh_hidden = step;
-                        lstm::hidden(
-                            s,
-                            span.clone(),
-                            pre,
-                            c,
-                            memory.hidden.starting_at(row),
-                            Flush::new(config.flush_small_states),
-                        );
-                    }
-                    let dc = memory.dc.starting_at(part.start);
-                    if memory.wants_norms {
-                        let cells = memory.cells.starting_at(part.start);
-                        lstm::cell_gradient(s, span.clone(), pre, c, dh_hidden, dc, cells);
-                        for i in 0..count {
-                            let cell = std::slice::from_raw_parts(cells.row(i), units);
-                            memory.cell_squares.add(row + i).write(sum_of_squares(cell));
-                        }
-                    }
-                    lstm::backward(s, span, pre, previous_c, c, dh_hidden, dc, gates);
-                    share.meet();
-                    recurrent(0, Start::Zero, dh);
-                }
-                Cell::Gru => {
-                    gru::backward_after(s, span, pre, previous_h, dh, dh, gates);
-                    share.meet();
-                    recurrent(0, Start::Output, dh);
-                    recurrent(1, Start::Output, dh);
-                }
-                Cell::GruResetBefore => {
-                    gru::backward_before(s, span.clone(), pre, previous_h, dh, dh, gates);
-                    recurrent(1, Start::Zero, step);
-                    gru::backward_reset(s, span.clone(), pre, previous_h, step, dh, gates);
-                    gru::reset(s, span, pre, previous_h, memory.hidden.starting_at(row));
-                    recurrent(0, Start::Output, dh);
-                }
-            }
-        }
-    }
-
-    /// Adds the gradients of step `t`'s outputs to those of its states, for `count` sequences from sorted place `first` on
-    /// and some columns.
-    ///
-    /// # Safety
-    /// `dh` has `count` rows, whose columns nobody else uses; they begin with a whole vector.
-    unsafe fn add_output_gradients<S: Ops>(
+    /// Panics unless the buffers reach to the block's last row.
+    fn check(
         &self,
-        s: S,
-        t: usize,
-        first: usize,
-        dh: Mat,
-        count: usize,
-        columns: Range<usize>,
+        sharing: &Sharing,
+        base: usize,
+        block: &Range<usize>,
+        scratch: &PassScratch,
+        wants_norms: bool,
+        threads: usize,
     ) {
-        let size = self.config.state_size();
-        s.enter(
-            #[inline(always)]
-            || {
-                for i in 0..count {
-                    let Some(dy) = self.outputs.row(self.config, self.plan, t, first + i) else { return };
-                    let dy = &dy[self.direction * size..][..size];
-                    for at in columns.clone().step_by(S::LANES) {
-                        let n = S::LANES.min(size - at);
-                        // SAFETY: `dy` has `n` more values; rows of states are padded to whole vectors.
-                        unsafe {
-                            let dy = dy.as_ptr().add(at);
-                            let dy = if n == S::LANES { s.load(dy) } else { s.load_first(dy, n) };
-                            let state = dh.row(i).add(at);
-                            s.store(state, s.add(s.load(state), dy));
-                        }
-                    }
-                }
-            },
-        );
+        let (config, plan, strides, history) = (self.config, self.plan, self.strides, self.history);
+        let (sequences, last) = (sharing.sequences, plan.start(block.end));
+        assert!(last * strides.pre <= history.pre.len() && (plan.batch + last) * strides.h <= history.h.len());
+        assert!(base <= plan.start(block.start));
+        let rows = last - base;
+        assert!(rows * gate_row(config) <= scratch.gates.len() && rows <= scratch.squares.len());
+        assert!(sequences * strides.h <= scratch.dh.len() && sequences * strides.c <= scratch.dc.len());
+        assert!(sequences * strides.c <= scratch.step.len());
+        let offsets = plan.batch + threads * MOST_SHARED;
+        assert!(offsets <= scratch.h_offsets.len() && offsets <= scratch.c_offsets.len());
+        if config.cell.has_cell_state() {
+            assert!((plan.batch + last) * strides.c <= history.c.len());
+            let cells = sequences * strides.c;
+            assert!(!wants_norms || rows <= scratch.cell_squares.len() && cells <= scratch.cells.len());
+        }
+        if config.has_second_product() {
+            assert!(rows * strides.c <= scratch.hidden.len() && rows * config.proj_size <= scratch.projected.len());
+        }
     }
 
-    /// Copies a block's packed rows to where the caller has them.
-    pub(super) fn unpack(&self, team: Team<'_>, block: &Range<usize>, rows: Mat, user: Mat) {
-        self.for_each_row(team, block.clone(), rows.stride, &|row, place| {
-            // SAFETY: each row has a place of its own in the caller's array, which has all of them.
-            unsafe { std::ptr::copy_nonoverlapping(rows.row(row).cast_const(), user.row(place), rows.stride) }
+    fn memory<'m>(&self, scratch: &'m mut PassScratch, base: usize) -> Memory<'m> {
+        let strides = self.strides;
+        Memory {
+            dh: Mat::new(&mut scratch.dh, strides.h),
+            dc: Mat::new(&mut scratch.dc, strides.c),
+            step: Mat::new(&mut scratch.step, strides.c),
+            gates: Mat::new(&mut scratch.gates, gate_row(self.config)),
+            hidden: Mat::new(&mut scratch.hidden, strides.c),
+            projected: Mat::new(&mut scratch.projected, self.config.proj_size),
+            h_offsets: Elements::of(&mut scratch.h_offsets[..]),
+            c_offsets: Elements::of(&mut scratch.c_offsets[..]),
+            squares: Elements::of(&mut scratch.squares[..]),
+            cell_squares: Elements::of(&mut scratch.cell_squares[..]),
+            cells: Mat::new(&mut scratch.cells, strides.c),
+            base,
+        }
+    }
+
+    /// Copies packed rows of some steps to where the caller has them.
+    ///
+    /// # Safety
+    /// They are complete, and nobody else touches these rows; both have all steps.
+    pub(super) unsafe fn unpack(&self, team: Team<'_>, steps: &Range<usize>, rows: Mat<'_>, user: Mat<'_>) {
+        self.for_each_row(team, steps.clone(), rows.stride(), &|row, place| {
+            // SAFETY: each row has a place of its own in the caller's array, and the caller's contract.
+            unsafe { std::ptr::copy_nonoverlapping(rows.row(row).cast_const(), user.row(place), rows.stride()) }
         });
     }
 
     /// The sum of both directions' packed rows, into `user` or else into `first`.
-    pub(super) fn add_parts<S: Ops>(&self, s: S, team: Team<'_>, first: Mat, second: Mat, user: Option<Mat>) {
-        let features = first.stride;
+    ///
+    /// # Safety
+    /// As [`PassBackward::unpack`]'s.
+    pub(super) unsafe fn add_parts<S: Ops>(
+        &self,
+        s: S,
+        team: Team<'_>,
+        first: Mat<'_>,
+        second: Mat<'_>,
+        user: Option<Mat<'_>>,
+    ) {
+        let features = first.stride();
         self.for_each_row(team, 0..self.plan.steps, features, &|row, place| {
             s.enter(
                 #[inline(always)]
-                // SAFETY: as above; both parts have all rows.
+                // SAFETY: each row has a place of its own in the caller's array, and the caller's contract.
                 || unsafe {
                     let (a, b) = (first.row(row), second.row(row).cast_const());
                     let to = user.map_or(a, |user| user.row(place));
@@ -544,5 +313,291 @@ impl PassBackward<'_> {
                 }
             }
         });
+    }
+
+    /// Norms of the states' gradients of gathered steps, from the squares that they left.
+    pub(super) fn norms(&self, steps: &Range<usize>, scratch: &PassScratch, norms: &mut [f64]) {
+        let (plan, first) = (self.plan, self.plan.start(steps.start));
+        let write = |squares: &[f64], norms: &mut [f64]| {
+            for t in steps.clone() {
+                let squares = &squares[plan.start(t) - first..][..plan.count(t)];
+                norms[t] = squares.iter().fold(0.0, |sum, v| sum + v).sqrt();
+            }
+        };
+        let (hidden, cells) = norms.split_at_mut(plan.seq_len);
+        write(&scratch.squares, hidden);
+        if !cells.is_empty() {
+            write(&scratch.cell_squares, cells);
+        }
+    }
+}
+
+fn sum_of_squares(values: &[f32]) -> f64 {
+    values.iter().fold(0.0, |sum, &v| sum + f64::from(v) * f64::from(v))
+}
+
+/// A block of a pass, as all its threads see it.
+struct Run<'a, S: Ops> {
+    pass: &'a PassBackward<'a>,
+    cell: &'static dyn CellKernels<S>,
+    block: &'a Range<usize>,
+    sharing: &'a Sharing,
+    memory: &'a Memory<'a>,
+    /// Whether steps leave the squares of their states' gradients.
+    wants_norms: bool,
+}
+
+/// One thread's rows of one step.
+struct Step<'a> {
+    /// Sorted sequences.
+    sequences: Range<usize>,
+    /// Their first packed row, and that among the gathered ones.
+    first: usize,
+    row: usize,
+    span: Span,
+    dh: Mat<'a>,
+    gates: Mat<'a>,
+    /// Where their previous states start.
+    h_offsets: &'a [usize],
+    c_offsets: &'a [usize],
+}
+
+impl Step<'_> {
+    fn count(&self) -> usize {
+        self.sequences.len()
+    }
+}
+
+impl<S: Ops> Run<'_, S> {
+    /// One thread's share of the block; the input's gradient too, where there is a `target`.
+    ///
+    /// # Safety
+    /// No other thread works on these sequences and units; those that work on other units of these sequences do the same.
+    unsafe fn share(&self, s: S, share: &Share<'_>, target: Option<Mat<'_>>) {
+        let plan = self.pass.plan;
+        // SAFETY: the caller's contract; this thread made these gate gradients.
+        unsafe {
+            if self.pass.reverse {
+                self.block.clone().for_each(|t| self.step(s, t, share));
+            } else {
+                self.block.clone().rev().for_each(|t| self.step(s, t, share));
+            }
+            let Some(target) = target else { return };
+            for t in self.block.clone() {
+                let running = share.running(plan, t);
+                let first = plan.start(t) + running.start;
+                if !running.is_empty() {
+                    self.input_gradient(s, first..first + running.len(), target);
+                }
+            }
+        }
+    }
+
+    /// The input's gradient in some packed rows.
+    ///
+    /// # Safety
+    /// `target` has all packed rows of the plan, the gate gradients of these rows are known, and no other thread writes
+    /// either of them.
+    unsafe fn input_gradient(&self, s: S, rows: Range<usize>, target: Mat<'_>) {
+        let (config, weights) = (self.pass.config, &self.pass.weights.input);
+        let (gate_row, width) = (gate_row(config), target.stride());
+        assert_eq!(width, weights.columns());
+        // SAFETY: the caller's contract.
+        let (gates, out) = unsafe {
+            let gates = self.memory.gates.slice(rows.start - self.memory.base, rows.len() * gate_row);
+            (gates, Output::raw(target.row(rows.start), rows.len() * width, width))
+        };
+        let gates = Rows::strided(gates, rows.len(), gate_row, gate_row);
+        let gates = gates.columns(0, config.cell.gates() * config.hidden_size);
+        gemm(s, gates, weights, Start::Zero, out);
+    }
+
+    /// One thread's share of step `t`.
+    ///
+    /// # Safety
+    /// As [`Run::share`]'s.
+    unsafe fn step(&self, s: S, t: usize, share: &Share<'_>) {
+        let sequences = share.running(self.pass.plan, t);
+        if sequences.is_empty() {
+            return;
+        }
+        let (pass, memory) = (self.pass, self.memory);
+        let (config, history, strides) = (pass.config, pass.history, pass.strides);
+        let cell = config.cell.properties();
+        // SAFETY: rows of these sequences are this thread's; all lie within their buffers; the buffers are distinct, and
+        // where two operands share one the kernels allow it.
+        unsafe {
+            let step = self.rows_of(t, sequences, share);
+            self.add_output_gradients(s, t, share, &step);
+            if self.wants_norms {
+                self.leave_squares(&step);
+            }
+            let before_h = Gathered { values: history.h.as_ptr(), offsets: step.h_offsets };
+            let before_c = Gathered { values: history.c.as_ptr(), offsets: step.c_offsets };
+            let dc = memory.dc.starting_at(step.sequences.start);
+            let c = Strided::new(&history.c, strides.c);
+            let index = history.kept.index(pass.plan, step.first);
+            let operand = memory.step.starting_at(step.sequences.start);
+            let mut rows = Backward {
+                pre: Strided::new(&history.pre, strides.pre).starting_at(step.first),
+                before: if cell.has_cell_state { before_c } else { before_h },
+                c: if cell.has_cell_state { c.starting_at(index) } else { c },
+                dh: step.dh,
+                carried: if cell.has_cell_state { dc } else { step.dh },
+                gates: step.gates,
+            };
+            if pass.weights.projection.is_some() {
+                self.unproject(s, &step, &rows, operand);
+                rows.dh = operand;
+            }
+            if self.wants_norms && cell.has_cell_state {
+                self.leave_cell_squares(s, &step, &rows);
+            }
+            self.cell.backward(s, &step.span, &rows);
+            share.meet();
+            if let Some(kernels) = self.cell.second_product() {
+                self.products(s, share, &step, Operand::Between, Start::Zero, operand);
+                kernels.backward_between(s, &step.span, &rows, operand);
+                kernels.between(s, &step.span, rows.pre, before_h, memory.hidden.starting_at(step.row));
+            }
+            let start = if cell.carries_hidden { Start::Output } else { Start::Zero };
+            self.products(s, share, &step, Operand::Hidden, start, step.dh);
+        }
+    }
+
+    /// The rows of a step, with the offsets of their previous states.
+    ///
+    /// # Safety
+    /// As [`Run::share`]'s.
+    unsafe fn rows_of<'s>(&'s self, t: usize, sequences: Range<usize>, share: &Share<'_>) -> Step<'s> {
+        let (pass, memory) = (self.pass, self.memory);
+        let (plan, kept, strides, units) = (pass.plan, &pass.history.kept, pass.strides, pass.config.hidden_size);
+        let count = sequences.len();
+        let first = plan.start(t) + sequences.start;
+        // SAFETY: the caller's contract; each thread has room of its own.
+        let (h_offsets, c_offsets) =
+            unsafe { (memory.h_offsets.slice(share.offsets, count), memory.c_offsets.slice(share.offsets, count)) };
+        for (i, j) in sequences.clone().enumerate() {
+            let previous = kept.previous_index(plan, pass.reverse, t, j);
+            h_offsets[i] = previous * strides.h;
+            c_offsets[i] = previous * strides.c;
+        }
+        // Whole panels of the recurrent product: for a state as wide as the hidden one these are its units.
+        let is_all = share.panels.len() == self.sharing.pieces;
+        let all = units.div_ceil(S::LANES);
+        let block = |panel: usize| (panel * S::PANEL_VECTORS).min(all);
+        let blocks = if is_all { 0..all } else { block(share.panels.start)..block(share.panels.end) };
+        // SAFETY: the buffers reach to these rows.
+        let (dh, gates) =
+            unsafe { (memory.dh.starting_at(sequences.start), memory.gates.starting_at(first - memory.base)) };
+        let (row, span) = (first - memory.base, Span { rows: count, blocks, units });
+        Step { sequences, first, row, span, dh, gates, h_offsets, c_offsets }
+    }
+
+    /// Adds the gradients of step `t`'s outputs to those of its states, in the columns of the share's panels.
+    ///
+    /// # Safety
+    /// As [`Run::share`]'s.
+    unsafe fn add_output_gradients(&self, s: S, t: usize, share: &Share<'_>, step: &Step<'_>) {
+        let (pass, dh) = (self.pass, step.dh);
+        let size = pass.config.state_size();
+        let columns = share.panels.start * S::PANEL_WIDTH..size.min(share.panels.end * S::PANEL_WIDTH);
+        s.enter(
+            #[inline(always)]
+            || {
+                for (i, j) in step.sequences.clone().enumerate() {
+                    // SAFETY: complete before the block began.
+                    let Some(dy) = (unsafe { pass.outputs.row(pass.config, pass.plan, t, j) }) else { return };
+                    let dy = &dy[pass.direction * size..][..size];
+                    for at in columns.clone().step_by(S::LANES) {
+                        let n = S::LANES.min(size - at);
+                        // SAFETY: `dy` has `n` more values; rows of states are padded to whole vectors.
+                        unsafe {
+                            let dy = dy.as_ptr().add(at);
+                            let dy = if n == S::LANES { s.load(dy) } else { s.load_first(dy, n) };
+                            let state = dh.at(i, at);
+                            s.store(state, s.add(s.load(state), dy));
+                        }
+                    }
+                }
+            },
+        );
+    }
+
+    /// The squares of the states' gradients, for their norms.
+    ///
+    /// # Safety
+    /// As [`Run::share`]'s.
+    unsafe fn leave_squares(&self, step: &Step<'_>) {
+        let size = self.pass.config.state_size();
+        // SAFETY: the caller's contract.
+        unsafe {
+            for (i, sum) in self.memory.squares.slice(step.row, step.count()).iter_mut().enumerate() {
+                *sum = sum_of_squares(step.dh.slice(i, size));
+            }
+        }
+    }
+
+    /// The same of the cell states' gradients.
+    ///
+    /// # Safety
+    /// As [`Run::share`]'s.
+    unsafe fn leave_cell_squares(&self, s: S, step: &Step<'_>, rows: &Backward<'_>) {
+        let units = self.pass.config.hidden_size;
+        // SAFETY: the caller's contract.
+        unsafe {
+            let cells = self.memory.cells.starting_at(step.sequences.start);
+            self.cell.cell_gradient(s, &step.span, rows, cells);
+            for (i, sum) in self.memory.cell_squares.slice(step.row, step.count()).iter_mut().enumerate() {
+                *sum = sum_of_squares(cells.slice(i, units));
+            }
+        }
+    }
+
+    /// Keeps the gradients of projected states, and what was projected; the gradient of that goes to `out`.
+    ///
+    /// # Safety
+    /// As [`Run::share`]'s.
+    unsafe fn unproject(&self, s: S, step: &Step<'_>, rows: &Backward<'_>, out: Mat<'_>) {
+        let (config, memory, strides, count) = (self.pass.config, self.memory, self.pass.strides, step.count());
+        let size = config.state_size();
+        let projection = self.pass.weights.projection.as_ref().expect("a projection");
+        // SAFETY: the caller's contract.
+        unsafe {
+            let dh = Rows::strided(step.dh.slice(0, (count - 1) * strides.h + size), count, strides.h, size);
+            for i in 0..count {
+                memory.projected.slice_mut(step.row + i, size).copy_from_slice(dh.row(i));
+            }
+            gemm(s, dh, projection, Start::Zero, Output::raw(out.values(), count * strides.c, strides.c));
+            let flush = Flush::new(config.flush_small_states);
+            self.cell.unprojected(s, &step.span, rows, memory.hidden.starting_at(step.row), flush);
+        }
+    }
+
+    /// The products of gate gradients with the recurrent weights whose operand was `operand`: the share's columns of `out`.
+    ///
+    /// # Safety
+    /// As [`Run::share`]'s; the gate gradients of these runs are complete.
+    unsafe fn products(
+        &self,
+        s: S,
+        share: &Share<'_>,
+        step: &Step<'_>,
+        operand: Operand,
+        mut start: Start<'_>,
+        out: Mat<'_>,
+    ) {
+        let (config, count) = (self.pass.config, step.count());
+        let (units, gate_row) = (config.hidden_size, gate_row(config));
+        let runs = config.cell.properties().runs.iter().zip(&self.pass.weights.recurrent);
+        for (run, weights) in runs.filter(|(run, _)| run.operand == operand) {
+            // SAFETY: the caller's contract.
+            unsafe {
+                let left = Rows::strided(step.gates.slice(0, count * gate_row), count, gate_row, gate_row);
+                let left = left.columns(run.column * units, run.gates * units);
+                gemm_columns(s, left, weights, share.panels.clone(), start, out);
+            }
+            start = Start::Output;
+        }
     }
 }

@@ -7,6 +7,7 @@ use super::config::RnnConfig;
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, ensure, product};
 use std::cmp::Reverse;
+use std::ops::Range;
 
 /// The extents of a batch: `batch_size` sequences in buffers of `seq_len` steps each.
 #[derive(Clone, Copy, Debug)]
@@ -199,6 +200,11 @@ impl Plan {
         if self.uniform { self.batch } else { self.starts[t + 1] - self.starts[t] }
     }
 
+    /// Rows of some steps.
+    pub(crate) fn rows_of(&self, block: &Range<usize>) -> usize {
+        self.start(block.end) - self.start(block.start)
+    }
+
     /// Whether rows lie in memory as a time-major buffer has them.
     pub(crate) fn is_dense(&self) -> bool {
         self.uniform && self.batch == self.in_arrays && self.packed.is_empty()
@@ -284,7 +290,7 @@ mod tests {
         assert_eq!((part.batch, part.in_arrays, part.steps, part.rows), (2, 5, 2, 3));
         assert!(!part.is_dense() && part.set_part(&plan, 5, 6).is_err());
         // In time-major arrays of all five sequences.
-        let config = RnnConfig::new(super::super::config::Cell::Lstm, 3, 4);
+        let config = RnnConfig::new(crate::cell::Cell::Lstm, 3, 4);
         assert_eq!(part.user_offset(&config, 1, 0, 3), 5 * 3);
     }
 

@@ -1,78 +1,9 @@
 //! What a stack of recurrent layers is: cell, sizes, directions; and the names and shapes of its parameters.
 
 use crate::buffer::try_with_capacity;
+use crate::cell::Cell;
 use crate::error::{Result, ensure, err, product};
 use std::fmt;
-
-/// The recurrent cell. Equations are in `reference/`; gate order is PyTorch's.
-#[repr(i32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Cell {
-    /// `h' = tanh(W x + b + U h)` (Elman 1990; `torch.nn.RNN`).
-    ElmanTanh = 0,
-    /// `h' = relu(W x + b + U h)` (`torch.nn.RNN(nonlinearity="relu")`).
-    ElmanRelu = 1,
-    /// Long short-term memory with forget gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000), optionally with a
-    /// projected state (Sak et al. 2014). Gates i, f, g, o.
-    Lstm = 2,
-    /// Gated recurrent unit with the reset gate applied after the recurrent product, as in PyTorch, cuDNN, Keras
-    /// (`reset_after=True`) and ONNX (`linear_before_reset=1`). Gates r, z, n; `h' = (1 - z) n + z h`.
-    Gru = 3,
-    /// Gated recurrent unit with the reset gate applied to `h` before the recurrent product, as in Cho et al. 2014,
-    /// Keras (`reset_after=False`) and ONNX's default. Gates r, z, n; `h' = (1 - z) n + z h`.
-    GruResetBefore = 4,
-}
-
-impl Cell {
-    /// All cells, in the order of their numbers.
-    pub const ALL: [Cell; 5] = [Cell::ElmanTanh, Cell::ElmanRelu, Cell::Lstm, Cell::Gru, Cell::GruResetBefore];
-
-    /// The cell with that number.
-    pub fn from_number(number: i32) -> Result<Cell> {
-        Cell::ALL.into_iter().find(|&c| c as i32 == number).ok_or_else(|| {
-            err!(
-                InvalidArgument,
-                "unknown cell {number}, expected 0 (elman tanh), 1 (elman relu), 2 (lstm), 3 (gru) or 4 (gru reset before)"
-            )
-        })
-    }
-
-    /// Its name in files: `elman_tanh`, `elman_relu`, `lstm`, `gru`, `gru_reset_before`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Cell::ElmanTanh => "elman_tanh",
-            Cell::ElmanRelu => "elman_relu",
-            Cell::Lstm => "lstm",
-            Cell::Gru => "gru",
-            Cell::GruResetBefore => "gru_reset_before",
-        }
-    }
-
-    /// The cell with that name.
-    pub fn from_name(name: &str) -> Result<Cell> {
-        Cell::ALL.into_iter().find(|c| c.name() == name).ok_or_else(|| {
-            err!(
-                InvalidArgument,
-                "unknown cell '{}', expected elman_tanh, elman_relu, lstm, gru or gru_reset_before",
-                crate::io::Excerpt(name, 40)
-            )
-        })
-    }
-
-    /// Gates: rows of a weight matrix are this many times the hidden size.
-    pub fn gates(self) -> usize {
-        match self {
-            Cell::ElmanTanh | Cell::ElmanRelu => 1,
-            Cell::Lstm => 4,
-            Cell::Gru | Cell::GruResetBefore => 3,
-        }
-    }
-
-    /// Whether the state has a cell part `c` beside `h`.
-    pub fn has_cell_state(self) -> bool {
-        self == Cell::Lstm
-    }
-}
 
 /// The order in which a layer visits the time steps.
 #[repr(i32)]
@@ -175,7 +106,7 @@ impl RnnConfig {
 
     /// Whether a step has a product that needs the whole of what the step itself computes: `r h` or the unprojected state.
     pub(crate) fn has_second_product(&self) -> bool {
-        self.cell == Cell::GruResetBefore || self.proj_size > 0
+        self.proj_size > 0 || !self.cell.properties().second.is_empty()
     }
 
     /// Number of one-way passes: layers times directions; the first extent of `h_0` and `h_n`.
@@ -202,7 +133,12 @@ impl RnnConfig {
             self.dropout
         );
         if self.proj_size > 0 {
-            ensure!(self.cell == Cell::Lstm, InvalidArgument, "proj_size needs an LSTM, found {}", self.cell.name());
+            ensure!(
+                self.cell.properties().has_projection,
+                InvalidArgument,
+                "proj_size needs an LSTM, found {}",
+                self.cell.name()
+            );
             ensure!(
                 self.proj_size < self.hidden_size,
                 InvalidArgument,

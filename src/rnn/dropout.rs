@@ -1,7 +1,11 @@
 //! Dropout between layers. A value's fate depends on the seed and on where it stands (layer, step, sequence, feature)
 //! alone, so threads, instruction sets and the cutting of batches or sequences change nothing.
 
+use super::batch::Plan;
+use crate::kernel::mat::Mat;
+use crate::parallel::{FEWEST_COPIES, Team};
 use crate::random::philox;
+use std::ops::Range;
 
 /// Where a training forward draws its dropout from; without effect unless the configuration has dropout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,5 +41,31 @@ impl Mask {
                 *v = if u64::from(word) < self.threshold { 0.0 } else { *v * self.scale };
             }
         }
+    }
+
+    /// Applies the dropout of `layer`'s outputs to the packed rows of some steps: to the outputs in forward, to their
+    /// gradient in backward.
+    ///
+    /// # Safety
+    /// There are rows for all steps of the plan, and nobody else touches those of these steps.
+    pub(crate) unsafe fn apply_to_rows(
+        &self,
+        team: Team<'_>,
+        plan: &Plan,
+        layer: usize,
+        steps: Range<usize>,
+        rows: Mat<'_>,
+    ) {
+        let features = rows.stride();
+        let fewest = FEWEST_COPIES * steps.len() / (plan.rows_of(&steps) * features).max(1);
+        team.split(steps, fewest, &|steps: Range<usize>| {
+            for t in steps {
+                for j in 0..plan.count(t) {
+                    // SAFETY: threads have other steps, and the caller's contract.
+                    let row = unsafe { rows.slice_mut(plan.start(t) + j, features) };
+                    self.apply(layer, t, plan.order[j], row);
+                }
+            }
+        });
     }
 }

@@ -1,15 +1,13 @@
 //! Gradient flow: the numbers behind vanishing and exploding gradients (Pascanu, Mikolov and Bengio 2013).
 
-use super::backward_pass::{PassBackward, PassScratch};
-use super::config::{Cell, RnnConfig};
+use super::config::RnnConfig;
 use super::history::Strides;
 use super::model::Rnn;
 use super::tape::Tape;
-use super::weights::Layout;
 use crate::buffer::{AlignedBuf, try_grow};
 use crate::error::{Result, ensure, product};
+use crate::kernel::cell::{Activation, MOST_SLOTS};
 use crate::kernel::panel::Geometry;
-use std::ops::Range;
 
 /// Share of a gate's activations that sit near its limits, over all steps and sequences of a tape (the shares that
 /// Karpathy, Johnson and Fei-Fei 2015 plot).
@@ -57,28 +55,6 @@ pub struct GradientFlow {
 /// Norms of a pass over `steps` steps.
 pub(super) fn norms_per_pass(config: &RnnConfig, steps: usize) -> usize {
     steps * if config.cell.has_cell_state() { 2 } else { 1 }
-}
-
-pub(super) fn sum_of_squares(values: &[f32]) -> f64 {
-    values.iter().fold(0.0, |sum, &v| sum + f64::from(v) * f64::from(v))
-}
-
-impl PassBackward<'_> {
-    /// Norms of the states' gradients of a block, from the squares that its steps left.
-    pub(super) fn norms(&self, block: &Range<usize>, scratch: &PassScratch, norms: &mut [f64]) {
-        let (plan, first) = (self.plan, self.plan.start(block.start));
-        let write = |squares: &[f64], norms: &mut [f64]| {
-            for t in block.clone() {
-                let squares = &squares[plan.start(t) - first..][..plan.count(t)];
-                norms[t] = squares.iter().fold(0.0, |sum, v| sum + v).sqrt();
-            }
-        };
-        let (hidden, cells) = norms.split_at_mut(plan.seq_len);
-        write(&scratch.squares, hidden);
-        if !cells.is_empty() {
-            write(&scratch.cell_squares, cells);
-        }
-    }
 }
 
 impl GradientFlow {
@@ -219,32 +195,25 @@ fn largest_singular_value(matrix: &[f32], cols: usize, work: &mut [f64]) -> f64 
 fn saturation(rnn: &Rnn, tape: &Tape, pass: usize, gate: usize) -> Saturation {
     let (config, plan, history) = (rnn.config(), &tape.plan, &tape.histories[pass]);
     let lanes = Geometry::of(rnn.isa()).lanes;
-    let (slots, strides) = (Layout::of(config.cell).slots, Strides::of(config, lanes));
+    let (cell, strides) = (config.cell.properties(), Strides::of(config, lanes));
     // sigmoid(a) > 0.9 is a > ln 9; tanh(a) > 0.9 is a > atanh(0.9).
     const SIGMOID: f32 = 2.197_224_6;
     const TANH: f32 = 1.472_219_5;
-    let tanh_gate = match config.cell {
-        Cell::ElmanTanh | Cell::ElmanRelu => true,
-        Cell::Lstm | Cell::Gru | Cell::GruResetBefore => gate == 2,
-    };
-    let limit = if tanh_gate { TANH } else { SIGMOID };
     let (mut low, mut high) = (0usize, 0usize);
     for row in history.pre.chunks_exact(strides.pre).take(plan.rows) {
         for unit in 0..config.hidden_size {
-            let at = |slot: usize| row[(unit / lanes * slots + slot) * lanes + unit % lanes];
-            let a = match (config.cell, gate) {
-                (Cell::Gru, 2) => {
-                    let r = 1.0 / (1.0 + libm::exp(-f64::from(at(0))));
-                    (f64::from(at(2)) + r * f64::from(at(3))) as f32
-                }
-                _ => at(gate),
-            };
-            if config.cell == Cell::ElmanRelu {
-                low += usize::from(a <= 0.0);
-            } else {
-                low += usize::from(a < -limit);
-                high += usize::from(a > limit);
+            let mut slots = [0.0; MOST_SLOTS];
+            for (slot, v) in slots.iter_mut().enumerate().take(cell.slots) {
+                *v = row[(unit / lanes * cell.slots + slot) * lanes + unit % lanes];
             }
+            let a = (cell.pre_activation)(gate, slots);
+            let (is_low, is_high) = match cell.activations[gate] {
+                Activation::Sigmoid => (a < -SIGMOID, a > SIGMOID),
+                Activation::Tanh => (a < -TANH, a > TANH),
+                Activation::Relu => (a <= 0.0, false),
+            };
+            low += usize::from(is_low);
+            high += usize::from(is_high);
         }
     }
     let total = (plan.rows * config.hidden_size).max(1) as f32;

@@ -3,10 +3,9 @@
 use super::batch::Plan;
 use super::config::RnnConfig;
 use super::output::Outputs;
-use super::weights::Layout;
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, product};
-use crate::kernel::gates::{Mat, STATE_PADDING};
+use crate::kernel::mat::{Mat, STATE_PADDING};
 use crate::kernel::panel::padded_row;
 use std::ops::Range;
 
@@ -18,10 +17,51 @@ pub(crate) struct History {
     pub(crate) h: AlignedBuf<f32>,
     /// Cell states, for LSTM.
     pub(crate) c: AlignedBuf<f32>,
-    /// The packed row that is kept first.
+    pub(crate) kept: Kept,
+}
+
+/// Which rows a history keeps.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    /// The first packed row.
     pub(crate) base: usize,
-    /// The steps that are kept.
     pub(crate) steps: Range<usize>,
+}
+
+impl Kept {
+    pub(crate) const NOTHING: Self = Self { base: 0, steps: 0..0 };
+
+    /// The rows of some steps.
+    pub(crate) fn rows_of(plan: &Plan, steps: Range<usize>) -> Self {
+        Self { base: plan.start(steps.start), steps }
+    }
+
+    /// Index, among the rows of `h` or `c`, of packed row `row`.
+    #[inline]
+    pub(crate) fn index(&self, plan: &Plan, row: usize) -> usize {
+        plan.batch + row - self.base
+    }
+
+    /// Index of the state that precedes row (t, j) in a pass's order of time.
+    #[inline]
+    pub(crate) fn previous_index(&self, plan: &Plan, reverse: bool, t: usize, j: usize) -> usize {
+        let before = if reverse { t + 1 } else { t.wrapping_sub(1) };
+        if self.steps.contains(&before) && j < plan.count(before) {
+            self.index(plan, plan.start(before) + j)
+        } else {
+            j
+        }
+    }
+
+    /// Index of the state of sorted place `j` after its last kept step.
+    fn final_index(&self, plan: &Plan, reverse: bool, j: usize) -> usize {
+        let end = plan.lengths[j].min(self.steps.end);
+        if end <= self.steps.start {
+            return j;
+        }
+        let t = if reverse { self.steps.start } else { end - 1 };
+        self.index(plan, plan.start(t) + j)
+    }
 }
 
 /// The strides of the rows that a pass works on.
@@ -41,7 +81,7 @@ impl Strides {
 
     pub(crate) fn of(config: &RnnConfig, lanes: usize) -> Self {
         Self {
-            pre: padded_row(lanes, config.hidden_size, Layout::of(config.cell).slots),
+            pre: padded_row(lanes, config.hidden_size, config.cell.properties().slots),
             h: Self::of_states(config.state_size()),
             c: Self::of_states(config.hidden_size),
         }
@@ -50,7 +90,7 @@ impl Strides {
 
 impl History {
     pub(crate) const fn new() -> Self {
-        Self { pre: AlignedBuf::new(), h: AlignedBuf::new(), c: AlignedBuf::new(), base: 0, steps: 0..0 }
+        Self { pre: AlignedBuf::new(), h: AlignedBuf::new(), c: AlignedBuf::new(), kept: Kept::NOTHING }
     }
 
     /// Makes room for `batch` initial states and `rows` rows.
@@ -81,7 +121,7 @@ impl History {
         h0: Option<&[f32]>,
         c0: Option<&[f32]>,
     ) {
-        self.steps = 0..0;
+        self.kept = Kept::NOTHING;
         let set = |target: &mut [f32], stride: usize, features: usize, source: Option<&[f32]>| {
             for (row, &b) in target.chunks_exact_mut(stride).zip(plan.order.iter()) {
                 row.fill(0.0);
@@ -107,44 +147,21 @@ impl History {
         }
     }
 
-    /// Index, among the rows of `h` or `c`, of packed row `row`.
-    #[inline]
-    pub(crate) fn index(&self, plan: &Plan, row: usize) -> usize {
-        plan.batch + row - self.base
-    }
-
-    /// Index of the state that precedes row (t, j) in a pass's order of time.
-    #[inline]
-    pub(crate) fn previous_index(&self, plan: &Plan, reverse: bool, t: usize, j: usize) -> usize {
-        let before = if reverse { t + 1 } else { t.wrapping_sub(1) };
-        if self.steps.contains(&before) && j < plan.count(before) {
-            self.index(plan, plan.start(before) + j)
-        } else {
-            j
+    /// Moves `count` rows of states from row `from` on to row `to` on.
+    pub(crate) fn move_states(&mut self, config: &RnnConfig, from: usize, to: usize, count: usize) {
+        let strides = Strides::of(config, 1);
+        let rows = |stride: usize| from * stride..(from + count) * stride;
+        self.h.copy_within(rows(strides.h), to * strides.h);
+        if config.cell.has_cell_state() {
+            self.c.copy_within(rows(strides.c), to * strides.c);
         }
-    }
-
-    /// Index of the state of sorted place `j` after its last kept step.
-    pub(crate) fn final_index(&self, plan: &Plan, reverse: bool, j: usize) -> usize {
-        let end = plan.lengths[j].min(self.steps.end);
-        if end <= self.steps.start {
-            return j;
-        }
-        let t = if reverse { self.steps.start } else { end - 1 };
-        self.index(plan, plan.start(t) + j)
-    }
-
-    /// Forgets the kept steps: their final states become the initial ones.
-    pub(crate) fn settle(&mut self, config: &RnnConfig, plan: &Plan, reverse: bool) {
-        self.carry(config, plan, reverse);
-        self.steps = 0..0;
     }
 
     /// Makes the final states the initial ones of `next`, which takes the next block of steps.
     pub(crate) fn carry_to(&self, next: &mut History, config: &RnnConfig, plan: &Plan, reverse: bool) {
         let strides = Strides::of(config, 1);
         for j in 0..plan.batch {
-            let from = self.final_index(plan, reverse, j);
+            let from = self.kept.final_index(plan, reverse, j);
             let copy = |to: &mut [f32], source: &[f32], stride: usize| {
                 to[j * stride..(j + 1) * stride].copy_from_slice(&source[from * stride..(from + 1) * stride]);
             };
@@ -157,14 +174,10 @@ impl History {
 
     /// Makes the final states the initial ones, before the next block of steps.
     pub(crate) fn carry(&mut self, config: &RnnConfig, plan: &Plan, reverse: bool) {
-        let strides = Strides::of(config, 1);
         for j in 0..plan.batch {
-            let from = self.final_index(plan, reverse, j);
+            let from = self.kept.final_index(plan, reverse, j);
             if from != j {
-                self.h.copy_within(from * strides.h..(from + 1) * strides.h, j * strides.h);
-                if config.cell.has_cell_state() {
-                    self.c.copy_within(from * strides.c..(from + 1) * strides.c, j * strides.c);
-                }
+                self.move_states(config, from, j, 1);
             }
         }
     }
@@ -178,16 +191,25 @@ impl History {
         reverse: bool,
         arrays: &Outputs<'_>,
     ) {
+        self.write(config, plan, pass, arrays, |j| self.kept.final_index(plan, reverse, j));
+    }
+
+    /// Copies states into arrays (passes, batch, features): for each sorted place the row that `row` tells.
+    pub(crate) fn write(
+        &self,
+        config: &RnnConfig,
+        plan: &Plan,
+        pass: usize,
+        arrays: &Outputs<'_>,
+        row: impl Fn(usize) -> usize,
+    ) {
         let strides = Strides::of(config, 1);
-        let write = |target: Option<Mat>, source: &[f32], stride: usize, features: usize| {
+        let write = |target: Option<Mat<'_>>, source: &[f32], stride: usize, features: usize| {
             let Some(target) = target else { return };
             for (j, &b) in plan.order.iter().enumerate() {
-                let from = &source[self.final_index(plan, reverse, j) * stride..][..features];
+                let from = &source[row(j) * stride..][..features];
                 // SAFETY: the array has a row for each pass and sequence, and only this plan has this sequence.
-                unsafe {
-                    let to = target.row(pass * plan.in_arrays + b);
-                    std::ptr::copy_nonoverlapping(from.as_ptr(), to, features);
-                }
+                unsafe { target.slice_mut(pass * plan.in_arrays + b, features) }.copy_from_slice(from);
             }
         };
         write(arrays.hn, &self.h, strides.h, config.state_size());

@@ -1,6 +1,6 @@
 //! Initial weights: seeded, and the same on every machine.
 
-use super::config::{Cell, ParamSpec, RnnConfig};
+use super::config::{ParamSpec, RnnConfig};
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, err};
 use crate::random::Random;
@@ -48,9 +48,11 @@ pub(crate) fn fill(config: &RnnConfig, specs: &[ParamSpec], scheme: Init, seed: 
             }
             (_, "weight_ih") => uniform(&mut rng, target, xavier(gate_rows, spec.cols)),
             (_, "weight_hr") => uniform(&mut rng, target, xavier(spec.rows, spec.cols)),
-            (Init::XavierOrthogonalForgetOne, "bias_ih") if config.cell == Cell::Lstm => {
+            (Init::XavierOrthogonalForgetOne, "bias_ih") => {
                 target.fill(0.0);
-                target[gate_rows..2 * gate_rows].fill(1.0);
+                if let Some(gate) = config.cell.properties().forget_gate {
+                    target[gate * gate_rows..(gate + 1) * gate_rows].fill(1.0);
+                }
             }
             _ => target.fill(0.0),
         }

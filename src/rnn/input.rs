@@ -2,9 +2,9 @@
 
 use super::batch::{Batch, Plan};
 use super::config::RnnConfig;
-use super::session::block_rows;
+
 use crate::error::{Result, check_len, ensure, product};
-use crate::kernel::rows::Rows;
+use crate::kernel::lhs::Rows;
 use crate::nn::Embedding;
 use std::ops::Range;
 
@@ -123,7 +123,7 @@ impl<'a> Input<'a> {
         block: &Range<usize>,
         offsets: &'a mut [usize],
     ) -> Rows<'a> {
-        let (rows, features) = (block_rows(plan, block), config.input_size);
+        let (rows, features) = (plan.rows_of(block), config.input_size);
         let first = plan.start(block.start);
         if self.indices.is_none() && plan.is_dense() && !config.batch_first {
             return Rows::strided(&self.values[first * features..], rows, features, features);

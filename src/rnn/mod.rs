@@ -2,29 +2,36 @@
 
 mod backward;
 mod backward_pass;
+mod backward_scratch;
 mod batch;
 mod config;
 mod dropout;
 mod flow;
 mod grads;
 mod history;
+mod inference;
 mod init;
 mod input;
+mod live;
+mod load;
 mod model;
 mod output;
 mod pass;
-mod row;
+mod scratch;
 mod session;
 mod stream;
 mod tape;
+mod training;
 mod truncated;
 mod truncated_state;
+mod walk;
 mod weight_gradients;
 mod weights;
 
+pub use crate::cell::Cell;
 pub use backward::BackwardArgs;
 pub use batch::Batch;
-pub use config::{Cell, Direction, ParamSpec, RnnConfig};
+pub use config::{Direction, ParamSpec, RnnConfig};
 pub use dropout::DropoutPosition;
 pub use flow::{GradientFlow, Saturation};
 pub use grads::Grads;

@@ -185,6 +185,12 @@ impl Rnn {
         &self.forward[pass]
     }
 
+    /// The number of a layer's pass in a direction, among all passes.
+    #[inline]
+    pub(crate) fn pass_index(&self, layer: usize, direction: usize) -> usize {
+        layer * self.config.direction.count() + direction
+    }
+
     pub(crate) fn pass_params(&self, pass: usize) -> PassParams<'_> {
         PassParams::of(&self.config, &self.specs, pass)
     }

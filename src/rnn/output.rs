@@ -2,16 +2,14 @@
 
 use super::batch::Plan;
 use super::config::RnnConfig;
-use crate::kernel::gates::Mat;
-use std::marker::PhantomData;
+use crate::kernel::mat::Mat;
 
 /// The arrays that a call writes; threads write the rows of different sequences.
 #[derive(Clone, Copy)]
 pub(crate) struct Outputs<'a> {
-    pub(crate) y: Option<Mat>,
-    pub(crate) hn: Option<Mat>,
-    pub(crate) cn: Option<Mat>,
-    borrow: PhantomData<&'a mut [f32]>,
+    pub(crate) y: Option<Mat<'a>>,
+    pub(crate) hn: Option<Mat<'a>>,
+    pub(crate) cn: Option<Mat<'a>>,
 }
 
 impl<'a> Outputs<'a> {
@@ -33,43 +31,35 @@ impl<'a> Outputs<'a> {
             y: rows(y, plan.user_rows(), config.output_size()),
             hn: rows(hn, config.passes() * plan.in_arrays, config.state_size()),
             cn: rows(cn, config.passes() * plan.in_arrays, config.hidden_size),
-            borrow: PhantomData,
         }
     }
 }
 
 /// Where hidden states go: rows in the user's order or in packed order, with the directions' features side by side, each
 /// written by its own thread.
-pub(crate) struct Target<'a> {
-    rows: Mat,
+pub(crate) struct OutputRows<'a> {
+    rows: Mat<'a>,
     config: &'a RnnConfig,
     plan: &'a Plan,
     is_packed: bool,
 }
 
-impl<'a> Target<'a> {
+impl<'a> OutputRows<'a> {
     /// The user's `y`, whose rows past the ends of the plan's sequences become zero.
-    pub(crate) fn user(y: Mat, config: &'a RnnConfig, plan: &'a Plan) -> Self {
+    ///
+    /// # Safety
+    /// Nobody else touches the rows of the plan's sequences.
+    pub(crate) unsafe fn user(y: Mat<'a>, config: &'a RnnConfig, plan: &'a Plan) -> Self {
         plan.for_each_padding(|t, j| {
-            // SAFETY: the array has a row for each step and sequence, and only this plan has this sequence.
+            // SAFETY: the array has a row for each step and sequence, and the caller's contract.
             unsafe { y.row(plan.user_offset(config, t, j, 1)).write_bytes(0, config.output_size()) };
         });
         Self { rows: y, config, plan, is_packed: false }
     }
 
-    /// The next layer's input.
-    pub(crate) fn packed(rows: &'a mut [f32], config: &'a RnnConfig, plan: &'a Plan) -> Self {
-        assert!(rows.len() >= plan.rows * config.output_size());
-        // SAFETY: as asserted, and borrowed.
-        unsafe { Self::packed_raw(rows.as_mut_ptr(), config, plan) }
-    }
-
-    /// As [`Target::packed`], in a buffer of which other threads use other rows meanwhile.
-    ///
-    /// # Safety
-    /// `rows` is valid for writing the plan's rows of outputs, and nobody else touches those that are written.
-    pub(crate) unsafe fn packed_raw(rows: *mut f32, config: &'a RnnConfig, plan: &'a Plan) -> Self {
-        let rows = Mat { values: rows, stride: config.output_size() };
+    /// The next layer's input, in packed order.
+    pub(crate) fn packed(rows: Mat<'a>, config: &'a RnnConfig, plan: &'a Plan) -> Self {
+        assert!(rows.stride() == config.output_size() && rows.len() >= plan.rows * rows.stride());
         Self { rows, config, plan, is_packed: true }
     }
 
@@ -82,16 +72,16 @@ impl<'a> Target<'a> {
 
     /// What offsets are counted from.
     pub(crate) fn values(&self) -> *mut f32 {
-        self.rows.values
+        self.rows.values()
     }
 
-    /// As [`Target::row`], as an offset.
+    /// As [`OutputRows::row`], as an offset.
     #[inline]
     pub(crate) fn offset(&self, t: usize, j: usize, direction: usize) -> usize {
         let (config, plan) = (self.config, self.plan);
         assert!(j < plan.count(t) && direction < config.direction.count());
         // There are as many rows as asserted, as long as all directions' features.
         let row = if self.is_packed { plan.start(t) + j } else { plan.user_offset(config, t, j, 1) };
-        row * self.rows.stride + direction * config.state_size()
+        row * self.rows.stride() + direction * config.state_size()
     }
 }

@@ -1,4 +1,4 @@
-//! Rows that a single sequence takes along: a choice by processor, so both choices are tried on each.
+//! Look-ahead of single sequences: a choice by processor, so both choices are tried on each.
 
 use crate::random::Random;
 use crate::rnn::{BackwardArgs, Batch, Cell, Direction, ForwardArgs, Grads, Init, Rnn, RnnConfig, Session, Tape};
@@ -20,12 +20,12 @@ pub(super) fn forced() -> Option<bool> {
     }
 }
 
-/// A pass on this thread takes rows along.
+/// A pass on this thread looks ahead.
 pub(super) fn count() {
     TAKEN.set(TAKEN.get() + 1);
 }
 
-fn isa_takes_along(isa: Isa) -> bool {
+fn isa_looks_ahead(isa: Isa) -> bool {
     matches!(isa, Isa::Avx512 | Isa::Neon)
 }
 
@@ -54,7 +54,7 @@ fn results(config: &RnnConfig, isa: Isa, session: &mut Session) -> Vec<f32> {
 }
 
 #[test]
-fn rows_taken_along_change_no_bit() {
+fn rows_made_ahead_change_no_bit() {
     let mut compared = 0;
     for (cell, hidden) in [(Cell::ElmanTanh, 97), (Cell::Lstm, 49), (Cell::Gru, 60)] {
         for (num_layers, direction) in [(1, Direction::Reverse), (1, Direction::Bidirectional), (2, Direction::Forward)]
@@ -69,11 +69,7 @@ fn rows_taken_along_change_no_bit() {
                     let before = TAKEN.get();
                     let got = results(&config, isa, &mut Session::new());
                     let taken = TAKEN.get() - before;
-                    assert_eq!(
-                        taken > 0,
-                        choice == 2 && isa_takes_along(isa),
-                        "{what}: {taken} passes took rows along"
-                    );
+                    assert_eq!(taken > 0, choice == 2 && isa_looks_ahead(isa), "{what}: {taken} passes looked ahead");
                     let on_threads = results(&config, isa, &mut Session::with_pool(&crate::Pool::new(2).unwrap()));
                     for other in [&got, &on_threads] {
                         assert!(
@@ -87,5 +83,5 @@ fn rows_taken_along_change_no_bit() {
             }
         }
     }
-    println!("{compared} results compared with and without rows taken along");
+    println!("{compared} results compared with and without look-ahead");
 }

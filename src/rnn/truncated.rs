@@ -3,6 +3,7 @@
 //! consecutive chunks with carried, detached state.
 
 use super::backward::BackwardArgs;
+use super::backward_scratch::Wanted;
 use super::batch::Batch;
 use super::config::{Direction, RnnConfig};
 use super::dropout::DropoutPosition;
@@ -162,7 +163,8 @@ impl TruncatedBptt {
         rnn.check_backward(self.chunk(0), &args, Some(grads))?;
         rnn.backward_weights()?;
         for back in 0..self.recorded {
-            rnn.reserve_backward(session, self.chunk(back), back == 0 && dx.is_some(), false)?;
+            let wanted = Wanted { dx: back == 0 && dx.is_some(), norms: false };
+            rnn.reserve_backward(session, self.chunk(back), wanted)?;
         }
         // The buffers for the next states are free between forwards: they hold the states' gradients between chunks.
         let ([_, dh, dh_before], [_, dc, dc_before]) = (&mut self.h, &mut self.c);

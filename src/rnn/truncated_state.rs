@@ -5,14 +5,12 @@
 //! little-endian: the carried states, and of each chunk, layer by layer, its input, the hidden and cell states before the
 //! chunk and after each step, and the pre-activations.
 
-use super::batch::Batch;
+use super::batch::{Batch, Plan};
 use super::config::RnnConfig;
 use super::dropout::DropoutPosition;
-use super::history::{History, Strides};
-use super::session::Scratch;
+use super::history::{History, Kept, Strides};
 use super::tape::{Recorded, Tape};
 use super::truncated::TruncatedBptt;
-use super::weights::Layout;
 use crate::buffer::{AlignedBuf, try_vec, try_with_capacity};
 use crate::error::{Result, check_len, ensure, err};
 use crate::kernel::panel::Geometry;
@@ -168,9 +166,9 @@ impl TruncatedBptt {
     /// A tape as the forward left it, with what `take` gives.
     fn restored_chunk(&self, steps: usize, dropout: DropoutPosition, take: &mut dyn FnMut(&mut [f32])) -> Result<Tape> {
         let (config, isa) = (&self.config, self.isa);
-        let (mut tape, mut scratch) = (Tape::new(), Scratch::default());
-        scratch.plan.set(&Batch::new(self.batch_size, steps))?;
-        tape.reserve(config, isa, &scratch.plan)?;
+        let (mut tape, mut plan) = (Tape::new(), Plan::new());
+        plan.set(&Batch::new(self.batch_size, steps))?;
+        tape.reserve(config, isa, &plan)?;
         for_each_run(config, isa, self.batch_size, steps, |layer, which, run| {
             let History { pre, h, c, .. } = &mut tape.histories[layer];
             take(match which {
@@ -181,7 +179,7 @@ impl TruncatedBptt {
             });
         });
         for history in &mut tape.histories {
-            (history.base, history.steps) = (0, 0..steps);
+            history.kept = Kept { base: 0, steps: 0..steps };
         }
         // Older chunks are walked with any weights.
         tape.recorded = Some(Recorded { config: config.clone(), isa, version: 0, dropout });
@@ -207,7 +205,7 @@ fn for_each_run(
     mut f: impl FnMut(usize, Which, Range<usize>),
 ) {
     let (lanes, units, rows) = (Geometry::of(isa).lanes, config.hidden_size, steps * batch);
-    let (strides, slots) = (Strides::of(config, lanes), Layout::of(config.cell).slots);
+    let (strides, slots) = (Strides::of(config, lanes), config.cell.properties().slots);
     let run = |start: usize, len: usize| start..start + len;
     for layer in 0..config.num_layers {
         f(layer, Which::Input, 0..rows * config.layer_input_size(layer));
@@ -229,7 +227,7 @@ fn for_each_run(
 /// How many values chunks of so many steps have.
 fn values(config: &RnnConfig, batch: usize, steps: impl Iterator<Item = u128>) -> u128 {
     let cells = if config.cell.has_cell_state() { config.hidden_size } else { 0 };
-    let pre = Layout::of(config.cell).slots * config.hidden_size;
+    let pre = config.cell.properties().slots * config.hidden_size;
     let (batch, states) = (batch as u128, (config.state_size() + cells) as u128);
     let of_layer = |layer: usize, steps: u128| {
         let rows = steps * batch;

@@ -1,86 +1,19 @@
 //! The weights of one pass (a layer in one direction), packed for the kernels.
 
-use super::config::{Cell, ParamSpec, RnnConfig};
+use super::config::{ParamSpec, RnnConfig};
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::Result;
-use crate::kernel::gates::Cell as _;
-use crate::kernel::gates::elman::Elman;
-use crate::kernel::gates::gru::{ResetAfter, ResetBefore};
-use crate::kernel::gates::lstm::Lstm;
 use crate::kernel::panel::{GateColumns, Geometry, Panels, padded_row};
 use crate::parallel::Team;
 use crate::simd::Isa;
 use std::ops::Range;
 
-/// How a cell's gates are laid out: slots in a row of pre-activations, and which products fill which slots.
-pub(crate) struct Layout {
-    pub(crate) slots: usize,
-    /// Gates of the input product, as (gate, slot).
-    input: &'static [(usize, usize)],
-    /// The recurrent products, in the order in which they run.
-    recurrent: &'static [&'static [(usize, usize)]],
-    /// Columns of a row of gate gradients, in units of the hidden size.
-    pub(crate) gradient_gates: usize,
-    /// For each recurrent product: the first column of its gates in a row of gate gradients, in units of the hidden
-    /// size, the first gate in `weight_hh`, and how many gates there are.
-    pub(crate) recurrent_gradients: &'static [RecurrentGates],
-}
-
-/// A run of gates that belong to one recurrent product, or to one part of its gradient.
-#[derive(Clone, Copy)]
-pub(crate) struct RecurrentGates {
-    pub(crate) column: usize,
-    pub(crate) gate: usize,
-    pub(crate) gates: usize,
-}
-
-impl Layout {
-    pub(crate) fn of(cell: Cell) -> &'static Layout {
-        const fn run(column: usize, gate: usize, gates: usize) -> RecurrentGates {
-            RecurrentGates { column, gate, gates }
-        }
-        static ELMAN: Layout = Layout {
-            slots: Elman::SLOTS,
-            input: Elman::INPUT,
-            recurrent: &[Elman::RECURRENT],
-            gradient_gates: 1,
-            recurrent_gradients: &[run(0, 0, 1)],
-        };
-        static LSTM: Layout = Layout {
-            slots: Lstm::SLOTS,
-            input: Lstm::INPUT,
-            recurrent: &[Lstm::RECURRENT],
-            gradient_gates: 4,
-            recurrent_gradients: &[run(0, 0, 4)],
-        };
-        static GRU: Layout = Layout {
-            slots: ResetAfter::SLOTS,
-            input: ResetAfter::INPUT,
-            recurrent: &[ResetAfter::RECURRENT],
-            gradient_gates: 4,
-            recurrent_gradients: &[run(0, 0, 2), run(3, 2, 1)],
-        };
-        // The recurrent product of n needs the reset gate first.
-        static GRU_RESET_BEFORE: Layout = Layout {
-            slots: ResetBefore::SLOTS,
-            input: ResetBefore::INPUT,
-            recurrent: &[ResetBefore::RECURRENT, &[(2, 2)]],
-            gradient_gates: 3,
-            recurrent_gradients: &[run(0, 0, 2), run(2, 2, 1)],
-        };
-        match cell {
-            Cell::ElmanTanh | Cell::ElmanRelu => &ELMAN,
-            Cell::Lstm => &LSTM,
-            Cell::Gru => &GRU,
-            Cell::GruResetBefore => &GRU_RESET_BEFORE,
-        }
-    }
-}
-
 /// What forward needs of a pass.
 pub(crate) struct ForwardWeights {
     pub(crate) input: Panels,
-    pub(crate) recurrent: Vec<Panels>,
+    pub(crate) recurrent: Panels,
+    /// Of the cell's second product, if it has one.
+    pub(crate) second: Option<Panels>,
     /// Where the chains of a row of pre-activations start.
     pub(crate) bias: AlignedBuf<f32>,
     pub(crate) projection: Option<Panels>,
@@ -89,7 +22,7 @@ pub(crate) struct ForwardWeights {
 /// What backward needs of a pass: the same matrices from the other side.
 pub(crate) struct BackwardWeights {
     pub(crate) input: Panels,
-    /// One for each of [`Layout::recurrent_gradients`].
+    /// One for each of the cell's [`Run`](crate::kernel::cell::Run)s.
     pub(crate) recurrent: Vec<Panels>,
     pub(crate) projection: Option<Panels>,
 }
@@ -131,20 +64,18 @@ impl<'a> PassParams<'a> {
 impl ForwardWeights {
     /// Zero weights for `pass`.
     pub(crate) fn new(config: &RnnConfig, isa: Isa, params: &PassParams<'_>) -> Result<Self> {
-        let layout = Layout::of(config.cell);
-        let columns = |gates| GateColumns { gates, slots: layout.slots, units: config.hidden_size };
-        let mut recurrent = try_with_capacity(layout.recurrent.len())?;
-        for &gates in layout.recurrent {
-            recurrent.push(Panels::for_gates(isa, params.weight_hh.cols, columns(gates))?);
-        }
+        let cell = config.cell.properties();
+        let columns = |gates| GateColumns { gates, slots: cell.slots, units: config.hidden_size };
+        let recurrent = |gates| Panels::for_gates(isa, params.weight_hh.cols, columns(gates));
         let projection = match params.weight_hr {
             Some(spec) => Some(Panels::plain(isa, spec.cols, spec.rows)?),
             None => None,
         };
         Ok(Self {
-            input: Panels::for_gates(isa, params.weight_ih.cols, columns(layout.input))?,
-            recurrent,
-            bias: AlignedBuf::zeroed(padded_row(Geometry::of(isa).lanes, config.hidden_size, layout.slots))?,
+            input: Panels::for_gates(isa, params.weight_ih.cols, columns(cell.input))?,
+            recurrent: recurrent(cell.recurrent)?,
+            second: if cell.second.is_empty() { None } else { Some(recurrent(cell.second)?) },
+            bias: AlignedBuf::zeroed(padded_row(Geometry::of(isa).lanes, config.hidden_size, cell.slots))?,
             projection,
         })
     }
@@ -158,10 +89,10 @@ impl ForwardWeights {
         params: &PassParams<'_>,
         values: &[f32],
     ) {
-        let layout = Layout::of(config.cell);
+        let cell = config.cell.properties();
         let (units, lanes) = (config.hidden_size, Geometry::of(isa).lanes);
         self.input.pack_rows(team, &values[params.weight_ih.range()]);
-        for panels in &mut self.recurrent {
+        for panels in std::iter::once(&mut self.recurrent).chain(&mut self.second) {
             panels.pack_rows(team, &values[params.weight_hh.range()]);
         }
         if let (Some(panels), Some(spec)) = (&mut self.projection, params.weight_hr) {
@@ -173,30 +104,30 @@ impl ForwardWeights {
             let mut add = |gate: usize, slot: usize, bias: &[f32]| {
                 for (unit, &b) in bias[gate * units..(gate + 1) * units].iter().enumerate() {
                     // One rounded sum of both biases, unless the slot belongs to one of them alone.
-                    self.bias[(unit / lanes * layout.slots + slot) * lanes + unit % lanes] += b;
+                    self.bias[(unit / lanes * cell.slots + slot) * lanes + unit % lanes] += b;
                 }
             };
-            for &(gate, slot) in layout.input {
+            for &(gate, slot) in cell.input {
                 add(gate, slot, input);
             }
-            for &(gate, slot) in layout.recurrent.iter().copied().flatten() {
+            for &(gate, slot) in cell.recurrent.iter().chain(cell.second) {
                 add(gate, slot, hidden);
             }
         }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let panels = self.recurrent.iter().chain(&self.projection).map(Panels::bytes).sum::<usize>();
-        panels + self.input.bytes() + self.bias.bytes()
+        let panels = [&self.input, &self.recurrent].into_iter().chain(&self.second).chain(&self.projection);
+        panels.map(Panels::bytes).sum::<usize>() + self.bias.bytes()
     }
 }
 
 impl BackwardWeights {
     /// Zero weights for `pass`.
     pub(crate) fn new(config: &RnnConfig, isa: Isa, params: &PassParams<'_>) -> Result<Self> {
-        let layout = Layout::of(config.cell);
-        let mut recurrent = try_with_capacity(layout.recurrent_gradients.len())?;
-        for run in layout.recurrent_gradients {
+        let runs = config.cell.properties().runs;
+        let mut recurrent = try_with_capacity(runs.len())?;
+        for run in runs {
             recurrent.push(Panels::plain(isa, run.gates * config.hidden_size, params.weight_hh.cols)?);
         }
         let projection = match params.weight_hr {
@@ -211,7 +142,7 @@ impl BackwardWeights {
         let hh = &values[params.weight_hh.range()];
         let gate = config.hidden_size * params.weight_hh.cols;
         self.input.pack_columns(team, &values[params.weight_ih.range()]);
-        for (panels, run) in self.recurrent.iter_mut().zip(Layout::of(config.cell).recurrent_gradients) {
+        for (panels, run) in self.recurrent.iter_mut().zip(config.cell.properties().runs) {
             panels.pack_columns(team, &hh[run.gate * gate..(run.gate + run.gates) * gate]);
         }
         if let (Some(panels), Some(spec)) = (&mut self.projection, params.weight_hr) {

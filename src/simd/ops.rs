@@ -27,7 +27,7 @@ pub(crate) trait Ops: Simd {
     /// Panels read together when there is one row, so that enough independent chains hide the latency.
     const ROW_PANELS: usize;
 
-    /// Rows to come whose input product a single row takes along; at most 8. None where that needs more registers than there are.
+    /// Rows of a look-ahead window, whose input product is made beside single rows; at most 8. None where that needs more registers than there are.
     const AHEAD_ROWS: usize;
     /// Vectors of it that are made at once; at most 2, and a divisor of PANEL_VECTORS.
     const AHEAD_VECTORS: usize;
@@ -35,9 +35,9 @@ pub(crate) trait Ops: Simd {
     /// f32 values in one row of a packed panel.
     const PANEL_WIDTH: usize = Self::LANES * Self::PANEL_VECTORS;
 
-    /// Whether it pays to take rows along on this processor.
+    /// Whether it pays to look ahead on this processor.
     #[inline]
-    fn takes_along() -> bool {
+    fn looks_ahead() -> bool {
         Self::AHEAD_ROWS > 0
     }
 
@@ -321,7 +321,7 @@ impl Ops for pulp::x86::V4 {
     const AHEAD_ROWS: usize = 8;
     const AHEAD_VECTORS: usize = 2;
     #[inline]
-    fn takes_along() -> bool {
+    fn looks_ahead() -> bool {
         // Whole ones make the input product in half the time, and wait less for what they read.
         cpu::has_half_avx512()
     }

@@ -107,7 +107,7 @@ impl Trainer {
     pub fn new(model: &TextClassifier, config: &TrainerConfig, session: Session) -> Result<Self> {
         ensure!(config.clip_norm > 0.0, InvalidArgument, "clip_norm is {}, expected more than 0", config.clip_norm);
         let mut optimizer = Optimizer::new(&config.optimizer)?;
-        optimizer.set_pool(session.pool.as_ref());
+        optimizer.set_pool(session.pool());
         // A step looks at all gradients together, before.
         optimizer.set_non_finite(NonFinite::Continue);
         Ok(Self {
@@ -130,7 +130,7 @@ impl Trainer {
 
     /// Goes on with what a file held.
     pub(super) fn take_state(&mut self, mut optimizer: Optimizer, skipped: u64) {
-        optimizer.set_pool(self.memory.session.pool.as_ref());
+        optimizer.set_pool(self.memory.session.pool());
         optimizer.set_non_finite(NonFinite::Continue);
         (self.optimizer, self.skipped) = (optimizer, skipped);
     }

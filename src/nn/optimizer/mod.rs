@@ -11,7 +11,7 @@ pub(crate) use state::{Text as StateText, float as metadata_float, number as met
 
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, check_len, ensure, err};
-use crate::kernel::gates::Mat;
+use crate::kernel::mat::Mat;
 use crate::nn::NonFinite;
 use crate::nn::finite::all_finite;
 use crate::parallel::{Pool, enter};
@@ -309,7 +309,7 @@ impl Optimizer {
             team.split(0..len.div_ceil(unit), FEWEST_VALUES.div_ceil(unit), &|part: Range<usize>| {
                 let range = part.start * unit..(part.end * unit).min(len);
                 // SAFETY: all have `len` values, and parts are disjoint.
-                let own = |all: Mat| unsafe { std::slice::from_raw_parts_mut(all.row(range.start), range.len()) };
+                let own = |all: Mat<'_>| unsafe { std::slice::from_raw_parts_mut(all.row(range.start), range.len()) };
                 let update = Update {
                     rule,
                     first: range.start,

@@ -1,10 +1,10 @@
-//! Rows of a matrix that lie in memory at a fixed distance or wherever an index says.
+//! The left-hand side of a product: rows of a matrix that lie in memory at a fixed distance or wherever an index says.
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// The left operand of a product: where each of its rows starts, and how far apart a row's values are.
-pub(crate) trait Left: Copy {
+/// A left-hand side: where each of its rows starts, and how far apart a row's values are.
+pub(crate) trait Lhs: Copy {
     /// Distance between consecutive values of a row.
     const STEP: usize;
 
@@ -83,7 +83,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-impl Left for Rows<'_> {
+impl Lhs for Rows<'_> {
     const STEP: usize = 1;
 
     #[inline(always)]

@@ -1,27 +1,28 @@
-//! The input product of steps to come, taken along by a single row's step: that reads its weights from a far cache, which
-//! leaves the multipliers idle for half of the time and more.
+//! Look-ahead: the input product of steps to come, made beside a single row's step, which reads its weights from a far cache
+//! and leaves the multipliers idle for half of the time and more.
 
-use super::gates::Cell;
-use super::row::{Side, Walk};
+use super::cell::Equations;
+use super::mat::Series;
+use super::panel::PanelData;
 use crate::simd::Ops;
 
-/// The most rows that are taken along.
+/// The most rows of a window.
 pub(crate) const MOST_AHEAD: usize = 8;
 /// The most vectors at once.
 const MOST_VECTORS: usize = 2;
 
-/// The input product of all rows of a sequence, in the order of the steps. Rows are taken along in windows of
-/// [`Ops::AHEAD_ROWS`]: while one window's steps run, the next one's product is made, tile by tile.
-pub(crate) struct Ahead<'a, X> {
-    pub(crate) weights: Side<'a>,
+/// The input product of all rows of a sequence, in the order of the steps, in windows of [`Ops::AHEAD_ROWS`] rows: while one
+/// window's steps run, the next one's product is made, tile by tile.
+pub(crate) struct LookAhead<'a> {
+    pub(crate) weights: PanelData<'a>,
     /// Where the chains start: a row of slots.
     pub(crate) bias: *const f32,
     /// Pointer to the input of row `i`.
-    pub(crate) x: X,
+    pub(crate) x: &'a dyn Fn(usize) -> *const f32,
     /// Room for a window's inputs, [`MOST_AHEAD`] times the features.
     pub(crate) packed: *mut f32,
     /// Where the products go: rows of slots.
-    pub(crate) out: Walk<*mut f32>,
+    pub(crate) out: Series<*mut f32>,
 }
 
 /// The rows of a window whose input is packed.
@@ -31,7 +32,7 @@ pub(crate) struct Window {
     pub(crate) count: usize,
 }
 
-impl<X: Fn(usize) -> *const f32> Ahead<'_, X> {
+impl LookAhead<'_> {
     /// The window from row `first` on, of `count` rows in all; it may be empty. Packs its input: feature by feature, as it is
     /// read.
     ///
@@ -55,7 +56,7 @@ impl<X: Fn(usize) -> *const f32> Ahead<'_, X> {
     /// # Safety
     /// The weights have these vectors, and they lie within the rows of `out` and the bias.
     #[inline(always)]
-    pub(crate) unsafe fn tile<S: Ops, C: Cell>(&self, window: Window, block: usize, v: usize) -> Tile {
+    pub(crate) unsafe fn tile<S: Ops, C: Equations>(&self, window: Window, block: usize, v: usize) -> Tile {
         let gates = C::INPUT.len();
         let vector = block * gates + v;
         // Where a layer's last vector has no mate, that is the vector after the last slot, which takes what pads panels.

@@ -3,9 +3,10 @@
 //! This is the path of single sequences and of streams, where every weight is read once a step: what counts is how fast
 //! the panels are read, and the latency of a step. Every output is the chain that the products of [`super::gemm`] make.
 
-use super::ahead::{Ahead, Tile};
-use super::gates::{Cell, Flush, Half, MOST_SLOTS, Reads};
-use super::panel::PanelView;
+use super::cell::{Equations, Flush, MOST_SLOTS, Reads};
+use super::look_ahead::{LookAhead, Tile};
+use super::mat::Series;
+use super::panel::PanelData;
 use crate::simd::Ops;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -27,55 +28,15 @@ const MOST_CHAINS: usize = 16;
 #[derive(Clone, Copy)]
 pub(crate) struct Weights<'a> {
     /// `None` where the rows start with their input product.
-    pub(crate) input: Option<Side<'a>>,
-    pub(crate) recurrent: Side<'a>,
-}
-
-/// Packed weights as this kernel reads them.
-#[derive(Clone, Copy)]
-pub(crate) struct Side<'a> {
-    pub(crate) values: &'a [f32],
-    pub(crate) k: usize,
-}
-
-impl<'a> From<PanelView<'a>> for Side<'a> {
-    #[inline]
-    fn from(panels: PanelView<'a>) -> Self {
-        Self { values: panels.data, k: panels.k }
-    }
-}
-
-/// Rows of a buffer that are visited one after another, `step` values apart.
-#[derive(Clone, Copy)]
-pub(crate) struct Walk<T> {
-    pub(crate) first: T,
-    pub(crate) step: isize,
-}
-
-impl Walk<*const f32> {
-    #[inline(always)]
-    fn at(self, i: usize) -> *const f32 {
-        self.first.wrapping_offset(i as isize * self.step)
-    }
-}
-
-impl Walk<*mut f32> {
-    #[inline(always)]
-    pub(crate) fn at(self, i: usize) -> *mut f32 {
-        self.first.wrapping_offset(i as isize * self.step)
-    }
-
-    /// The same rows, for reading.
-    pub(crate) fn read(self) -> Walk<*const f32> {
-        Walk { first: self.first, step: self.step }
-    }
+    pub(crate) input: Option<PanelData<'a>>,
+    pub(crate) recurrent: PanelData<'a>,
 }
 
 /// Rows of states that succeed each other: row 0 of `now` succeeds `first`.
 #[derive(Clone, Copy)]
 pub(crate) struct States {
     pub(crate) first: *const f32,
-    pub(crate) now: Walk<*mut f32>,
+    pub(crate) now: Series<*mut f32>,
 }
 
 impl States {
@@ -86,22 +47,22 @@ impl States {
 }
 
 /// The buffers that a layer's rows lie in.
-pub(crate) struct Rows {
+pub(crate) struct RowBuffers {
     /// Where the chains start that have an input product, or will have one: rows of slots.
-    pub(crate) start: Walk<*const f32>,
+    pub(crate) start: Series<*const f32>,
     /// Where the others start.
     pub(crate) bias: *const f32,
     /// Where the complete pre-activations are kept, if they are.
-    pub(crate) keep: Option<Walk<*mut f32>>,
+    pub(crate) keep: Option<Series<*mut f32>>,
     /// Input rows; used where there are input weights.
-    pub(crate) x: Walk<*const f32>,
+    pub(crate) x: Series<*const f32>,
     pub(crate) h: States,
     /// Used by cells that have a cell state.
     pub(crate) c: States,
     pub(crate) count: usize,
 }
 
-/// One row's part of [`Rows`].
+/// One row's part of [`RowBuffers`].
 pub(crate) struct Row {
     pub(crate) start: *const f32,
     pub(crate) bias: *const f32,
@@ -113,7 +74,7 @@ pub(crate) struct Row {
     pub(crate) c: *mut f32,
 }
 
-impl Rows {
+impl RowBuffers {
     #[inline(always)]
     fn row(&self, i: usize) -> Row {
         Row {
@@ -142,11 +103,11 @@ struct Groups<S, C> {
     shape: PhantomData<(S, C)>,
 }
 
-impl<S: Ops, C: Cell> Groups<S, C> {
+impl<S: Ops, C: Equations> Groups<S, C> {
     const GATES: usize = C::RECURRENT.len();
     /// Groups start at a multiple of this, at a whole panel. It divides PANEL_VECTORS.
     const ALIGN: usize = {
-        assert!(C::INPUT.len() == Self::GATES);
+        assert!(C::INPUT.len() == Self::GATES, "one recurrent product");
         let mut blocks = 1;
         while !(blocks * Self::GATES).is_multiple_of(S::PANEL_VECTORS) {
             blocks += 1;
@@ -158,7 +119,7 @@ impl<S: Ops, C: Cell> Groups<S, C> {
         let registers = S::REGISTERS * 3 / 4;
         Self::fit(if registers < MOST_CHAINS { registers } else { MOST_CHAINS })
     };
-    /// The same where rows to come are taken along, whose chains need registers too; none where they are not.
+    /// The same with look-ahead, whose chains need registers too; none where there is none.
     const MOST_WITH_AHEAD: usize = if S::AHEAD_ROWS == 0 { 0 } else { Self::fit(S::AHEAD_ROWS) };
 
     /// Blocks that have so many chains.
@@ -203,7 +164,7 @@ pub(crate) struct Layer<S, C> {
     groups: Groups<S, C>,
 }
 
-impl<S: Ops, C: Cell> Layer<S, C> {
+impl<S: Ops, C: Equations> Layer<S, C> {
     /// The units in `blocks`: blocks of LANES units from a multiple of PANEL_VECTORS on.
     #[inline]
     pub(crate) fn new(s: S, cell: C, blocks: Range<usize>, flush: Flush) -> Self {
@@ -240,18 +201,19 @@ impl<S: Ops, C: Cell> Layer<S, C> {
     }
 
     /// Takes rows, one after another, and calls `done` after each. The first [`Ops::AHEAD_ROWS`] rows start with their input
-    /// product; with `ahead` that of the others is taken along, else they do so too.
+    /// product; with `ahead` that of the others is made on the way, else they do so too.
     ///
     /// # Safety
     /// As [`Layer::row`]'s for each. Where these are not all units, `done` returns when the others of the row are written too.
-    /// What is taken along goes to where the rows start, and reaches to the last block.
-    pub(crate) unsafe fn rows<X: Fn(usize) -> *const f32>(
+    /// What is made ahead goes to where the rows start, and reaches to the last block.
+    pub(crate) unsafe fn rows(
         &self,
         weights: &Weights<'_>,
-        rows: &Rows,
-        ahead: Option<&Ahead<'_, X>>,
-        done: impl Fn(),
+        rows: &RowBuffers,
+        ahead: Option<&LookAhead<'_>>,
+        done: Option<&dyn Fn()>,
     ) {
+        let done = || done.map_or((), |done| done());
         let Some(ahead) = ahead.filter(|_| S::AHEAD_ROWS > 0) else {
             for i in 0..rows.count {
                 // SAFETY: the caller's contract.
@@ -272,7 +234,7 @@ impl<S: Ops, C: Cell> Layer<S, C> {
                     for j in 0..groups.count {
                         let g = if turned && to_and_fro { groups.count - 1 - j } else { j };
                         let blocks = groups.start(g)..groups.start(g + 1);
-                        // Every step of the window takes other vectors along.
+                        // Every step of the window makes other vectors of the next one.
                         let vectors = if window.count == 0 { 0 } else { blocks.len() * Groups::<S, C>::GATES };
                         let mut tiles = (place * S::AHEAD_VECTORS..vectors).step_by(S::AHEAD_ROWS * S::AHEAD_VECTORS);
                         let tile = tiles.next().map(|v| ahead.tile::<S, C>(window, blocks.start, v));
@@ -318,7 +280,7 @@ pub(crate) trait AnyLayer: Send + Sync {
     unsafe fn row(&self, weights: &Weights<'_>, row: &Row, turned: bool);
 }
 
-impl<S: Ops, C: Cell> AnyLayer for Layer<S, C> {
+impl<S: Ops, C: Equations> AnyLayer for Layer<S, C> {
     unsafe fn row(&self, weights: &Weights<'_>, row: &Row, turned: bool) {
         // SAFETY: the caller's contract.
         unsafe { Layer::row(self, weights, row, turned) }
@@ -331,7 +293,7 @@ impl<S: Ops, C: Cell> AnyLayer for Layer<S, C> {
 /// # Safety
 /// As [`Layer::row`]'s.
 #[inline(never)]
-unsafe fn run_group<S: Ops, C: Cell, const B: usize>(
+unsafe fn run_group<S: Ops, C: Equations, const B: usize>(
     s: S,
     group: &Group<C>,
     weights: &Weights<'_>,
@@ -350,7 +312,7 @@ unsafe fn run_group<S: Ops, C: Cell, const B: usize>(
 /// # Safety
 /// As [`Layer::rows`]'s.
 #[inline(never)]
-unsafe fn run_group_with<S: Ops, C: Cell, const B: usize>(
+unsafe fn run_group_with<S: Ops, C: Equations, const B: usize>(
     s: S,
     group: &Group<C>,
     weights: &Weights<'_>,
@@ -370,7 +332,7 @@ struct Group<C> {
     flush: Flush,
 }
 
-impl<C: Cell> Group<C> {
+impl<C: Equations> Group<C> {
     /// The `B` blocks of units from `block` on, and a tile of rows to come.
     ///
     /// # Safety
@@ -430,7 +392,7 @@ impl<C: Cell> Group<C> {
     /// # Safety
     /// As [`Layer::row`]'s.
     #[inline(always)]
-    unsafe fn begin<S: Ops>(&self, s: S, row: &Row, block: usize, slots: [S::f32s; MOST_SLOTS]) -> Half<S> {
+    unsafe fn begin<S: Ops>(&self, s: S, row: &Row, block: usize, slots: [S::f32s; MOST_SLOTS]) -> C::Half<S> {
         let unit = block * S::LANES;
         // SAFETY: the caller's contract.
         unsafe {
@@ -439,9 +401,9 @@ impl<C: Cell> Group<C> {
                 Reads::Hidden => s.load(row.h_before.add(unit)),
                 Reads::Cell => s.load(row.c_before.add(unit)),
             };
-            let half = self.cell.begin(s, slots, before, self.flush);
+            let (half, c) = self.cell.begin(s, slots, before, self.flush);
             if C::READS == Reads::Cell {
-                s.store(row.c.add(unit), half.c);
+                s.store(row.c.add(unit), c);
             }
             half
         }
@@ -449,7 +411,7 @@ impl<C: Cell> Group<C> {
 }
 
 /// Whether the slot takes part in the input product.
-const fn has_input<C: Cell>(slot: usize) -> bool {
+const fn has_input<C: Equations>(slot: usize) -> bool {
     let mut i = 0;
     while i < C::INPUT.len() {
         if C::INPUT[i].1 == slot {
@@ -469,7 +431,7 @@ unsafe fn chain<S: Ops, const B: usize>(
     s: S,
     mut acc: [[S::f32s; MOST_SLOTS]; B],
     gates: &'static [(usize, usize)],
-    panels: Side<'_>,
+    panels: PanelData<'_>,
     block: usize,
     x: *const f32,
     tile: Option<&Tile>,
@@ -514,14 +476,13 @@ unsafe fn chain<S: Ops, const B: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::ahead::MOST_AHEAD;
-    use crate::kernel::gates::elman::Elman;
-    use crate::kernel::gates::gru::ResetAfter;
-    use crate::kernel::gates::lstm::Lstm;
-    use crate::kernel::gates::{self, Mat, Previous, Span};
+    use crate::cell::{Elman, Lstm, ResetAfter};
+    use crate::kernel::gates::{self, Forward, Span};
     use crate::kernel::gemm::{Output, Start, gemm_gates};
+    use crate::kernel::lhs::Rows;
+    use crate::kernel::look_ahead::MOST_AHEAD;
+    use crate::kernel::mat::{Gathered, Mat, STATE_PADDING};
     use crate::kernel::panel::{GateColumns, Panels, padded_row};
-    use crate::kernel::rows::Rows as Matrix;
     use crate::parallel::Team;
     use crate::random::Random;
     use crate::simd::{Isa, Kernel, dispatch};
@@ -536,7 +497,7 @@ mod tests {
         flush: Flush,
     }
 
-    /// Two windows of rows that are taken along, and a part of one.
+    /// Two windows that are made ahead, and a part of one.
     const STEPS: usize = 2 * MOST_AHEAD + 3;
 
     /// What a run leaves behind: pre-activations, and the rows of states with the initial ones first.
@@ -549,7 +510,7 @@ mod tests {
 
     impl Layer<'_> {
         fn stride(&self) -> usize {
-            self.units.next_multiple_of(gates::STATE_PADDING)
+            self.units.next_multiple_of(STATE_PADDING)
         }
 
         fn steps(&self) -> usize {
@@ -562,12 +523,12 @@ mod tests {
             found.pre.chunks_exact(width).map(move |row| &row[..width - S::LANES])
         }
 
-        fn general<S: Ops, C: Cell>(&self, s: S, cell: C, found: &mut Found) {
+        fn general<S: Ops, C: Equations>(&self, s: S, cell: C, found: &mut Found) {
             let (features, stride, width) = (self.input.view().k, self.stride(), self.bias.len());
             for t in 0..self.steps() {
                 let pre = &mut found.pre[t * width..(t + 1) * width];
                 pre.copy_from_slice(self.bias);
-                let x = Matrix::strided(&self.x[t * features..], 1, features, features);
+                let x = Rows::strided(&self.x[t * features..], 1, features, features);
                 gemm_gates(
                     s,
                     x,
@@ -576,25 +537,26 @@ mod tests {
                     Start::Output,
                     Output::new(pre, width),
                 );
-                let h = Matrix::strided(&found.h[t * stride..], 1, stride, self.units);
+                let h = Rows::strided(&found.h[t * stride..], 1, stride, self.units);
                 let panels = 0..self.recurrent.view().panels;
                 gemm_gates(s, h, self.recurrent.view(), panels, Start::Output, Output::new(pre, width));
                 let read = if C::READS == Reads::Cell { &mut found.c } else { &mut found.h };
-                let previous = Previous { values: read.as_ptr(), offsets: &[t * stride] };
+                let before = Gathered { values: read.as_ptr(), offsets: &[t * stride] };
                 let span = Span { rows: 1, blocks: 0..self.units.div_ceil(S::LANES), units: self.units };
                 let (pre, c, h) =
                     (Mat::new(pre, width), Mat::new(&mut found.c, stride), Mat::new(&mut found.h, stride));
                 // SAFETY: rows t and t + 1 exist, and whole blocks fit their stride.
                 unsafe {
                     let (c, h) = (c.starting_at(t + 1), h.starting_at(t + 1));
-                    gates::forward(s, cell, span, pre, previous, c, h, None, self.flush);
+                    let rows = Forward { pre, before, c, h, copies: None, flush: self.flush };
+                    gates::forward(s, cell, &span, &rows);
                 }
             }
         }
 
         /// `hoisted` rows start with their input product, so many of them. `cut` shares the blocks between two runs for each
-        /// step; without it one run does all steps, and takes the product of rows along that have none.
-        fn by_rows<S: Ops, C: Cell>(
+        /// step; without it one run does all steps, and makes the product of rows ahead that have none.
+        fn by_rows<S: Ops, C: Equations>(
             &self,
             s: S,
             cell: C,
@@ -606,18 +568,18 @@ mod tests {
             let blocks = self.units.div_ceil(S::LANES);
             let panels = 0..self.input.view().panels;
             if let Some(rows) = hoisted {
-                let x = Matrix::strided(self.x, rows, features, features);
+                let x = Rows::strided(self.x, rows, features, features);
                 found.pre.fill(f32::NAN);
                 let out = Output::new(&mut found.pre, width);
                 gemm_gates(s, x, self.input.view(), panels, Start::Row(self.bias), out);
             }
-            let along = hoisted.is_some_and(|rows| rows < self.steps());
+            let looks_ahead = hoisted.is_some_and(|rows| rows < self.steps());
             let hoisted = hoisted.is_some();
             let weights = Weights {
                 input: (!hoisted).then(|| self.input.view().into()),
                 recurrent: self.recurrent.view().into(),
             };
-            let walk = |values: &mut [f32], row: usize, stride: usize| Walk {
+            let walk = |values: &mut [f32], row: usize, stride: usize| Series {
                 first: values[row * stride..].as_mut_ptr(),
                 step: stride as isize,
             };
@@ -627,11 +589,11 @@ mod tests {
                     let now = walk(values, t + 1, stride);
                     States { first: values[t * stride..].as_ptr(), now }
                 };
-                let bias = Walk { first: self.bias.as_ptr(), step: 0 };
+                let bias = Series { first: self.bias.as_ptr(), step: 0 };
                 let start = if hoisted { keep.read() } else { bias };
-                let x = Walk { first: self.x[t * features..].as_ptr(), step: features as isize };
+                let x = Series { first: self.x[t * features..].as_ptr(), step: features as isize };
                 let (h, c) = (states(&mut found.h), states(&mut found.c));
-                Rows {
+                RowBuffers {
                     start,
                     bias: self.bias.as_ptr(),
                     keep: (hoisted || t.is_multiple_of(2)).then_some(keep),
@@ -648,14 +610,15 @@ mod tests {
                 match cut {
                     None => {
                         let rows = rows(0, self.steps());
-                        let ahead = Ahead {
+                        let x = |i: usize| self.x[i * features..].as_ptr();
+                        let ahead = LookAhead {
                             weights: self.input.view().into(),
                             bias: self.bias.as_ptr(),
-                            x: |i: usize| self.x[i * features..].as_ptr(),
+                            x: &x,
                             packed: packed.as_mut_ptr(),
                             out: walk(&mut found.pre, 0, width),
                         };
-                        layer(0..blocks).rows(&weights, &rows, along.then_some(&ahead), || ());
+                        layer(0..blocks).rows(&weights, &rows, looks_ahead.then_some(&ahead), None);
                     }
                     Some(cut) => {
                         let cut = cut.next_multiple_of(S::PANEL_VECTORS).min(blocks);
@@ -677,7 +640,7 @@ mod tests {
         name: String,
     }
 
-    impl<C: Cell> Kernel for Compare<'_, C> {
+    impl<C: Equations> Kernel for Compare<'_, C> {
         type Output = ();
         fn run<S: Ops>(self, s: S) {
             let Self { layer, cell, start, name } = self;
@@ -699,7 +662,7 @@ mod tests {
         }
     }
 
-    fn compare<C: Cell>(cell: C, name: &str, sizes: &[(usize, usize)]) {
+    fn compare<C: Equations>(cell: C, name: &str, sizes: &[(usize, usize)]) {
         let mut rng = Random::new(21, 0);
         let mut random = |n: usize| (0..n).map(|_| rng.uniform() - 0.5).collect::<Vec<f32>>();
         for &(features, units) in sizes {
@@ -713,8 +676,7 @@ mod tests {
                 input.pack_rows(Team::one(), &ih);
                 recurrent.pack_rows(Team::one(), &hh);
                 let lanes = crate::kernel::panel::Geometry::of(isa).lanes;
-                let (width, stride) =
-                    (padded_row(lanes, units, C::SLOTS), units.next_multiple_of(gates::STATE_PADDING));
+                let (width, stride) = (padded_row(lanes, units, C::SLOTS), units.next_multiple_of(STATE_PADDING));
                 // Padding slots have no bias, so that padding units stay finite.
                 let mut bias = vec![0.0; width];
                 for (i, v) in random(units * C::SLOTS).into_iter().enumerate() {
@@ -736,8 +698,8 @@ mod tests {
     #[test]
     fn rows_are_what_products_and_gates_make() {
         let sizes: Vec<_> = (1..=40).map(|n| (n % 5 + 1, n)).chain([(3, 100), (17, 133), (9, 260)]).collect();
-        compare(Elman { relu: false }, "tanh", &sizes);
-        compare(Elman { relu: true }, "relu", &sizes);
+        compare(Elman::<false>, "tanh", &sizes);
+        compare(Elman::<true>, "relu", &sizes);
         compare(Lstm, "lstm", &sizes);
         compare(ResetAfter, "gru", &sizes);
     }
