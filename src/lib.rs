@@ -50,6 +50,7 @@ mod published;
 pub(crate) mod random;
 pub mod reference;
 pub mod rnn;
+mod shown;
 pub(crate) mod simd;
 pub mod text;
 pub(crate) mod words;

@@ -190,25 +190,10 @@ fn words() {
         // Step 0 of the first sequence, whatever the layout: nobody is shorter.
         unknown[0] = 5;
         let cases: [(Tokens<'_>, &[f32], ErrorKind, &[&str]); 4] = [
-            (
-                Tokens { embedding: &right, indices: &zeros[1..] },
-                &[],
-                ErrorKind::ShapeMismatch,
-                &["indices", "23", "24"],
-            ),
-            (
-                Tokens { embedding: &wrong, indices: &zeros },
-                &[],
-                ErrorKind::ShapeMismatch,
-                &["embedding", "input_size 3"],
-            ),
-            (
-                Tokens { embedding: &right, indices: &unknown },
-                &[],
-                ErrorKind::InvalidArgument,
-                &["indices[0] is 5", "5"],
-            ),
-            (Tokens { embedding: &right, indices: &zeros }, &p.x, ErrorKind::InvalidArgument, &["both x and tokens"]),
+            (right.tokens(&zeros[1..]), &[], ErrorKind::ShapeMismatch, &["indices", "23", "24"]),
+            (wrong.tokens(&zeros), &[], ErrorKind::ShapeMismatch, &["embedding", "input_size 3"]),
+            (right.tokens(&unknown), &[], ErrorKind::InvalidArgument, &["indices[0] is 5", "5"]),
+            (right.tokens(&zeros), &p.x, ErrorKind::InvalidArgument, &["both x and tokens"]),
         ];
         for (tokens, x, kind, words) in cases {
             let (mut session, mut tape) = (Session::new(), Tape::new());

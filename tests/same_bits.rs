@@ -12,7 +12,6 @@ use simdrnn::nn::{Dense, Embedding};
 use simdrnn::reference::transpose_batch_first;
 use simdrnn::rnn::{
     BackwardArgs, Cell, Direction, DropoutPosition, ForwardArgs, GradientFlow, Rnn, RnnConfig, Session, Stream, Tape,
-    Tokens,
 };
 use simdrnn::{Isa, Pool};
 
@@ -733,7 +732,7 @@ fn words_are_the_rows_of_their_table() {
             let plain = p.forward(&rnn, &mut Session::new());
             for session in [Session::new(), Session::with_pool(&pool)] {
                 let (mut session, mut tape, mut out) = (session, Tape::new(), p.room());
-                let tokens = Some(Tokens { embedding: &embedding, indices: &indices });
+                let tokens = Some(embedding.tokens(&indices));
                 let args = ForwardArgs { x: &[], tokens, ..p.args(&mut out) };
                 rnn.forward(&mut session, &p.batch(), args).unwrap();
                 out.assert_same_bits(&plain, &what);

@@ -2,7 +2,6 @@
 //!
 //! Every call that can fail returns a status and takes, as its last argument, an optional srnn_error that tells more.
 
-use super::infallible;
 use crate::error::{ErrorKind, MESSAGE_CAPACITY};
 use std::ffi::{CStr, c_char};
 
@@ -90,7 +89,7 @@ pub struct srnn_error {
 /// The name of a status, such as "SRNN_ERROR_IO", or "unknown status"; a static text.
 #[unsafe(no_mangle)]
 pub extern "C" fn srnn_status_string(status: srnn_status) -> *const c_char {
-    infallible(c"".as_ptr(), || name(status).as_ptr())
+    name(status).as_ptr()
 }
 
 /// Writes the outcome to `error`, byte by byte: it may have any alignment.

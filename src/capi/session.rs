@@ -10,7 +10,7 @@ use super::pool::srnn_pool;
 use super::rnn::srnn_rnn;
 use super::structs;
 use crate::error::Result;
-use crate::rnn::{ForwardArgs, Session, Tokens};
+use crate::rnn::{ForwardArgs, Session};
 
 /// One caller's scratch memory. It grows to what a call needs and is kept: a call of a shape that fitted before
 /// allocates nothing. A session serves any number of models, one call at a time; give each thread its own.
@@ -118,7 +118,7 @@ pub(super) unsafe fn read_forward<'a>(
             Source::Array(x, len) => (a.read("x", x, len)?, None),
             Source::Words(embedding, indices, len) => {
                 let embedding = &handle::shared("embedding", embedding)?.0;
-                (&[][..], Some(Tokens { embedding, indices: a.read("indices", indices, len)? }))
+                (&[][..], Some(embedding.tokens(a.read("indices", indices, len)?)))
             }
         };
         let [h0, c0] = read_state(a, ["initial.h", "initial.c"], initial)?;

@@ -15,7 +15,8 @@ use super::structs::{self, Growing};
 use crate::buffer::{AlignedBuf, push, try_copy, try_string};
 use crate::error::{Result, err};
 use crate::io::safetensors::{Finite, TensorFile, TensorWriter};
-use crate::io::{Excerpt, LoadOptions, SaveOptions};
+use crate::io::{LoadOptions, SaveOptions};
+use crate::shown::Excerpt;
 use std::ffi::c_char;
 
 /// How strictly tensors are loaded. Fill it in with srnn_load_options_init, then change fields.

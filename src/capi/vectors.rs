@@ -313,7 +313,7 @@ pub unsafe extern "C" fn srnn_vectors_find(
 }
 
 fn not_found(word: &[u8]) -> crate::Error {
-    err!(NotFound, "there is no vector of '{}'", crate::io::Excerpt(word, 80))
+    err!(NotFound, "there is no vector of '{}'", crate::shown::Excerpt(word, 80))
 }
 
 /// Copies the vector of `word` to `values`: from the table, else from its subwords.

@@ -83,7 +83,7 @@ impl Cell {
     pub fn from_name(name: &str) -> Result<Cell> {
         let describe = |cell: Cell, f: &mut fmt::Formatter<'_>| f.write_str(cell.name());
         Cell::ALL.into_iter().find(|c| c.name() == name).ok_or_else(|| {
-            err!(InvalidArgument, "unknown cell '{}', expected {}", crate::io::Excerpt(name, 40), OneOf(describe))
+            err!(InvalidArgument, "unknown cell '{}', expected {}", crate::shown::Excerpt(name, 40), OneOf(describe))
         })
     }
 

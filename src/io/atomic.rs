@@ -1,9 +1,10 @@
 //! Writing a file so that a reader, or a crash, sees the old content or the new, never a part.
 
 use super::buffered::Writer;
-use super::{io_error, lossy};
+use super::io_error;
 use crate::buffer::{reserve_text, try_format};
 use crate::error::{Error, Result, ensure, err};
+use crate::shown::lossy;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};

@@ -4,11 +4,12 @@
 //! read, and nothing changes unless all could be read.
 
 use super::safetensors::{Finite, TensorFile, TensorWriter};
-use super::{Excerpt, LoadOptions, SaveOptions};
+use super::{LoadOptions, SaveOptions};
 use crate::buffer::{AlignedBuf, push, try_format, try_with_capacity};
 use crate::error::{Result, err};
 use crate::nn::{Dense, Embedding, Optimizer, StateSink, StateSource};
 use crate::rnn::{ParamSpec, Rnn, RnnConfig};
+use crate::shown::Excerpt;
 use std::fmt;
 use std::path::Path;
 

@@ -1,7 +1,8 @@
 //! Opening a file that is to be read. Every reader of a path comes by here.
 
-use super::{Shown, io_error};
+use super::io_error;
 use crate::error::{Result, err};
+use crate::shown::Shown;
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;

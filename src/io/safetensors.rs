@@ -6,9 +6,10 @@
 use super::atomic::write_atomic;
 use super::convert::{bf16_to_f32, f16_to_f32};
 use super::recognize::{self, Foreign, LOOK};
-use super::{Excerpt, JsonFault, SaveOptions, Shown, io_error, json};
+use super::{JsonFault, SaveOptions, io_error, json};
 use crate::buffer::{try_copy, try_format, try_string, try_with_capacity};
 use crate::error::{Error, Result, check_len, ensure, err, product};
+use crate::shown::{Excerpt, Shown};
 use safetensors::tensor::{Dtype, TensorInfo};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use std::collections::BTreeMap;

@@ -4,6 +4,7 @@ use crate::buffer::AlignedBuf;
 use crate::error::{Result, check_len, ensure, err, product};
 use crate::nn::Optimizer;
 use crate::random::Random;
+use crate::rnn::Tokens;
 
 /// The random stream of initial tables, so that they share no numbers with other layers of the same seed.
 const STREAM: u64 = 0x656d_6265_6464_696e;
@@ -122,6 +123,11 @@ impl Embedding {
         if let Some(p) = self.padding_idx {
             self.table[p * self.embedding_dim..][..self.embedding_dim].fill(0.0);
         }
+    }
+
+    /// The rows of `indices` as the input of recurrent layers, which read them where they lie in the table.
+    pub fn tokens<'a>(&'a self, indices: &'a [u32]) -> Tokens<'a> {
+        Tokens { table: &self.table, embedding_dim: self.embedding_dim, indices }
     }
 
     /// Copies the row of every index into `out` (`indices.len()` × `embedding_dim`).

@@ -1,8 +1,8 @@
 //! What training does with a loss or a gradient that is not finite.
 
 use crate::error::{Result, err};
-use crate::io::Excerpt;
 use crate::parallel::{Pool, enter};
+use crate::shown::Excerpt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -245,7 +245,6 @@ impl<'a, T> Elements<'a, T> {
     ///
     /// # Safety
     /// There are such elements, and nobody else touches them meanwhile.
-    #[expect(clippy::mut_from_ref, reason = "threads take different elements")]
     pub(crate) unsafe fn slice(&self, first: usize, len: usize) -> &'a mut [T] {
         debug_assert!(first + len <= self.len);
         // SAFETY: the caller's contract.

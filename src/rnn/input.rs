@@ -5,7 +5,6 @@ use super::config::RnnConfig;
 
 use crate::error::{Result, check_len, ensure, product};
 use crate::kernel::lhs::Rows;
-use crate::nn::Embedding;
 use std::ops::Range;
 
 /// The arrays of a forward call. Shapes, with D directions, S the state size (projected if there is a projection):
@@ -34,11 +33,14 @@ pub struct ForwardArgs<'a> {
     pub cn: Option<&'a mut [f32]>,
 }
 
-/// Input as words: what [`Embedding::forward`] would copy to `x` is read where it lies in the table, with the same results.
+/// Input as words: what [`Embedding::forward`](crate::nn::Embedding::forward) would copy to `x` is read where it lies in the
+/// table, with the same results. [`Embedding::tokens`](crate::nn::Embedding::tokens) makes it.
 #[derive(Clone, Copy)]
 pub struct Tokens<'a> {
-    /// The table; its vectors have `input_size` values.
-    pub embedding: &'a Embedding,
+    /// The table, a vector for each word.
+    pub table: &'a [f32],
+    /// Values of a vector: the layers' `input_size`.
+    pub embedding_dim: usize,
     /// The row of every step, (seq_len, batch), or (batch, seq_len) if `batch_first`. Past a sequence's end they may be
     /// anything. One after another where the batch is packed.
     pub indices: &'a [u32],
@@ -58,14 +60,19 @@ impl<'a> ForwardArgs<'a> {
         let cells = product("the cell states", &[config.passes(), batch.batch_size, config.hidden_size])?;
         match &self.tokens {
             None => check_len("x", self.x.len(), product("x", &[steps, config.input_size])?)?,
-            Some(Tokens { embedding, indices }) => {
+            Some(Tokens { table, embedding_dim, indices }) => {
                 ensure!(self.x.is_empty(), InvalidArgument, "both x and tokens are given, expected one of them");
                 ensure!(
-                    embedding.embedding_dim() == config.input_size,
+                    *embedding_dim == config.input_size,
                     ShapeMismatch,
-                    "the embedding's vectors have {} values, expected input_size {}",
-                    embedding.embedding_dim(),
+                    "the embedding's vectors have {embedding_dim} values, expected input_size {}",
                     config.input_size
+                );
+                ensure!(
+                    table.len().is_multiple_of(*embedding_dim),
+                    ShapeMismatch,
+                    "the embedding's table has {} values, expected a multiple of embedding_dim {embedding_dim}",
+                    table.len()
                 );
                 check_len("indices", indices.len(), steps)?;
             }
@@ -90,15 +97,15 @@ impl<'a> ForwardArgs<'a> {
     }
     /// Whether every token that a planned batch reads has a row.
     pub(crate) fn check_tokens(&self, config: &RnnConfig, plan: &Plan) -> Result<()> {
-        let Some(Tokens { embedding, indices }) = &self.tokens else { return Ok(()) };
+        let Some(Tokens { table, embedding_dim, indices }) = &self.tokens else { return Ok(()) };
+        let words = table.len() / embedding_dim;
         for (j, &length) in plan.lengths.iter().enumerate() {
             for i in (0..length).map(|t| plan.user_offset(config, t, j, 1)) {
                 ensure!(
-                    (indices[i] as usize) < embedding.num_embeddings(),
+                    (indices[i] as usize) < words,
                     InvalidArgument,
-                    "indices[{i}] is {}, expected less than {}",
-                    indices[i],
-                    embedding.num_embeddings()
+                    "indices[{i}] is {}, expected less than {words}",
+                    indices[i]
                 );
             }
         }
@@ -109,7 +116,7 @@ impl<'a> ForwardArgs<'a> {
     pub(crate) fn input(&self) -> Input<'a> {
         match self.tokens {
             None => Input { values: self.x, indices: None },
-            Some(Tokens { embedding, indices }) => Input { values: embedding.table(), indices: Some(indices) },
+            Some(Tokens { table, indices, .. }) => Input { values: table, indices: Some(indices) },
         }
     }
 }

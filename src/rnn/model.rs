@@ -1,13 +1,11 @@
 //! The stack of recurrent layers: its parameters, and their packed form for the instruction set in use.
 
 use super::config::{ParamSpec, RnnConfig};
-use super::grads::Grads;
 use super::init::{self, Init};
 use super::weights::{BackwardWeights, ForwardWeights, PassParams};
 use crate::buffer::{AlignedBuf, probe, try_box, try_with_capacity};
 use crate::error::{Result, ensure, err, product};
-use crate::nn::Optimizer;
-use crate::parallel::{Team, enter};
+use crate::parallel::{Pool, Team, enter};
 use crate::published::Published;
 use crate::simd::Isa;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -102,7 +100,7 @@ impl Rnn {
             err!(
                 NotFound,
                 "no parameter '{}', the {} names start with '{}'",
-                crate::io::Excerpt(name, 80),
+                crate::shown::Excerpt(name, 80),
                 self.specs.len(),
                 self.specs[0]
             )
@@ -151,12 +149,14 @@ impl Rnn {
         }
     }
 
-    /// One optimizer step with the gradients that backward added up. Errors, with nothing changed, are those of
-    /// [`Optimizer::update`], and `ShapeMismatch` for gradients of another model.
-    pub fn optimize(&mut self, optimizer: &mut Optimizer, slot: usize, grads: &Grads) -> Result<()> {
-        grads.check(self)?;
-        if optimizer.update_or_skip(slot, &mut self.values, grads.values())? {
-            enter(optimizer.pool_for(self.values.len()), |team| self.pack_all(team));
+    /// As [`Rnn::update`], where `change` says whether it has changed anything; the threads of the pool share the packing.
+    pub(crate) fn update_with(
+        &mut self,
+        pool: Option<&Pool>,
+        change: impl FnOnce(&mut [f32]) -> Result<bool>,
+    ) -> Result<()> {
+        if change(&mut self.values)? {
+            enter(pool, |team| self.pack_all(team));
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ impl Isa {
     /// The instruction set with that name.
     pub fn from_name(name: &str) -> Result<Isa> {
         Isa::ALL.into_iter().find(|isa| isa.name() == name).ok_or_else(|| {
-            let name = crate::io::Excerpt(name, 40);
+            let name = crate::shown::Excerpt(name, 40);
             err!(InvalidArgument, "unknown instruction set '{name}', expected scalar, avx2, avx512 or neon")
         })
     }

@@ -11,9 +11,10 @@ use super::classifier::TextClassifier;
 use super::trainer::{DENSE, EMBEDDING, RNN, Trainer, TrainerConfig};
 use crate::error::{Result, ensure, err};
 use crate::io::safetensors::{TensorFile, TensorWriter};
-use crate::io::{Excerpt, LoadOptions, SaveOptions};
+use crate::io::{LoadOptions, SaveOptions};
 use crate::nn::{NonFinite, Optimizer, StateText, metadata_float, metadata_number, metadata_text};
 use crate::rnn::Session;
+use crate::shown::Excerpt;
 use std::fmt;
 use std::path::Path;
 

@@ -5,10 +5,10 @@ use super::tokenizer::Tokenizer;
 use super::vocab::Vocab;
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::{Result, check_len, ensure, err, product};
-use crate::io::Excerpt;
 use crate::kernel::activation::sigmoid;
 use crate::nn::{Dense, Dropout, Embedding, softmax_on};
-use crate::rnn::{Batch, Cell, Direction, DropoutPosition, ForwardArgs, Init, Rnn, RnnConfig, Session, Tape, Tokens};
+use crate::rnn::{Batch, Cell, Direction, DropoutPosition, ForwardArgs, Init, Rnn, RnnConfig, Session, Tape};
+use crate::shown::Excerpt;
 
 /// How the outputs of all steps become one vector.
 #[repr(i32)]
@@ -304,7 +304,7 @@ impl TextClassifier {
             }
         }
         let x = dropout.map_or(&[][..], |_| &s.x[..]);
-        let indices = dropout.is_none().then_some(Tokens { embedding: &self.embedding, indices: &s.indices });
+        let indices = dropout.is_none().then(|| self.embedding.tokens(&s.indices));
         let wants_last = self.config.pooling == Pooling::Last;
         if wants_last {
             s.hn.resize(passes * batch * self.config.hidden_size)?;

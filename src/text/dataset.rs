@@ -8,7 +8,7 @@ use super::vocab::{Vocab, VocabId, VocabOptions, WordCounts, check_size};
 use crate::buffer::{try_format, try_string, try_strings, try_vec, try_with_capacity};
 use crate::error::{Error, ErrorKind, Result, ensure, err};
 use crate::io::buffered::Reader;
-use crate::io::{Excerpt, Shown};
+use crate::shown::{Excerpt, Shown};
 use crate::words::Words;
 use std::fs::File;
 use std::io::BufRead;

@@ -2,7 +2,7 @@
 
 use crate::buffer::try_format;
 use crate::error::{Error, Result, ensure, err};
-use crate::io::{Excerpt, Reason};
+use crate::shown::{Excerpt, Reason};
 use std::io::{self, BufRead};
 
 /// The longest line, in bytes.

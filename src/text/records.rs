@@ -4,7 +4,7 @@ use super::lines::{Lines, MAX_LINE, checked, is_utf16};
 use super::options::{Column, DatasetOptions};
 use crate::buffer::{push, try_format, try_vec};
 use crate::error::{Error, Result, ensure, err};
-use crate::io::{Excerpt, Reason};
+use crate::shown::{Excerpt, Reason};
 use std::fmt;
 use std::io::{self, BufRead};
 

@@ -7,8 +7,9 @@ use crate::buffer::try_format;
 use crate::error::{Error, ErrorKind, Result, ensure, err};
 use crate::io::models::{dense_parts, embedding_parts, expect_none_unused, rnn_parts};
 use crate::io::safetensors::{TensorFile, TensorWriter};
-use crate::io::{Excerpt, JsonFault, LoadOptions, SaveOptions, json};
+use crate::io::{JsonFault, LoadOptions, SaveOptions, json};
 use crate::rnn::Cell;
+use crate::shown::Excerpt;
 use serde_json::{Map, Value};
 use std::path::Path;
 

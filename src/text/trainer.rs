@@ -6,11 +6,11 @@ use super::dataset::Dataset;
 use super::options::LabelMode;
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::{Result, check_len, ensure, err, product};
-use crate::io::Excerpt;
 use crate::nn::{
     BceWithLogits, CrossEntropy, Dropout, EmbeddingGrads, NonFinite, Optimizer, OptimizerConfig, clip_grad_norm,
 };
 use crate::rnn::{BackwardArgs, Grads, Session, Tape};
+use crate::shown::Excerpt;
 
 /// How a classifier is trained.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use super::{Tokenizer, push};
 use crate::buffer::{reserve_text, try_format, try_with_capacity};
 use crate::error::{Result, ensure, err};
-use crate::io::Excerpt;
+use crate::shown::Excerpt;
 use crate::words::Words;
 use std::fmt;
 

@@ -1,9 +1,9 @@
 //! Word2Vec's binary format: a line with two counts, then each word, a space, and its values.
 
-use super::Format;
 use super::collect::Collector;
 use super::input::Input;
 use crate::error::Result;
+use crate::nn::vectors::Format;
 
 /// Reads the records after the header, which has been taken.
 pub(super) fn read(input: &mut Input<'_>, count: u64, dim: usize, rows: &mut Collector<'_>) -> Result<()> {

@@ -1,10 +1,10 @@
 //! Where readers put what they read: the words kept and their vectors.
 
-use super::{BadRows, Duplicates, Format, InvalidUtf8, MAX_DIM, ReadOptions};
+use super::options::{BadRows, Duplicates, InvalidUtf8, MAX_DIM, ReadOptions};
 use crate::buffer::reserve_text;
 use crate::error::{Error, Result, ensure, err};
-use crate::io::{Excerpt, lossy};
-use crate::nn::vectors::{Subwords, WordVectors};
+use crate::nn::vectors::{Format, Subwords, WordVectors};
+use crate::shown::{Excerpt, lossy};
 use crate::words::{ByteWords, Words, lower_case};
 use std::fmt;
 

@@ -1,11 +1,9 @@
 //! Bytes from a file or a decompressor: buffered, counted, with bounds on everything.
 
-use super::MAX_WORD;
-use super::recognize::Packing;
-use super::{xz, zip};
-use crate::buffer::{try_box, try_format, try_grow, try_string, try_vec};
+use super::options::MAX_WORD;
+use crate::buffer::{try_format, try_grow, try_vec};
 use crate::error::{Error, Result, ensure, err};
-use crate::io::{Excerpt, Reason};
+use crate::shown::{Excerpt, Reason};
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 
@@ -17,6 +15,24 @@ const MOST_UNPACKED: u64 = 2048;
 const FREE: u64 = 1 << 20;
 /// What is believed of the smallest file.
 const BELIEVED: u64 = 1 << 23;
+
+/// What word vectors may be packed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    Gzip,
+    Xz,
+    Zip,
+}
+
+impl Packing {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Packing::Gzip => "gzip",
+            Packing::Xz => "xz",
+            Packing::Zip => "zip",
+        }
+    }
+}
 
 /// A source of bytes that knows where it is.
 pub(super) struct Input<'a> {
@@ -68,15 +84,20 @@ impl<'a> Input<'a> {
         Ok(Self { is_part: true, ..Self::new(source, name, Some(length), raw)? })
     }
 
-    /// What the packed data in `self` hold, at most `limit` bytes; of a zip archive the member of that name.
-    pub(super) fn unpack(self, packing: Packing, limit: u64, member: Option<&str>) -> Result<Self> {
-        let (name, raw) = (try_string(&self.name)?, self.raw);
-        let source: Box<dyn Read + 'a> = match packing {
-            Packing::Gzip => try_box(flate2::read::MultiGzDecoder::new(self))?,
-            Packing::Xz => try_box(xz::Xz::new(self))?,
-            Packing::Zip => try_box(zip::Member::open(Self { limit, ..self }, member)?)?,
-        };
-        Ok(Self { limit, packing: Some(packing), ..Self::new(source, &name, None, raw)? })
+    /// What `source` unpacks from the packed data of such an input, at most `limit` bytes.
+    pub(super) fn unpacked(
+        source: Box<dyn Read + 'a>,
+        name: &str,
+        raw: &'a Cell<u64>,
+        packing: Packing,
+        limit: u64,
+    ) -> Result<Self> {
+        Ok(Self { limit, packing: Some(packing), ..Self::new(source, name, None, raw)? })
+    }
+
+    /// The same bytes, with another limit on what they unpack to.
+    pub(super) fn with_limit(self, limit: u64) -> Self {
+        Self { limit, ..self }
     }
 
     /// The counter of the file's bytes.
@@ -428,6 +449,7 @@ impl BufRead for Input<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::vectors::packing::unpack;
 
     #[test]
     fn bytes_are_found() {
@@ -488,10 +510,10 @@ mod tests {
             (io::ErrorKind::InvalidData, ErrorKind::InvalidData),
         ] {
             for packing in [Packing::Gzip, Packing::Xz] {
-                let inner = new(Box::new(Failing(from))).unpack(packing, 9, None).unwrap();
+                let inner = unpack(new(Box::new(Failing(from))), packing, 9, None).unwrap();
                 assert_eq!(through(inner).kind(), to, "{from:?}");
             }
-            let zip = new(Box::new(Failing(from))).unpack(Packing::Zip, 9, None);
+            let zip = unpack(new(Box::new(Failing(from))), Packing::Zip, 9, None);
             assert_eq!(zip.err().unwrap().kind(), to, "{from:?}");
         }
     }

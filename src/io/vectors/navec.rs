@@ -2,12 +2,14 @@
 //! for each part of a vector the number of one of its `centroids`). Only the rows kept are decoded.
 
 use super::collect::Collector;
-use super::input::Input;
-use super::recognize::Packing;
-use super::{Format, MAX_DIM, MAX_WORD, tar};
+use super::input::{Input, Packing};
+use super::options::{MAX_DIM, MAX_WORD};
+use super::packing::unpack;
+use super::tar;
 use crate::buffer::{push, try_box};
 use crate::error::{Result, ensure, err};
 use crate::io::JsonFault;
+use crate::nn::vectors::Format;
 use std::io::{self, Read};
 
 /// The longest `meta.json`.
@@ -48,7 +50,7 @@ pub(super) fn read(input: &mut Input<'_>, rows: &mut Collector<'_>) -> Result<()
                     let raw = input.raw();
                     let contents = Contents { input, left: &mut left };
                     let packed = Input::within(try_box(contents)?, "vocab.bin", member.size, raw)?;
-                    words(&mut packed.unpack(Packing::Gzip, limit, None)?, rows)
+                    words(&mut unpack(packed, Packing::Gzip, limit, None)?, rows)
                 };
                 vocab = Some(words.map_err(|e| e.context(format_args!("vocab.bin")))?);
             }

@@ -1,12 +1,12 @@
 //! simdrnn's own form: a safetensors file with the tensor `vectors` and the words, one a line, in its metadata.
 
-use super::Format;
 use super::collect::Collector;
 use super::input::Input;
 use crate::buffer::Growing;
 use crate::error::{Result, ensure, err};
 use crate::io::convert::{bf16_to_f32, f16_to_f32};
 use crate::io::safetensors::{Header, header_length};
+use crate::nn::vectors::Format;
 use safetensors::tensor::Dtype;
 use std::fmt::{self, Write};
 

@@ -2,7 +2,7 @@
 //! the row's norm where norms are quantized apart. Only the rows kept are decoded.
 
 use super::collect::Collector;
-use super::fasttext::{Model, int, long, needed, size};
+use super::fasttext_model::{Model, int, long, needed, size};
 use super::input::Input;
 use super::navec::MOST_DECODED;
 use crate::buffer::{push, try_vec};

@@ -1,9 +1,10 @@
 //! What a file is, by its first bytes.
 
-use super::{Format, fasttext, own, tar, text};
+use super::{fasttext, lines, own, tar};
 use crate::error::{Result, ensure, err};
-use crate::io::Excerpt;
 use crate::io::recognize::{Foreign, foreign};
+use crate::nn::vectors::Format;
+use crate::shown::Excerpt;
 
 /// Bytes that are looked at.
 pub(super) const LOOK: usize = 1 << 16;
@@ -12,35 +13,6 @@ pub(super) const MAX_HEADER: usize = 128;
 pub(super) const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// Lines that are looked at.
 const LINES: usize = 64;
-
-/// What word vectors may be packed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Packing {
-    Gzip,
-    Xz,
-    Zip,
-}
-
-impl Packing {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Packing::Gzip => "gzip",
-            Packing::Xz => "xz",
-            Packing::Zip => "zip",
-        }
-    }
-}
-
-const GZIP: &[u8] = b"\x1F\x8B";
-const XZ: &[u8] = b"\xFD7zXZ\0";
-const ZIP: &[u8] = b"PK\x03\x04";
-
-/// The packing of a file that starts with `head`, if it has one.
-pub(super) fn packing(head: &[u8]) -> Option<Packing> {
-    [(GZIP, Packing::Gzip), (XZ, Packing::Xz), (ZIP, Packing::Zip)]
-        .into_iter()
-        .find_map(|(magic, packing)| head.starts_with(magic).then_some(packing))
-}
 
 /// The format of a file that starts with `head`.
 pub(super) fn format(head: &[u8]) -> Result<Format> {
@@ -63,12 +35,12 @@ pub(super) fn format(head: &[u8]) -> Result<Format> {
     ensure!(!head.is_empty(), InvalidData, "the file is empty, expected word vectors");
     let (line, rest) = first_line(head);
     if line.len() <= MAX_HEADER {
-        if let Some((count, dim)) = text::header(line) {
+        if let Some((count, dim)) = lines::header(line) {
             let is_text = count == 0 || is_text(rest, dim, is_all);
             return Ok(if is_text { Format::Word2VecText } else { Format::Word2VecBinary });
         }
         ensure!(
-            !text::is_like_header(line),
+            !lines::is_like_header(line),
             InvalidData,
             "line 1: '{}', expected the number of words and of values",
             Excerpt(line, 60)
@@ -76,7 +48,7 @@ pub(super) fn format(head: &[u8]) -> Result<Format> {
     }
     let rows = Rows::of(head, is_all);
     let is_glove = !line.contains(&0)
-        && (rows.first() > 0 || !has_odd_values(head, is_all) && (rows.have_numbers() || text::means_number(line)));
+        && (rows.first() > 0 || !has_odd_values(head, is_all) && (rows.have_numbers() || lines::means_number(line)));
     // Last, as the words of a text may be anything.
     if let Some(Foreign { what, hint }) = foreign(head).filter(|_| !is_glove) {
         return Err(err!(Unsupported, "{what}, which is no file of word vectors: {hint}"));
@@ -118,7 +90,7 @@ impl Rows {
                 break;
             }
             rows.is_cut = !is_whole;
-            rows.numbers[rows.len] = text::trailing_numbers(if is_whole { line } else { without_last_field(line) });
+            rows.numbers[rows.len] = lines::trailing_numbers(if is_whole { line } else { without_last_field(line) });
             rows.len += 1;
             left = after;
         }

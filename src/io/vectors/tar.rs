@@ -3,7 +3,7 @@
 
 use super::input::Input;
 use crate::error::{Result, ensure, err};
-use crate::io::Excerpt;
+use crate::shown::Excerpt;
 
 const BLOCK: usize = 512;
 /// The longest extended header.

@@ -2,10 +2,10 @@
 
 use super::own;
 use crate::error::{Result, ensure};
-use crate::io::Excerpt;
 use crate::io::atomic::write_atomic;
 use crate::io::safetensors::TensorWriter;
 use crate::nn::vectors::WordVectors;
+use crate::shown::Excerpt;
 use std::path::Path;
 
 impl WordVectors {

@@ -4,7 +4,7 @@
 use super::input::{Input, to_io};
 use crate::buffer::{reserve_text, try_copy};
 use crate::error::{Result, ensure, err};
-use crate::io::Excerpt;
+use crate::shown::Excerpt;
 use flate2::Crc;
 use flate2::bufread::DeflateDecoder;
 use std::fmt::Write;

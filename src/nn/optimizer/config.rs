@@ -117,7 +117,7 @@ impl OptimizerConfig {
                 return Err(err!(
                     InvalidArgument,
                     "unknown optimizer '{}', expected sgd, adam, adamw or rmsprop",
-                    crate::io::Excerpt(name, 40)
+                    crate::shown::Excerpt(name, 40)
                 ));
             }
         })

@@ -1,6 +1,7 @@
 //! Optimizers with PyTorch's semantics, formula by formula. See [`Optimizer`].
 
 mod config;
+mod model;
 mod rows;
 mod rule;
 mod state;

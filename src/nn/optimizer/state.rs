@@ -7,7 +7,7 @@
 
 use super::{AdamConfig, Optimizer, OptimizerConfig, Slot};
 use crate::error::{Result, check_len, ensure, err};
-use crate::io::Excerpt;
+use crate::shown::Excerpt;
 use crate::simd::Isa;
 use std::fmt::{self, Write};
 

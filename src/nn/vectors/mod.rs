@@ -2,16 +2,17 @@
 //! for a vocabulary with a report of what was found, and neighbours by cosine.
 
 mod fill;
+mod format;
 mod nearest;
 mod subwords;
 
 pub use fill::{Coverage, FillOptions, Match, Unknown};
+pub use format::Format;
 pub use nearest::Neighbour;
 pub(crate) use subwords::{NGrams, Subwords};
 
 use crate::buffer::try_shrink;
 use crate::error::{Result, check_len, ensure, product};
-use crate::io::vectors::Format;
 use crate::published::Published;
 use crate::words::ByteWords;
 
