@@ -3,6 +3,9 @@
 #   make                                                        (needs cargo)
 #   make install PREFIX=/usr/local [LIBDIR=...] [INCLUDEDIR=...] [DESTDIR=...]   (does not)
 #   make check            runs the tests
+#   make check-fast       library tests, hashes and the same-bits tests, lightly optimized
+#   make bless            rewrites the header and the list of exported symbols; make bless-hashes the hashes of results
+#   make bench CASE=name  one bench; make neon, make memory: the tests for NEON, emulated; sanitizers and valgrind
 #   make uninstall        with the same directories
 #
 # Installs the shared library with its version links, the static library, both headers, and a pkg-config file. Paths may be
@@ -44,13 +47,35 @@ Cflags: -I"$${includedir}"
 endef
 export PKG_CONFIG
 
-.PHONY: all install uninstall check
+.PHONY: all install uninstall check check-fast bless bless-hashes bench neon memory
 
 all:
 	$(CARGO) build --release --lib
 
 check:
 	$(CARGO) test
+
+check-fast:
+	CARGO_PROFILE_TEST_OPT_LEVEL=1 $(CARGO) test --lib --test hashes --test same_bits
+
+# The header first: the list of symbols is read from it.
+bless:
+	SIMDRNN_BLESS=1 $(CARGO) test --test header
+	SIMDRNN_BLESS=1 $(CARGO) test --test c_surface
+
+# Results change only on purpose: CONTRIBUTING.md.
+bless-hashes:
+	SIMDRNN_BLESS=1 $(CARGO) test --test hashes
+
+bench:
+	$(CARGO) bench -- $(CASE)
+
+# Those that .ci/run asks for.
+neon:
+	.ci/neon --lib --test golden_cases --test hashes --test same_bits -- --skip where_there_is_work_to_split
+
+memory:
+	.ci/memory
 
 # Does not build: whoever installs may be another user, without cargo.
 install:

@@ -53,7 +53,7 @@ const LINE: usize = 16;
 /// The widest panel and the tallest tile of any instruction set.
 const MAX_TILE: usize = 8 * 32;
 /// The most vectors a tile spans: panels read together times vectors in each.
-const MAX_VECTORS: usize = 16;
+pub(super) const MAX_VECTORS: usize = 16;
 
 /// `out[r, offsets] (+)= a[r, :] * panels` for the panels in `range`, into rows laid out as
 /// [`super::panel::padded_row`] says.

@@ -44,8 +44,8 @@ pub(crate) struct Right<'a> {
 }
 
 /// The tallest tile and the widest panel of any instruction set: the most that padding adds to an operand.
-const TALLEST: usize = 8;
-const WIDEST: usize = 32;
+pub(super) const TALLEST: usize = 8;
+pub(super) const WIDEST: usize = 32;
 /// Multiply-adds that packing a value of the left operand costs as much as.
 const PACKING: usize = 24;
 /// Columns of the left operand that are worth a thread's packing of all right operands.

@@ -87,6 +87,11 @@ impl Dense {
         &self.values[self.out_features * self.in_features..]
     }
 
+    /// Bytes held: weights and bias, and the weights packed for forward and, once a backward ran, for backward.
+    pub fn bytes(&self) -> usize {
+        self.values.bytes() + self.forward.bytes() + self.backward.get().map_or(0, Panels::bytes)
+    }
+
     /// Lets `change` alter weights and bias, then packs them again.
     pub fn update(&mut self, change: impl FnOnce(&mut [f32])) {
         change(&mut self.values);

@@ -7,6 +7,7 @@ mod cpu;
 mod fma;
 pub(crate) mod math;
 mod ops;
+mod tuning;
 mod variable;
 
 pub(crate) use ops::Ops;

@@ -1,45 +1,22 @@
 //! The operations kernels use, named plainly, on top of pulp's tokens.
 
-#[cfg(target_arch = "x86_64")]
-use super::cpu;
 use super::fma;
+use super::tuning::Tuning;
 use pulp::Simd;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64;
 
-/// A pulp token with the tile sizes of its kernels. Lanes are independent: no operation mixes them.
+/// A pulp token, with the sizes that [`Tuning`] has for it. Lanes are independent: no operation mixes them.
 ///
 /// Every method is `#[inline(always)]`, or it would compile to a call with vectors passed through memory.
 /// The fused multiply-add has one rounding on every implementor, which pulp's scalar token does not promise.
-pub(crate) trait Ops: Simd {
+pub(crate) trait Ops: Simd + Tuning {
     /// f32 values in a vector.
     const LANES: usize;
-    /// Vectors side by side in one packed panel.
-    const PANEL_VECTORS: usize;
-    /// Rows of a whole micro-tile.
-    const TILE_ROWS: usize;
-    /// Panels of a whole micro-tile.
-    const TILE_PANELS: usize = 1;
-    /// Rows of a micro-tile that has a single panel; at most 8.
-    const TALL_ROWS: usize = Self::TILE_ROWS;
     /// Vector registers.
     const REGISTERS: usize;
-    /// Panels read together when there is one row, so that enough independent chains hide the latency.
-    const ROW_PANELS: usize;
-
-    /// Rows of a look-ahead window, whose input product is made beside single rows; at most 8. None where that needs more registers than there are.
-    const AHEAD_ROWS: usize;
-    /// Vectors of it that are made at once; at most 2, and a divisor of PANEL_VECTORS.
-    const AHEAD_VECTORS: usize;
-
     /// f32 values in one row of a packed panel.
     const PANEL_WIDTH: usize = Self::LANES * Self::PANEL_VECTORS;
-
-    /// Whether it pays to look ahead on this processor.
-    #[inline]
-    fn looks_ahead() -> bool {
-        Self::AHEAD_ROWS > 0
-    }
 
     /// Runs `f`, an `#[inline(always)]` closure, as a function compiled for these instructions.
     fn enter<T>(self, f: impl FnOnce() -> T) -> T;
@@ -202,12 +179,7 @@ impl Ops for pulp::Scalar {
         f()
     }
     const LANES: usize = 1;
-    const PANEL_VECTORS: usize = 4;
-    const TILE_ROWS: usize = 2;
     const REGISTERS: usize = 16;
-    const ROW_PANELS: usize = 1;
-    const AHEAD_ROWS: usize = 0;
-    const AHEAD_VECTORS: usize = 1;
     #[inline(always)]
     fn fma(self, a: f32, b: f32, c: f32) -> f32 {
         fma::fma(a, b, c)
@@ -241,12 +213,7 @@ impl Ops for pulp::x86::V3 {
         self.vectorize(f)
     }
     const LANES: usize = 8;
-    const PANEL_VECTORS: usize = 2;
-    const TILE_ROWS: usize = 6;
     const REGISTERS: usize = 16;
-    const ROW_PANELS: usize = 4;
-    const AHEAD_ROWS: usize = 0;
-    const AHEAD_VECTORS: usize = 1;
     #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
         let avx = self.avx;
@@ -312,19 +279,7 @@ impl Ops for pulp::x86::V4 {
         self.vectorize(f)
     }
     const LANES: usize = 16;
-    const PANEL_VECTORS: usize = 2;
-    const TILE_ROWS: usize = 6;
-    const TILE_PANELS: usize = 2;
-    const TALL_ROWS: usize = 8;
     const REGISTERS: usize = 32;
-    const ROW_PANELS: usize = 8;
-    const AHEAD_ROWS: usize = 8;
-    const AHEAD_VECTORS: usize = 2;
-    #[inline]
-    fn looks_ahead() -> bool {
-        // Whole ones make the input product in half the time, and wait less for what they read.
-        cpu::has_half_avx512()
-    }
     #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
         let half: pulp::x86::V3 = *self;
@@ -374,12 +329,7 @@ impl Ops for pulp::aarch64::Neon {
         self.vectorize(f)
     }
     const LANES: usize = 4;
-    const PANEL_VECTORS: usize = 4;
-    const TILE_ROWS: usize = 6;
     const REGISTERS: usize = 32;
-    const ROW_PANELS: usize = 4;
-    const AHEAD_ROWS: usize = 8;
-    const AHEAD_VECTORS: usize = 2;
     #[inline(always)]
     fn sum_lanes(self, v: &[Self::f32s; 16]) -> Self::f32s {
         use std::arch::aarch64::*;

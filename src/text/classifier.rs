@@ -208,7 +208,7 @@ impl TextClassifier {
 
     /// Bytes of weights and their packed forms.
     pub fn bytes(&self) -> usize {
-        self.rnn.bytes() + 4 * self.embedding.table().len() + 8 * self.dense.values().len()
+        self.rnn.bytes() + 4 * self.embedding.table().len() + self.dense.bytes()
     }
 
     /// Probabilities of the labels of one text; a text without a token counts as one unknown word.
