@@ -10,7 +10,6 @@
 //! | [`text`] | from texts to labels: [`Tokenizer`](text::Tokenizer), [`Vocab`](text::Vocab), [`Dataset`](text::Dataset), [`TextClassifier`](text::TextClassifier), [`Trainer`](text::Trainer), metrics |
 //! | [`io`] | safetensors files and files of word vectors |
 //! | [`Pool`] | threads, for those who want some |
-//! | [`reference`](mod@reference) | the same equations in f64, plainly, to test with |
 //!
 //! Two sequences of different lengths through a bidirectional GRU:
 //!
@@ -48,7 +47,6 @@ pub mod nn;
 pub(crate) mod parallel;
 mod published;
 pub(crate) mod random;
-pub mod reference;
 pub mod rnn;
 mod shown;
 pub(crate) mod simd;

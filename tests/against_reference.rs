@@ -6,12 +6,12 @@ use common::bounds::{LAMBDA, backward_bound, forward_bound, time_major, user_lay
 use common::masks::Mask;
 use common::problem::{DIRECTIONS, Problem, random_lengths, variants};
 use common::random::SplitMix64;
+use common::reference::cells::{Step, step};
+use common::reference::nn::sigmoid;
+use common::reference::params::PassParams;
+use common::reference::{self, Cotangents, Inputs, Weights};
 use common::{relative_error, widen};
 use simdrnn::Isa;
-use simdrnn::reference::cells::{Step, step};
-use simdrnn::reference::nn::sigmoid;
-use simdrnn::reference::params::PassParams;
-use simdrnn::reference::{self, Cotangents, Inputs, Weights};
 use simdrnn::rnn::{
     BackwardArgs, Cell, Direction, DropoutPosition, ForwardArgs, GradientFlow, Grads, Rnn, RnnConfig, Session, Tape,
 };

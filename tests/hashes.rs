@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use common::problem::{DIRECTIONS, Gradients, Outputs, Problem, random_lengths, variants};
 use common::random::SplitMix64;
-use common::sha256::sha256;
+use sha2::{Digest, Sha256};
 use simdrnn::rnn::{Direction, DropoutPosition, RnnConfig, Session, Stream, Tape};
 use simdrnn::{Isa, Pool};
 
@@ -66,7 +66,7 @@ struct Hashes([String; 3]);
 
 fn hash<'a>(arrays: impl Iterator<Item = &'a Vec<f32>>) -> String {
     let bytes: Vec<u8> = arrays.flatten().flat_map(|v| v.to_bits().to_le_bytes()).collect();
-    sha256(&bytes)
+    Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn forward_hash(parts: &[Outputs]) -> String {

@@ -3,8 +3,8 @@
 mod common;
 
 use common::golden::{GoldenCase, all_cases};
+use common::reference::{Cotangents, Inputs, Weights, backward, forward, transpose_batch_first};
 use common::{relative_error, widen};
-use simdrnn::reference::{Cotangents, Inputs, Weights, backward, forward, transpose_batch_first};
 
 /// Both sides round in f64 (2^-53 = 1.1e-16) but sum in different orders; chains of up to 110 terms a step, 9 steps and
 /// 3 layers leave about a factor 1000 on a unit in the last place, and 100 more are for cancellation.

@@ -3,7 +3,7 @@
 mod common;
 
 use common::random::SplitMix64;
-use simdrnn::reference::{Cotangents, Gradients, Inputs, Weights, backward, forward};
+use common::reference::{Cotangents, Gradients, Inputs, Weights, backward, forward};
 use simdrnn::rnn::{Cell, Direction, RnnConfig};
 
 /// A random layer with everything that can be differentiated.

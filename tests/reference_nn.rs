@@ -3,8 +3,8 @@
 mod common;
 
 use common::random::SplitMix64;
+use common::reference::nn::*;
 use common::relative_error;
-use simdrnn::reference::nn::*;
 
 /// Logits, one row with a target to ignore and one whose target's probability rounds to 1.
 const LOGITS: [f64; 12] = [1.5, -0.25, 0.75, -2.0, 3.0, 0.5, 0.0, 0.0, -1.0, 30.0, -30.0, 2.0];

@@ -3,8 +3,8 @@
 mod common;
 
 use common::random::SplitMix64;
+use common::reference::{Cotangents, Gradients, Inputs, Outputs, Weights, backward, forward, transpose_batch_first};
 use common::relative_error;
-use simdrnn::reference::{Cotangents, Gradients, Inputs, Outputs, Weights, backward, forward, transpose_batch_first};
 use simdrnn::rnn::{Cell, Direction, RnnConfig};
 
 const BATCH: usize = 4;

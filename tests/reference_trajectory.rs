@@ -3,11 +3,11 @@
 
 mod common;
 
+use common::reference::nn::{Reduction, cross_entropy, dense_backward, dense_forward};
+use common::reference::{Cotangents, Inputs, Weights, backward, forward};
 use common::relative_error;
 use common::trajectory::{Params, Trajectory, all_trajectories};
 use common::widen;
-use simdrnn::reference::nn::{Reduction, cross_entropy, dense_backward, dense_forward};
-use simdrnn::reference::{Cotangents, Inputs, Weights, backward, forward};
 
 /// The loss of step `step`'s batch and its gradients.
 fn loss_and_gradients(run: &Trajectory, params: &Params<f64>, step: usize) -> (f64, Params<f64>) {

@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 
 use common::problem::{DIRECTIONS, Gradients, Outputs, Problem, assert_same_bits, random_lengths, variants};
 use common::random::SplitMix64;
+use common::reference::transpose_batch_first;
 use simdrnn::nn::{Dense, Embedding};
-use simdrnn::reference::transpose_batch_first;
 use simdrnn::rnn::{
     BackwardArgs, Cell, Direction, DropoutPosition, ForwardArgs, GradientFlow, Rnn, RnnConfig, Session, Stream, Tape,
 };

@@ -4,11 +4,11 @@
 mod common;
 
 use common::masks::Mask;
+use common::reference::nn::{Reduction, bce_with_logits, cross_entropy, dense_backward, dense_forward};
+use common::reference::{Cotangents, Inputs, Weights, backward, forward};
 use common::relative_error;
 use simdrnn::io::safetensors::{Finite, TensorFile};
 use simdrnn::nn::{AdamConfig, Dropout, OptimizerConfig, SgdConfig};
-use simdrnn::reference::nn::{Reduction, bce_with_logits, cross_entropy, dense_backward, dense_forward};
-use simdrnn::reference::{Cotangents, Inputs, Weights, backward, forward};
 use simdrnn::rnn::{Cell, Direction, DropoutPosition, RnnConfig, Session};
 use simdrnn::text::{
     ClassifierConfig, Dataset, DatasetOptions, LabelMode, Pooling, TextClassifier, Trainer, TrainerConfig, VocabOptions,

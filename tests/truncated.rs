@@ -6,10 +6,10 @@ mod common;
 use common::bounds::backward_bound;
 use common::problem::{DIRECTIONS, Problem, assert_same_bits, variants};
 use common::random::SplitMix64;
+use common::reference::cells::{Step, step, step_backward};
+use common::reference::params::PassParams;
 use common::{relative_error, widen};
 use simdrnn::nn::{Optimizer, OptimizerConfig, SgdConfig};
-use simdrnn::reference::cells::{Step, step, step_backward};
-use simdrnn::reference::params::PassParams;
 use simdrnn::rnn::{
     BackwardArgs, Batch, Cell, Direction, DropoutPosition, ForwardArgs, Grads, Rnn, RnnConfig, Session, Tape,
     TruncatedBptt,

@@ -7,6 +7,7 @@ mod common {
     pub mod bounds;
     pub mod problem;
     pub mod random;
+    pub mod reference;
 
     pub fn widen(values: &[f32]) -> Vec<f64> {
         values.iter().map(|&v| f64::from(v)).collect()
@@ -20,7 +21,7 @@ use common::random::SplitMix64;
 use common::widen;
 use libfuzzer_sys::fuzz_target;
 use simdrnn::Isa;
-use simdrnn::reference::{self, Inputs, Weights};
+use common::reference::{self, Inputs, Weights};
 use simdrnn::rnn::{RnnConfig, Session};
 
 #[derive(Arbitrary, Debug)]

@@ -18,7 +18,7 @@ use std::fmt;
 /// The list: doc comment, name, number, name in files, and what implements it.
 macro_rules! cells {
     ($($(#[$doc:meta])* $cell:ident = $number:literal, $name:literal, $kernels:ident($equations:ty) = $value:expr;)*) => {
-        /// The recurrent cell. Equations are in `reference/`; gate order is PyTorch's.
+        /// The recurrent cell. Gate order is PyTorch's.
         #[repr(i32)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Cell {

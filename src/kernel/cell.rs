@@ -159,6 +159,37 @@ pub(crate) struct Gradients<S: Ops> {
     pub(crate) carried: S::f32s,
 }
 
+/// Some of a cell's slots.
+#[derive(Clone, Copy)]
+pub(crate) struct SlotSet([bool; MOST_SLOTS]);
+
+impl SlotSet {
+    const fn of(gates: &[GateSlot]) -> Self {
+        Self([false; MOST_SLOTS]).with(gates)
+    }
+
+    const fn set(mut self, gates: &[GateSlot], to: bool) -> Self {
+        let mut i = 0;
+        while i < gates.len() {
+            self.0[gates[i].1] = to;
+            i += 1;
+        }
+        self
+    }
+
+    const fn with(self, gates: &[GateSlot]) -> Self {
+        self.set(gates, true)
+    }
+
+    const fn without(self, gates: &[GateSlot]) -> Self {
+        self.set(gates, false)
+    }
+
+    pub(crate) fn contains(self, slot: usize) -> bool {
+        self.0[slot]
+    }
+}
+
 /// What the rest of the library knows about a cell.
 pub(crate) struct Properties {
     /// Rows of a weight matrix are this many times the hidden size.
@@ -168,6 +199,8 @@ pub(crate) struct Properties {
     pub(crate) recurrent: &'static [GateSlot],
     /// The gates of the second product, if there is one.
     pub(crate) second: &'static [GateSlot],
+    /// Slots of products of the state that are kept apart from the input's: their chains begin at a bias of their own.
+    pub(crate) own_slots: SlotSet,
     pub(crate) has_cell_state: bool,
     pub(crate) has_projection: bool,
     /// Whether the previous hidden state's gradient has a part that passes through no recurrent product.
@@ -192,6 +225,7 @@ impl Properties {
             input: C::INPUT,
             recurrent: C::RECURRENT,
             second,
+            own_slots: SlotSet::of(C::RECURRENT).with(second).without(C::INPUT),
             has_cell_state: matches!(C::READS, Reads::Cell),
             has_projection: C::HAS_PROJECTION,
             carries_hidden: matches!(C::READS, Reads::Hidden),

@@ -146,17 +146,17 @@ impl Plan {
         Ok(())
     }
 
-    /// Plans every `apart`-th of the sorted sequences of `whole` from `first` on: parts have as many running sequences at
+    /// Plans every `stride`-th of the sorted sequences of `whole` from `first` on: parts have as many running sequences at
     /// every step, give or take one. After an error the plan is not usable.
-    pub(crate) fn set_part(&mut self, whole: &Plan, first: usize, apart: usize) -> Result<()> {
-        let batch_size = whole.batch.saturating_sub(first).div_ceil(apart);
-        ensure!(batch_size > 0, InvalidArgument, "part {first} of {apart} of {} sequences is empty", whole.batch);
+    pub(crate) fn set_part(&mut self, whole: &Plan, first: usize, stride: usize) -> Result<()> {
+        let batch_size = whole.batch.saturating_sub(first).div_ceil(stride);
+        ensure!(batch_size > 0, InvalidArgument, "part {first} of {stride} of {} sequences is empty", whole.batch);
         (self.batch, self.in_arrays, self.seq_len) = (batch_size, whole.in_arrays, whole.seq_len);
         self.order.resize(batch_size)?;
         self.lengths.resize(batch_size)?;
         for i in 0..batch_size {
-            self.order[i] = whole.order[first + i * apart];
-            self.lengths[i] = whole.lengths[first + i * apart];
+            self.order[i] = whole.order[first + i * stride];
+            self.lengths[i] = whole.lengths[first + i * stride];
         }
         self.packed.resize(whole.packed.len())?;
         self.packed.copy_from_slice(&whole.packed);

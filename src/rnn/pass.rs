@@ -381,8 +381,7 @@ impl<S: Ops> Run<'_, S> {
             let out = Output::raw(pre.values(), len, pre.stride());
             gemm_gates(s, input, weights.input.view(), panels, Start::Row(bias), out);
             // Products of the state that are kept apart begin at their bias.
-            let own_slot = |&&(_, slot): &&(usize, usize)| cell.input.iter().all(|&(_, input)| input != slot);
-            for &(_, slot) in cell.recurrent.iter().chain(cell.second).filter(own_slot) {
+            for slot in (0..cell.slots).filter(|&slot| cell.own_slots.contains(slot)) {
                 let at = |block: usize| (block * cell.slots + slot) * S::LANES;
                 assert!(cell.slots * S::LANES * blocks.end <= bias.len());
                 s.enter(

@@ -1,6 +1,6 @@
 //! How far forward may be from the equations in f64, and the reference's layout.
 
-use simdrnn::reference::transpose_batch_first;
+use super::reference::transpose_batch_first;
 
 use super::problem::Problem;
 use super::widen;

@@ -13,7 +13,7 @@ pub mod guarded;
 pub mod masks;
 pub mod problem;
 pub mod random;
-pub mod sha256;
+pub mod reference;
 pub mod trajectory;
 #[cfg(target_os = "linux")]
 pub mod wrappers;

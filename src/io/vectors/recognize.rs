@@ -46,7 +46,7 @@ pub(super) fn format(head: &[u8]) -> Result<Format> {
             Excerpt(line, 60)
         );
     }
-    let rows = Rows::of(head, is_all);
+    let rows = FieldCounts::of(head, is_all);
     let is_glove = !line.contains(&0)
         && (rows.first() > 0 || !has_odd_values(head, is_all) && (rows.have_numbers() || lines::means_number(line)));
     // Last, as the words of a text may be anything.
@@ -65,23 +65,23 @@ pub(super) fn format(head: &[u8]) -> Result<Format> {
 /// Whether what follows a header is text: its first line is a row, or half of them are, or nothing after the words' places is
 /// unlike text. Four bytes of an f32 rarely are all text, those of many never.
 fn is_text(rest: &[u8], dim: usize, is_all: bool) -> bool {
-    let rows = Rows::of(rest, is_all);
+    let rows = FieldCounts::of(rest, is_all);
     let expected = if rows.is_cut { 1 } else { dim };
     rows.first() >= expected || rows.have_numbers() || !has_odd_values(rest, is_all)
 }
 
 /// How many numbers the first lines of a text end with.
-pub(super) struct Rows {
+pub(super) struct FieldCounts {
     numbers: [usize; LINES],
     len: usize,
     /// There is one line only, and it goes on.
     pub(super) is_cut: bool,
 }
 
-impl Rows {
+impl FieldCounts {
     /// Looks at `head`; what is cut off is left out.
     pub(super) fn of(head: &[u8], is_all: bool) -> Self {
-        let mut rows = Rows { numbers: [0; LINES], len: 0, is_cut: false };
+        let mut rows = FieldCounts { numbers: [0; LINES], len: 0, is_cut: false };
         let mut left = head;
         while rows.len < LINES && !left.is_empty() {
             let is_whole = is_all || left.contains(&b'\n');

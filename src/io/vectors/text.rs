@@ -4,7 +4,7 @@ use super::collect::Collector;
 use super::input::Input;
 use super::lines::{ends_with_value, is_space, last_field, number, split, trailing_numbers};
 use super::options::{MAX_DIM, MAX_WORD};
-use super::recognize::{LOOK, Rows};
+use super::recognize::{FieldCounts, LOOK};
 use crate::error::{Result, ensure, err};
 use crate::nn::vectors::Format;
 use crate::shown::Excerpt;
@@ -57,7 +57,7 @@ pub(super) fn read(input: &mut Input<'_>, shape: Option<(u64, usize)>, rows: &mu
 fn first_rows(input: &mut Input<'_>, shape: Option<(u64, usize)>, rows: &mut Collector<'_>) -> Result<()> {
     let before = input.line_number();
     let head = input.peek(LOOK)?;
-    let look = Rows::of(head, head.len() < LOOK);
+    let look = FieldCounts::of(head, head.len() < LOOK);
     let (usual, line) = look.usual().unwrap_or((0, 0));
     let line = before + 1 + line as u64;
     if let Some((_, dim)) = shape {

@@ -16,9 +16,9 @@ pub mod cells;
 pub mod nn;
 pub mod params;
 
-use crate::rnn::{Direction, RnnConfig};
 use cells::{Step, step, step_backward};
 use params::{PassParams, param_count};
+use simdrnn::rnn::{Direction, RnnConfig};
 
 /// The parameters of a stack.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,6 @@
 //! The parameters of one pass (one layer in one direction) as matrices, cut out of the flat array and put back.
 
-use crate::rnn::{ParamSpec, RnnConfig};
+use simdrnn::rnn::{ParamSpec, RnnConfig};
 
 /// A dense matrix, row after row.
 #[derive(Clone, Debug, PartialEq)]

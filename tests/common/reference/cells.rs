@@ -6,7 +6,7 @@
 
 use super::nn::{relu, sigmoid, sigmoid_derivative, tanh_derivative};
 use super::params::{Matrix, PassParams};
-use crate::rnn::Cell;
+use simdrnn::rnn::Cell;
 
 /// What a step computed, and what its backward step needs.
 #[derive(Clone, Debug)]
