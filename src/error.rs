@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 /// What kind of failure happened. The numbers are those of `srnn_status` in the C header.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ErrorKind {
     /// An argument has a value that the call does not accept.
     InvalidArgument = 1,

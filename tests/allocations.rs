@@ -196,7 +196,14 @@ fn forward_of_a_shape_that_fitted_before() {
             let what = format!("{} on {}", full.describe(), isa.name());
             let first = calls(|| forward(&full, &rnn, &mut session, &mut y, &mut hn));
             assert!(first > 0, "{what}: nothing was counted");
+            let held = session.bytes();
+            // At the least, the pre-activations of a step.
+            assert!(
+                held >= 4 * 7 * config.cell.gates() * config.hidden_size,
+                "{what}: {held} bytes are said to be held"
+            );
             assert_eq!(calls(|| forward(&full, &rnn, &mut session, &mut y, &mut hn)), 0, "{what}: again");
+            assert_eq!(session.bytes(), held, "{what}: again");
             forward(&ragged, &rnn, &mut session, &mut y, &mut hn);
             assert_eq!(calls(|| forward(&ragged, &rnn, &mut session, &mut y, &mut hn)), 0, "{what}: with lengths");
             assert_eq!(calls(|| forward(&full, &rnn, &mut session, &mut y, &mut hn)), 0, "{what}: without again");

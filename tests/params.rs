@@ -83,6 +83,7 @@ fn shapes_and_places_of_every_configuration() {
             Cell::ElmanTanh | Cell::ElmanRelu => 1,
             Cell::Lstm => 4,
             Cell::Gru | Cell::GruResetBefore => 3,
+            other => panic!("how many gates has {}?", other.name()),
         };
         let directions = if config.direction == Direction::Bidirectional { 2 } else { 1 };
         let state = if config.proj_size > 0 { 3 } else { 7 };

@@ -18,8 +18,9 @@ use std::fmt;
 /// The list: doc comment, name, number, name in files, and what implements it.
 macro_rules! cells {
     ($($(#[$doc:meta])* $cell:ident = $number:literal, $name:literal, $kernels:ident($equations:ty) = $value:expr;)*) => {
-        /// The recurrent cell. Gate order is PyTorch's.
+        /// The recurrent cell. Gate order is PyTorch's. Later versions may add cells.
         #[repr(i32)]
+        #[non_exhaustive]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Cell {
             $($(#[$doc])* $cell = $number,)*

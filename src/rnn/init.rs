@@ -8,6 +8,7 @@ use crate::random::Random;
 /// How parameters are drawn.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Init {
     /// torch.nn's: every parameter uniform in ±1/sqrt(hidden_size).
     TorchUniform = 0,

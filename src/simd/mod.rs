@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// An instruction set that kernels are built for.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Isa {
     /// Portable code, one lane; fused multiply-adds in software where the target has none. The same bits, slowly.
     Scalar = 0,

@@ -13,6 +13,7 @@ use crate::shown::Excerpt;
 /// How the outputs of all steps become one vector.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pooling {
     /// The final hidden states of the last layer, both directions side by side.
     Last = 0,

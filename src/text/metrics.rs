@@ -21,6 +21,7 @@ pub struct ClassCounts {
 /// How the scores of several classes become one, by scikit-learn's names.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Averaging {
     /// Of the counts of all classes together.
     Micro = 0,

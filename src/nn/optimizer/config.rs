@@ -76,6 +76,7 @@ impl Default for RmsPropConfig {
 
 /// Which optimizer, and its hyperparameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum OptimizerConfig {
     /// Stochastic gradient descent.
     Sgd(SgdConfig),

@@ -5,6 +5,7 @@ use crate::error::{Result, err};
 /// A file format of word vectors.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// Word2Vec's binary form: a line with two counts; then word, space, f32 values.
     Word2VecBinary = 1,

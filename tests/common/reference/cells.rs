@@ -48,6 +48,7 @@ pub fn step(cell: Cell, p: &PassParams, x: &[f64], h: &[f64], c: &[f64]) -> Step
         Cell::Lstm => lstm(p, x, h, c),
         Cell::Gru => gru_reset_after(p, x, h),
         Cell::GruResetBefore => gru_reset_before(p, x, h),
+        other => unimplemented!("the equations of {}", other.name()),
     }
 }
 
@@ -67,6 +68,7 @@ pub fn step_backward(
         Cell::Lstm => lstm_backward(p, step, dh, dc, g),
         Cell::Gru => gru_reset_after_backward(p, step, dh, g),
         Cell::GruResetBefore => gru_reset_before_backward(p, step, dh, g),
+        other => unimplemented!("the equations of {}", other.name()),
     }
 }
 
