@@ -60,7 +60,7 @@ fn update(rule: &OptimizerConfig, step: i32, state: &mut Moments, p: &mut [f64],
                 let unbiased = |x: f64, beta: f64| x / (1.0 - beta.powi(step));
                 p[i] -= c.lr * unbiased(*m, c.betas[0]) / (unbiased(*v, c.betas[1]).sqrt() + c.eps);
             }
-            OptimizerConfig::RmsProp(_) => unreachable!("not among the cases"),
+            _ => unreachable!("not among the cases"),
         }
     }
 }
@@ -124,6 +124,7 @@ impl Plain<'_> {
                         let at = (0..lengths[b]).reduce(|a, t| if y(b, t, i) > y(b, a, i) { t } else { a }).unwrap();
                         (*value, best[b * size + i]) = (y(b, at, i), at);
                     }
+                    other => unreachable!("{} is not among the cases", other.name()),
                 }
             }
         }
@@ -161,6 +162,7 @@ impl Plain<'_> {
                         (0..lengths[b]).for_each(|t| dy[(t * batch + b) * size + i] = d / lengths[b] as f64);
                     }
                     Pooling::Max => dy[(best[b * size + i] * batch + b) * size + i] = d,
+                    other => unreachable!("{} is not among the cases", other.name()),
                 }
             }
         }
