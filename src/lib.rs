@@ -37,7 +37,11 @@
 //! changes nothing, also where memory is short. Finite results have the same bits on every [`Isa`], for every number of threads
 //! and every batch.
 
+// Each room is whole, whichever of those above it are built.
+#![cfg_attr(not(all(feature = "capi", feature = "text", feature = "vectors")), allow(dead_code, unused_imports))]
+
 pub(crate) mod buffer;
+#[cfg(feature = "capi")]
 mod capi;
 pub(crate) mod cell;
 pub mod error;
@@ -50,7 +54,9 @@ pub(crate) mod random;
 pub mod rnn;
 mod shown;
 pub(crate) mod simd;
+#[cfg(feature = "text")]
 pub mod text;
+#[cfg(any(feature = "text", feature = "vectors"))]
 pub(crate) mod words;
 
 pub use error::{Error, ErrorKind, Result};

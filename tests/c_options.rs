@@ -1,6 +1,7 @@
 //! No option of the C interface goes nowhere: for every field of every struct and every scalar argument that the header
 //! declares, `capi-tests/` has a line that names it and compares results with another value (`capi-tests/effects.h`). The
 //! programs themselves run in `tests/c_programs.rs`.
+#![cfg(all(feature = "capi", feature = "text", feature = "vectors"))]
 #![cfg(target_os = "linux")]
 
 mod common;

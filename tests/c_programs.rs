@@ -1,5 +1,6 @@
 //! The C ABI from C and C++: every program of `capi-tests/` and `examples/{c,cpp}` is compiled without warnings, linked to
 //! the shared and to the static library, and run. `tests/common/c.rs` says with which tools.
+#![cfg(all(feature = "capi", feature = "text", feature = "vectors"))]
 #![cfg(target_os = "linux")]
 
 mod common;

@@ -2,6 +2,7 @@
 //! and signatures with the last release's.
 //!
 //! `SIMDRNN_BLESS=1 cargo test --test c_surface` rewrites `capi-tests/abi/symbols.txt`.
+#![cfg(all(feature = "capi", feature = "text", feature = "vectors"))]
 #![cfg(target_os = "linux")]
 
 mod common;

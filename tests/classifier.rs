@@ -1,5 +1,6 @@
 //! The text classifier: it learns, its gradients are those of its loss, threads and instruction sets change nothing, and
 //! its file comes back whole or is refused.
+#![cfg(feature = "text")]
 
 use approx::assert_relative_eq;
 use simdrnn::nn::{OptimizerConfig, SgdConfig};

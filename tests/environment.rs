@@ -1,6 +1,6 @@
 //! The number of threads changes no bit in whatever floating-point environment the calling thread works: rounding, flushing of
 //! subnormals. The pools are made before the environment is changed.
-
+#![cfg(all(feature = "text", feature = "vectors"))]
 #![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 
 mod common;

@@ -1,5 +1,6 @@
 //! The example that trains a text classifier, as its users run it: stopped and resumed it prints and saves what it would have
 //! without; nothing is lost or overwritten; bad input is named, and ends nothing that could go on.
+#![cfg(all(feature = "text", feature = "vectors"))]
 #![cfg(target_os = "linux")]
 
 use std::fs;

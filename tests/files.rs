@@ -1,4 +1,5 @@
 //! What stands at a path: readers take regular files and nothing else, say what they found instead, and never wait.
+#![cfg(all(feature = "text", feature = "vectors"))]
 #![cfg(unix)]
 
 use simdrnn::io::safetensors::TensorFile;

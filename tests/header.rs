@@ -1,4 +1,5 @@
 //! `include/simdrnn.h` is what cbindgen makes of `src/capi`, one section a file. `SIMDRNN_BLESS=1` rewrites it.
+#![cfg(all(feature = "capi", feature = "text", feature = "vectors"))]
 
 use std::fs;
 use std::path::{Path, PathBuf};

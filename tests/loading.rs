@@ -1,4 +1,5 @@
 //! Modules in weight files: what is loaded, what is refused, and that a refusal changes nothing and takes no memory.
+#![cfg(all(feature = "text", feature = "vectors"))]
 
 use simdrnn::io::safetensors::{TensorFile, TensorWriter};
 use simdrnn::io::vectors::ReadOptions;

@@ -1,5 +1,6 @@
 //! What reading word vectors takes: a small file never takes much memory, whatever it claims; and where memory is short,
 //! calls say so and change nothing. An allocator counts what each thread holds, and fails when it is told to.
+#![cfg(feature = "vectors")]
 
 mod common;
 

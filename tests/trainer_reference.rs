@@ -1,5 +1,6 @@
 //! The trainer's steps beside a plain trainer in f64: losses, norms, counts and all weights after each of several steps, with
 //! dropout, clipping, texts of different lengths, both losses, all poolings, trained and frozen embeddings.
+#![cfg(feature = "text")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! Training runs: they go on from a file bit for bit; a step that is refused, short of memory or not finite has not been
 //! made.
+#![cfg(feature = "text")]
 
 use simdrnn::ErrorKind;
 use simdrnn::nn::{AdamConfig, NonFinite, OptimizerConfig, RmsPropConfig, SgdConfig};

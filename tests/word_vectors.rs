@@ -1,5 +1,6 @@
 //! Word vectors from files that gensim, fastText and Navec wrote (`tests/vectors/make_files.py`) are what those packages
 //! say they are; what is written can be read again; damaged files are refused.
+#![cfg(all(feature = "text", feature = "vectors"))]
 
 use simdrnn::ErrorKind;
 use simdrnn::io::safetensors::{Finite, TensorFile};

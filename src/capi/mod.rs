@@ -12,8 +12,10 @@ mod structs;
 
 mod activation;
 mod batch;
+#[cfg(feature = "text")]
 mod classifier;
 mod clip;
+#[cfg(feature = "text")]
 mod dataset;
 mod dense;
 mod dropout;
@@ -22,11 +24,14 @@ mod error;
 mod flow;
 mod isa;
 mod loss;
+#[cfg(feature = "text")]
 mod metrics;
 mod modules;
+#[cfg(feature = "vectors")]
 mod neighbours;
 mod optimizer;
 mod pool;
+#[cfg(all(feature = "text", feature = "vectors"))]
 mod pretrained;
 mod rnn;
 mod session;
@@ -34,10 +39,13 @@ mod stream;
 mod tensors;
 mod tokens;
 mod train;
+#[cfg(feature = "text")]
 mod trainer;
 mod truncated;
+#[cfg(feature = "vectors")]
 mod vectors;
 mod version;
+#[cfg(feature = "text")]
 mod vocab;
 
 use cancel::Uncancelled;

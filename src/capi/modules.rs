@@ -8,6 +8,7 @@
 
 use super::args::Arrays;
 use super::call;
+#[cfg(feature = "text")]
 use super::classifier::srnn_classifier;
 use super::dense::srnn_dense;
 use super::embedding::srnn_embedding;
@@ -18,6 +19,7 @@ use super::rnn::srnn_rnn;
 use super::structs;
 use super::tensors::{srnn_load_options, srnn_tensor_file, srnn_tensor_writer};
 use crate::io::safetensors::TensorWriter;
+#[cfg(feature = "text")]
 use crate::text::TextClassifier;
 use std::ffi::c_char;
 
@@ -286,6 +288,7 @@ pub unsafe extern "C" fn srnn_optimizer_save_tensors(
 /// Errors: SRNN_ERROR_NOT_FOUND, SRNN_ERROR_SHAPE_MISMATCH and SRNN_ERROR_INVALID_DATA for a file that is damaged or holds
 /// no classifier and, unless `options` (NULL for the defaults) allow them, for weights that are not finite and tensors of
 /// the file, but for those under "optimizer." and "trainer.", that stay unused; SRNN_ERROR_OUT_OF_MEMORY.
+#[cfg(feature = "text")]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_classifier_load_tensors(
     file: *const srnn_tensor_file,
@@ -308,6 +311,7 @@ pub unsafe extern "C" fn srnn_classifier_load_tensors(
 /// Adds weights, configuration, vocabulary and labels of `classifier` to `writer`.
 ///
 /// Errors, with nothing added: SRNN_ERROR_INVALID_ARGUMENT for a name that is taken; SRNN_ERROR_OUT_OF_MEMORY.
+#[cfg(feature = "text")]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_classifier_save_tensors(
     classifier: *const srnn_classifier,

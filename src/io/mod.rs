@@ -7,10 +7,11 @@ pub(crate) mod json;
 pub(crate) mod models;
 pub(crate) mod open;
 mod options;
-#[cfg(test)]
+#[cfg(all(test, feature = "text", feature = "vectors"))]
 mod quoted_tests;
 pub(crate) mod recognize;
 pub mod safetensors;
+#[cfg(feature = "vectors")]
 pub mod vectors;
 
 pub use options::{LoadOptions, SaveOptions};

@@ -8,6 +8,7 @@ mod embedding;
 mod finite;
 mod loss;
 mod optimizer;
+#[cfg(feature = "vectors")]
 pub mod vectors;
 
 pub(crate) use activation::softmax_on;

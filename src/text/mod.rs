@@ -8,6 +8,7 @@ pub mod dataset;
 mod lines;
 pub mod metrics;
 pub mod options;
+#[cfg(feature = "vectors")]
 mod pretrained;
 mod records;
 mod saved;
