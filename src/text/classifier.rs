@@ -8,6 +8,7 @@ use crate::error::{Result, check_len, ensure, err, product};
 use crate::io::Excerpt;
 use crate::kernel::activation::sigmoid;
 use crate::nn::{Dense, Dropout, Embedding, softmax_on};
+use crate::parallel::Pool;
 use crate::rnn::{Batch, Cell, Direction, DropoutPosition, ForwardArgs, Init, Rnn, RnnConfig, Session, Tape, Tokens};
 
 /// How the outputs of all steps become one vector.
@@ -145,6 +146,11 @@ impl ClassifierSession {
     /// Empty memory; work is spread over `session`'s pool, if it has one.
     pub fn new(session: Session) -> Self {
         Self { session, ..Self::default() }
+    }
+
+    /// Spreads the work over the threads of `pool` from now on, or with `None` over no others.
+    pub fn set_pool(&mut self, pool: Option<&Pool>) {
+        self.session.set_pool(pool);
     }
 
     /// Texts so far of which only the first [`ClassifierConfig::max_tokens`] tokens were read.

@@ -12,8 +12,8 @@ pub(crate) use state::{Text as StateText, float as metadata_float, number as met
 use crate::buffer::AlignedBuf;
 use crate::error::{Result, check_len, ensure, err};
 use crate::kernel::gates::Mat;
-use crate::nn::NonFinite;
 use crate::nn::finite::all_finite;
+use crate::nn::{Module, NonFinite};
 use crate::parallel::{Pool, enter};
 use crate::simd::{Isa, dispatch};
 use rows::{ActiveRows, Gradients, Runs};
@@ -30,8 +30,8 @@ fn is_worth_a_team(values: usize) -> bool {
 
 /// An optimizer and its state: one slot a parameter tensor, numbered by the caller.
 ///
-/// A training step is [`begin_step`](Self::begin_step), then one [`update`](Self::update) (or
-/// [`update_rows`](Self::update_rows)) for every parameter. A slot's state is created on its first update and has that
+/// A training step is [`step`](Self::step) with a list of modules; or, piece by piece, [`begin_step`](Self::begin_step), then
+/// one [`update`](Self::update) (or [`update_rows`](Self::update_rows)) for every parameter. A slot's state is created on its first update and has that
 /// length from then on. As in PyTorch, every slot counts its own updates, so a parameter that joins late gets the bias
 /// correction of its own age.
 ///
@@ -39,8 +39,7 @@ fn is_worth_a_team(values: usize) -> bool {
 /// f64. The same gradients give the same bits on every machine, where they are finite.
 ///
 /// A gradient that is not finite is seen before anything changes; [`set_non_finite`](Self::set_non_finite) says what
-/// follows. That decides slot by slot: to leave out or stop whole steps, look at all gradients first, as
-/// [`clip_grad_norm`](crate::nn::clip_grad_norm) does.
+/// follows: `step` decides for the whole step, updates piece by piece decide slot by slot.
 ///
 /// Two deviations: where rounding makes centered RMSprop's variance negative it counts as 0, while PyTorch's square root
 /// gives NaN; and running means below 2^-100, and below 2^-120 those of squares where `eps >= 1e-10` hides them, become
@@ -150,13 +149,36 @@ impl Optimizer {
     }
 
     /// Steps begun so far.
-    pub fn step(&self) -> u64 {
+    pub fn step_count(&self) -> u64 {
         self.step
     }
 
     /// Begins the next step: every slot may be updated once more.
     pub fn begin_step(&mut self) {
         self.step = self.step.saturating_add(1);
+    }
+
+    /// One step of training: begins the next step and updates every module with its gradients, as the slot of its place in
+    /// the list (`torch.optim.Optimizer.step`). Whether all gradients are finite is seen before anything changes: a step that
+    /// [`NonFinite::Skip`] leaves out counts in [`skipped`](Self::skipped), not in [`step_count`](Self::step_count).
+    ///
+    /// Errors, with nothing changed: `ShapeMismatch` for gradients of another model or length and where a slot was created
+    /// for another length; `NonFinite` with [`NonFinite::Stop`]; `OutOfMemory`.
+    pub fn step(&mut self, modules: &mut [Module<'_>]) -> Result<()> {
+        for (slot, module) in modules.iter().enumerate() {
+            module.reserve(self, slot)?;
+        }
+        for (slot, module) in modules.iter().enumerate() {
+            if self.leaves_out(slot, Gradients::Dense(module.grads()))? {
+                return Ok(());
+            }
+        }
+        self.begin_step();
+        // That question is answered.
+        let non_finite = std::mem::replace(&mut self.non_finite, NonFinite::Continue);
+        let result = modules.iter_mut().enumerate().try_for_each(|(slot, module)| module.update(self, slot));
+        self.non_finite = non_finite;
+        result
     }
 
     /// Updates the parameter `values` of slot `slot` with its gradient `grads` (the same length).
