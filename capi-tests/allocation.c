@@ -37,7 +37,7 @@ static void recurrent(void) {
   OK(srnn_rnn_param_name(rnn, 5, name, sizeof name, &err));
   OK(srnn_rnn_find_param(rnn, name, &index, &err));
   CHECK(index == 5);
-  OK(srnn_session_create(NULL, &session, &err));
+  OK(srnn_session_create(&session, &err));
   OK(srnn_tape_create(&tape, &err));
   OK(srnn_grads_create(rnn, &grads, &err));
   OK(srnn_gradient_flow_create(&flow, &err));
@@ -47,13 +47,13 @@ static void recurrent(void) {
   OK(srnn_rnn_forward(rnn, session, &batch, x, X, NULL, y, Y, NULL, &err));
   OK(srnn_rnn_forward_train(rnn, session, tape, &batch, 0, x, X, NULL, z, Y, NULL, &err));
   CHECK(same_bits(y, z, Y));
-  OK(srnn_session_create(NULL, &fresh, &err));
+  OK(srnn_session_create(&fresh, &err));
   OK(srnn_rnn_backward(rnn, fresh, tape, dy, Y, NULL, dx, X, NULL, grads, flow, &err));
   srnn_optimizer_config_init(&sgd, SRNN_OPTIMIZER_ADAM);
   OK(srnn_optimizer_create(&sgd, &optimizer, &err));
   OK(srnn_optimizer_begin_step(optimizer, &err));
   OK(srnn_optimizer_update_rnn(optimizer, 3, rnn, grads, &err));
-  CHECK(srnn_optimizer_step(optimizer) == 1);
+  CHECK(srnn_optimizer_step_count(optimizer) == 1);
   srnn_grads_destroy(grads);
   OK(srnn_grads_create(forward, &grads, &err));
   OK(srnn_truncated_bptt_create(forward, BATCH, STEPS, 2 * STEPS, &bptt, &err));

@@ -111,7 +111,7 @@ static srnn_rnn *make_rnn(int32_t cell, size_t input_size, size_t hidden_size, s
 
 static srnn_session *make_session(void) {
   srnn_session *session;
-  OK(srnn_session_create(NULL, &session, &err));
+  OK(srnn_session_create(&session, &err));
   return session;
 }
 

@@ -30,12 +30,12 @@ static int reads(size_t count, const char *label, size_t tokens, size_t words) {
   char text[32];
   size_t n, m;
   int same;
-  OK(srnn_dataset_read_train(DATA, &file_options, &word_options, &d, &v, &err));
+  OK(srnn_dataset_open_train(DATA, &file_options, &word_options, &d, &v, &err));
   OK(srnn_dataset_targets(d, 0, &targets, &n, &err));
   OK(srnn_dataset_label(d, targets[0], text, sizeof text, &n, &err));
   OK(srnn_dataset_tokens(d, 0, &ids, &m, &err));
-  same = srnn_dataset_size(d) == count && strcmp(text, label) == 0 && m == tokens && srnn_vocab_size(v) == words;
-  if (!same) printf("%d examples, label %s, %d tokens, %d words\n", (int)srnn_dataset_size(d), text, (int)m, (int)srnn_vocab_size(v));
+  same = srnn_dataset_example_count(d) == count && strcmp(text, label) == 0 && m == tokens && srnn_vocab_word_count(v) == words;
+  if (!same) printf("%d examples, label %s, %d tokens, %d words\n", (int)srnn_dataset_example_count(d), text, (int)m, (int)srnn_vocab_word_count(v));
   srnn_dataset_destroy(d);
   srnn_vocab_destroy(v);
   return same;
@@ -114,7 +114,7 @@ static void options(void) {
   do {                                                                                                          \
     defaults();                                                                                                 \
     options.field = (value);                                                                                    \
-    BAD_ARGUMENT(word, srnn_dataset_read_train(DATA, &file_options, &word_options, &no_data, &no_vocab, &err)); \
+    BAD_ARGUMENT(word, srnn_dataset_open_train(DATA, &file_options, &word_options, &no_data, &no_vocab, &err)); \
     CHECK(no_data == NULL && no_vocab == NULL);                                                                 \
   } while (0)
 
@@ -143,9 +143,9 @@ static void misuse(void) {
   defaults();
   file_options.header = 1;
   file_options.label_name = "\xff";
-  BAD_ARGUMENT("UTF-8", srnn_dataset_read_train(DATA, &file_options, NULL, &no_data, &no_vocab, &err));
+  BAD_ARGUMENT("UTF-8", srnn_dataset_open_train(DATA, &file_options, NULL, &no_data, &no_vocab, &err));
   file_options.label_name = "no\nsuch";
-  REFUSED(SRNN_ERROR_INVALID_DATA, "no column 'no\\nsuch'", srnn_dataset_read_train(DATA, &file_options, NULL, &no_data, &no_vocab, &err));
+  REFUSED(SRNN_ERROR_INVALID_DATA, "no column 'no\\nsuch'", srnn_dataset_open_train(DATA, &file_options, NULL, &no_data, &no_vocab, &err));
   CHECK(no_data == NULL && no_vocab == NULL);
 }
 
@@ -160,7 +160,7 @@ static void found(void) {
   defaults();
   file_options.skip_bad_lines = 1;
   file_options.max_tokens = 1;
-  OK(srnn_dataset_read_train(DATA, &file_options, NULL, &d, &v, &err));
+  OK(srnn_dataset_open_train(DATA, &file_options, NULL, &d, &v, &err));
   memset(&s, 0xff, sizeof s);
   OK(srnn_dataset_get_summary(d, &s, &err));
   CHECK(s.blank_lines == 1 && s.skipped_lines == 2 && s.first_skipped_line == 5 && s.cut_texts == 2 && s.cut_tokens == 3);
@@ -188,7 +188,7 @@ static void found(void) {
   srnn_vocab_destroy(v);
 
   write_text("label\ttext\npos\tx\nneg\ty\npos\tz\nneg\tz\n");
-  OK(srnn_dataset_read_train(DATA, NULL, NULL, &d, &v, &err));
+  OK(srnn_dataset_open_train(DATA, NULL, NULL, &d, &v, &err));
   OK(srnn_dataset_get_summary(d, &s, &err));
   CHECK(s.header_suspected == 1 && s.skipped_lines == 0 && s.first_skipped_line == 0);
   OK(srnn_dataset_skip_reason(d, text, sizeof text, &n, &err));
@@ -196,7 +196,7 @@ static void found(void) {
   srnn_dataset_destroy(d);
   srnn_vocab_destroy(v);
   write_text("a b\tx\na c\tx\na d\ty\na e\ty\na f\tx\na g\tx\na h\ty\na i\ty\na j\tx\na k\tx\na l\ty\n");
-  OK(srnn_dataset_read_train(DATA, NULL, NULL, &d, &v, &err));
+  OK(srnn_dataset_open_train(DATA, NULL, NULL, &d, &v, &err));
   OK(srnn_dataset_get_summary(d, &s, &err));
   CHECK(s.labels_nearly_unique == 1 && s.labels_once == 11);
   srnn_dataset_destroy(d);
@@ -219,7 +219,7 @@ static void normalization(void) {
   size_t n;
   for (i = 0; i < 4; ++i) {
     OK(srnn_vocab_create(small, 2, i & 1, i >> 1, &v, &err));
-    OK(srnn_vocab_normalization(v, &lowercase, &nfc, &err));
+    OK(srnn_vocab_get_normalization(v, &lowercase, &nfc, &err));
     CHECK(lowercase == (i & 1) && nfc == i >> 1);
     OK(srnn_vocab_encode(v, "Good good cafe\xcc\x81", ids, 3, &n, &err));
     CHECK(n == 3 && ids[0] == (i & 1 ? 2u : 1u) && ids[1] == 2 && ids[2] == (i >> 1 ? 3u : 1u));
@@ -232,18 +232,18 @@ static void normalization(void) {
   CHECK(no_vocab == NULL);
   OK(srnn_vocab_create(capital, 1, 0, 0, &v, &err));
   lowercase = nfc = 77;
-  IS_NULL("vocab", srnn_vocab_normalization(NULL, &lowercase, &nfc, &err));
-  IS_NULL("lowercase", srnn_vocab_normalization(v, NULL, &nfc, &err));
-  IS_NULL("nfc", srnn_vocab_normalization(v, &lowercase, NULL, &err));
+  IS_NULL("vocab", srnn_vocab_get_normalization(NULL, &lowercase, &nfc, &err));
+  IS_NULL("lowercase", srnn_vocab_get_normalization(v, NULL, &nfc, &err));
+  IS_NULL("nfc", srnn_vocab_get_normalization(v, &lowercase, NULL, &err));
   CHECK(lowercase == 77 && nfc == 77);
   srnn_vocab_destroy(v);
 
   write_text("pos\tGOOD\nneg\tgood\npos\tGOOD good\n");
   defaults();
   word_options.lowercase = 0;
-  OK(srnn_dataset_read_train(DATA, NULL, &word_options, &d, &v, &err));
+  OK(srnn_dataset_open_train(DATA, NULL, &word_options, &d, &v, &err));
   word_options.nfc = 1;
-  OK(srnn_dataset_read_train(DATA, NULL, &word_options, &test, &other, &err));
+  OK(srnn_dataset_open_train(DATA, NULL, &word_options, &test, &other, &err));
   srnn_classifier_config_init(&config);
   config.embedding_dim = config.hidden_size = 4;
   BAD_ARGUMENT("nfc=false, expected lowercase=false nfc=true", srnn_classifier_create(&config, other, d, 1, &none, &err));
@@ -253,8 +253,8 @@ static void normalization(void) {
   srnn_vocab_destroy(other);
   /* In use as in training, and after it was saved. */
   OK(srnn_classifier_save(c, MODEL, &err));
-  OK(srnn_classifier_load(MODEL, &back, &err));
-  OK(srnn_classifier_session_create(NULL, &s, &err));
+  OK(srnn_classifier_open(MODEL, &back, &err));
+  OK(srnn_classifier_session_create(&s, &err));
   OK(srnn_classifier_classify(c, s, "GOOD", p, 2, &err));
   OK(srnn_classifier_classify(back, s, "GOOD", q, 2, &err));
   CHECK(same_bits(p, q, 2));
@@ -265,20 +265,20 @@ static void normalization(void) {
 
   BAD_ARGUMENT("nfc=true, expected lowercase=false nfc=false", srnn_classifier_predict(c, s, test, 2, all, 6, &err));
   srnn_optimizer_config_init(&adam, SRNN_OPTIMIZER_ADAM);
-  OK(srnn_trainer_create(c, &adam, 1, 1, NULL, &t, &err));
+  OK(srnn_trainer_create(c, &adam, 1, 1, &t, &err));
   BAD_ARGUMENT("nfc=true", srnn_trainer_step(t, c, test, examples, 2, NULL, &err));
   srnn_dataset_destroy(test);
 
   /* Options of a second file. */
   file_options.max_tokens = 1;
-  OK(srnn_classifier_read_dataset(c, DATA, &file_options, &test, &err));
+  OK(srnn_dataset_open(c, DATA, &file_options, &test, &err));
   OK(srnn_classifier_predict(c, s, test, 2, all, 6, &err));
   CHECK(same_bits(p, all, 2) && same_bits(p, all + 4, 2));
   srnn_dataset_destroy(test);
   file_options.mode = SRNN_LABEL_MODE_MULTI;
-  BAD_ARGUMENT("label mode is 1, expected the classifier's, 0", srnn_classifier_read_dataset(c, DATA, &file_options, &no_data, &err));
+  BAD_ARGUMENT("label mode is 1, expected the classifier's, 0", srnn_dataset_open(c, DATA, &file_options, &no_data, &err));
   file_options.mode = 9;
-  BAD_ARGUMENT("mode 9", srnn_classifier_read_dataset(c, DATA, &file_options, &no_data, &err));
+  BAD_ARGUMENT("mode 9", srnn_dataset_open(c, DATA, &file_options, &no_data, &err));
   CHECK(no_data == NULL);
   srnn_trainer_destroy(t);
   srnn_classifier_session_destroy(s);

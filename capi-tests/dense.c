@@ -79,7 +79,8 @@ static void on_threads(void) {
   OK(srnn_dense_create(WIDE, TALL, 1, &dense, &err));
   OK(srnn_dense_init(dense, 6, &err));
   OK(srnn_pool_create(2, &pool, &err));
-  OK(srnn_session_create(pool, &session, &err));
+  OK(srnn_session_create(&session, &err));
+  OK(srnn_session_set_pool(session, pool, &err));
   for (n = 0; n < COUNT(counts); ++n) {
     size_t x_len = counts[n] * WIDE, y_len = counts[n] * TALL;
     OK(srnn_dense_forward(dense, NULL, in, x_len, alone, y_len, &err));

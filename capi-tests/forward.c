@@ -92,7 +92,8 @@ static void one_result(void) {
   CHECK(same_bits(y, again, Y));
 
   OK(srnn_pool_create(2, &pool, &err));
-  OK(srnn_session_create(pool, &threaded, &err));
+  OK(srnn_session_create(&threaded, &err));
+  OK(srnn_session_set_pool(threaded, pool, &err));
   OK(srnn_rnn_forward(rnn, threaded, &batch, x, X, NULL, again, Y, NULL, &err));
   CHECK(same_bits(y, again, Y));
   srnn_pool_destroy(pool);
@@ -130,8 +131,9 @@ static void misuse(void) {
   srnn_batch_init(NULL, BATCH, STEPS);
   srnn_state_init(NULL, h, STATE, c, STATE);
   srnn_state_out_init(NULL, h, STATE, c, STATE);
-  IS_NULL("session", srnn_session_create(NULL, NULL, &err));
-  BAD_ARGUMENT("pool is not aligned", srnn_session_create((srnn_pool *)(void *)misaligned(h), &none, &err));
+  IS_NULL("session", srnn_session_create(NULL, &err));
+  IS_NULL("session", srnn_session_set_pool(NULL, NULL, &err));
+  BAD_ARGUMENT("pool is not aligned", srnn_session_set_pool(s, (srnn_pool *)(void *)misaligned(h), &err));
   CHECK(none == NULL);
 
   IS_NULL("rnn", srnn_rnn_forward(NULL, s, &b, x, X, NULL, y, Y, NULL, &err));

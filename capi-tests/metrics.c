@@ -98,7 +98,7 @@ static srnn_dataset *read(const char *text, int32_t mode) {
   fclose(file);
   srnn_dataset_options_init(&options);
   options.mode = mode;
-  OK(srnn_dataset_read_train(DATA, &options, NULL, &d, &v, &err));
+  OK(srnn_dataset_open_train(DATA, &options, NULL, &d, &v, &err));
   srnn_vocab_destroy(v);
   return d;
 }

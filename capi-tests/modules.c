@@ -21,7 +21,7 @@ static srnn_tensor_file *opened(const srnn_tensor_writer *writer) {
   if (stream == NULL) exit(1);
   len = fread(bytes, 1, sizeof bytes, stream);
   fclose(stream);
-  OK(srnn_tensor_file_from_memory(bytes, len, "bytes in memory", &file, &err));
+  OK(srnn_tensor_file_open_memory(bytes, len, "bytes in memory", &file, &err));
   memset(bytes, 0xff, sizeof bytes); /* the file has a copy */
   return file;
 }
@@ -202,11 +202,11 @@ static void training(void) {
   if (data == NULL) exit(1);
   fputs(tsv, data);
   fclose(data);
-  OK(srnn_dataset_read_train("capi_modules.tsv", NULL, NULL, &dataset, &vocab, &err));
+  OK(srnn_dataset_open_train("capi_modules.tsv", NULL, NULL, &dataset, &vocab, &err));
   srnn_classifier_config_init(&shape);
   shape.embedding_dim = shape.hidden_size = 2;
   OK(srnn_classifier_create(&shape, vocab, dataset, 1, &classifier, &err));
-  OK(srnn_classifier_session_create(NULL, &session, &err));
+  OK(srnn_classifier_session_create(&session, &err));
   srnn_optimizer_config_init(&config, SRNN_OPTIMIZER_ADAM);
   OK(srnn_optimizer_create(&config, &optimizer, &err));
   srnn_optimizer_config_init(&config, SRNN_OPTIMIZER_SGD);
@@ -225,16 +225,16 @@ static void training(void) {
   file = opened(writer);
   IS_NULL("optimizer", srnn_optimizer_load_tensors(NULL, file, NULL, &err));
   IS_NULL("file", srnn_optimizer_load_tensors(again, NULL, NULL, &err));
-  IS_NULL("file", srnn_classifier_load_tensors(NULL, NULL, &loaded, &err));
-  IS_NULL("classifier", srnn_classifier_load_tensors(file, NULL, NULL, &err));
-  CHECK(loaded == NULL && srnn_optimizer_step(again) == 0);
+  IS_NULL("file", srnn_classifier_open_tensors(NULL, NULL, &loaded, &err));
+  IS_NULL("classifier", srnn_classifier_open_tensors(file, NULL, NULL, &err));
+  CHECK(loaded == NULL && srnn_optimizer_step_count(again) == 0);
   OK(srnn_optimizer_load_tensors(again, file, &strict, &err));
   OK(srnn_optimizer_begin_step(optimizer, &err));
   OK(srnn_optimizer_begin_step(again, &err));
   OK(srnn_optimizer_update(optimizer, 0, p, 2, g, 2, &err));
   OK(srnn_optimizer_update(again, 0, q, 2, g, 2, &err));
   CHECK(same_bits(p, q, 2));
-  OK(srnn_classifier_load_tensors(file, &strict, &loaded, &err));
+  OK(srnn_classifier_open_tensors(file, &strict, &loaded, &err));
   OK(srnn_classifier_classify(classifier, session, "one", first, 2, &err));
   OK(srnn_classifier_classify(loaded, session, "one", second, 2, &err));
   CHECK(same_bits(first, second, 2));
@@ -248,19 +248,19 @@ static void training(void) {
     OK(srnn_tensor_writer_add(writer, "dense.scale", one, 1, g, 1, &err));
     OK(srnn_tensor_writer_add(writer, "optimizer.more", one, 1, g, 1, &err));
     file = opened(writer);
-    REFUSED(SRNN_ERROR_INVALID_DATA, "'dense.scale'", srnn_classifier_load_tensors(file, NULL, &loaded, &err));
-    REFUSED(SRNN_ERROR_INVALID_DATA, "'dense.scale'", srnn_classifier_load_tensors(file, NULL, &loaded, &err));
+    REFUSED(SRNN_ERROR_INVALID_DATA, "'dense.scale'", srnn_classifier_open_tensors(file, NULL, &loaded, &err));
+    REFUSED(SRNN_ERROR_INVALID_DATA, "'dense.scale'", srnn_classifier_open_tensors(file, NULL, &loaded, &err));
     CHECK(loaded == NULL);
-    OK(srnn_classifier_load_tensors(file, &lax, &loaded, &err));
+    OK(srnn_classifier_open_tensors(file, &lax, &loaded, &err));
     REFUSED(SRNN_ERROR_INVALID_DATA, "'optimizer.more'", srnn_optimizer_load_tensors(again, file, NULL, &err));
-    CHECK(srnn_optimizer_step(again) == 2);
+    CHECK(srnn_optimizer_step_count(again) == 2);
     OK(srnn_optimizer_load_tensors(again, file, &lax, &err));
-    CHECK(srnn_optimizer_step(again) == 1);
+    CHECK(srnn_optimizer_step_count(again) == 1);
     srnn_tensor_file_destroy(file);
   }
-  IS_NULL("bytes", srnn_tensor_file_from_memory(NULL, 5, "x", &file, &err));
-  IS_NULL("name", srnn_tensor_file_from_memory((const uint8_t *)tsv, 5, NULL, &file, &err));
-  REFUSED(SRNN_ERROR_INVALID_DATA, "named x", srnn_tensor_file_from_memory((const uint8_t *)tsv, 5, "named x", &file, &err));
+  IS_NULL("bytes", srnn_tensor_file_open_memory(NULL, 5, "x", &file, &err));
+  IS_NULL("name", srnn_tensor_file_open_memory((const uint8_t *)tsv, 5, NULL, &file, &err));
+  REFUSED(SRNN_ERROR_INVALID_DATA, "named x", srnn_tensor_file_open_memory((const uint8_t *)tsv, 5, "named x", &file, &err));
   srnn_tensor_writer_destroy(writer);
   srnn_classifier_destroy(loaded);
   srnn_classifier_session_destroy(session);

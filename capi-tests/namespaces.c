@@ -52,7 +52,8 @@ static void child(srnn_session *session) {
   srnn_session *with = NULL;
   int right = forward(session) && getpid() == 1;
   pid_t pid;
-  right &= srnn_pool_create(3, &own, NULL) == SRNN_OK && srnn_session_create(own, &with, NULL) == SRNN_OK;
+  right &= srnn_pool_create(3, &own, NULL) == SRNN_OK && srnn_session_create(&with, NULL) == SRNN_OK;
+  right &= srnn_session_set_pool(with, own, NULL) == SRNN_OK;
   right &= forward(with);
   pid = fork();
   if (pid == 0) leave(forward(with) && forward(session));
@@ -71,7 +72,8 @@ static void first(int bare) {
   srnn_pool *pool = NULL;
   srnn_session *session = NULL;
   int right = getpid() == 1;
-  right &= srnn_pool_create(2, &pool, NULL) == SRNN_OK && srnn_session_create(pool, &session, NULL) == SRNN_OK;
+  right &= srnn_pool_create(2, &pool, NULL) == SRNN_OK && srnn_session_create(&session, NULL) == SRNN_OK;
+  right &= srnn_session_set_pool(session, pool, NULL) == SRNN_OK;
   right &= forward(session);
   if (bare) {
     pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0L, 0L, 0L, 0L);

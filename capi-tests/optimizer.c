@@ -26,12 +26,12 @@ static void configuration(void) {
     CHECK(c.momentum == 0 && c.dampening == 0 && c.beta1 == 0.9 && c.beta2 == 0.999 && c.alpha == 0.99);
     CHECK(c.eps == 1e-8 && c.nesterov == 0 && c.centered == 0);
     OK(srnn_optimizer_create(&c, &o, &err));
-    CHECK(srnn_optimizer_lr(o) == c.lr && srnn_optimizer_step(o) == 0);
+    CHECK(srnn_optimizer_lr(o) == c.lr && srnn_optimizer_step_count(o) == 0);
     srnn_optimizer_destroy(o);
   }
   srnn_optimizer_destroy(NULL);
   srnn_optimizer_config_init(NULL, SRNN_OPTIMIZER_SGD);
-  CHECK(srnn_optimizer_lr(NULL) == 0 && srnn_optimizer_step(NULL) == 0);
+  CHECK(srnn_optimizer_lr(NULL) == 0 && srnn_optimizer_step_count(NULL) == 0);
 }
 
 #define WRONG(kind_, word, field, value)                                        \
@@ -78,7 +78,7 @@ static void steps(void) {
   srnn_pool_destroy(pool);
   OK(srnn_optimizer_begin_step(o, &err));
   OK(srnn_optimizer_update(o, 0, p, N, g, N, &err));
-  CHECK(p[0] == 0.5f && p[1] == 1.5f && p[2] == 0 && p[3] == 1 && srnn_optimizer_step(o) == 1);
+  CHECK(p[0] == 0.5f && p[1] == 1.5f && p[2] == 0 && p[3] == 1 && srnn_optimizer_step_count(o) == 1);
   OK(srnn_optimizer_set_pool(o, NULL, &err));
   OK(srnn_optimizer_set_lr(o, 0.25, &err));
   CHECK(srnn_optimizer_lr(o) == 0.25);

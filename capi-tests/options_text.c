@@ -39,7 +39,7 @@ static uint64_t vocabulary(size_t count, uint32_t id) {
   uint64_t result;
   OK(srnn_vocab_create(words, count, 1, 0, &v, &err));
   OK(srnn_vocab_word(v, id, text, sizeof text, &n, &err));
-  n = srnn_vocab_size(v);
+  n = srnn_vocab_word_count(v);
   result = mix(digest(text, strlen(text)), &n, sizeof n);
   srnn_vocab_destroy(v);
   return result;
@@ -68,11 +68,11 @@ static uint64_t read_train(const srnn_dataset_options *options, const srnn_vocab
   srnn_vocab *v;
   size_t i;
   uint64_t result;
-  srnn_status status = srnn_dataset_read_train(data_file, options, vocab_options, &d, &v, &err);
+  srnn_status status = srnn_dataset_open_train(data_file, options, vocab_options, &d, &v, &err);
   if (status != SRNN_OK) return (uint64_t)status;
-  n = srnn_vocab_size(v);
+  n = srnn_vocab_word_count(v);
   result = digest(&n, sizeof n);
-  for (i = 0; i < srnn_dataset_size(d); ++i) {
+  for (i = 0; i < srnn_dataset_example_count(d); ++i) {
     OK(srnn_dataset_tokens(d, i, &list, &n, &err));
     result = mix(result, list, n * sizeof *list);
     OK(srnn_dataset_targets(d, i, &list, &n, &err));
@@ -97,7 +97,7 @@ static void data_options(void) {
   o.max_tokens = 2;
   FIELD(srnn_dataset_options, struct_size, run_dataset, &o, (uint32_t)offsetof(srnn_dataset_options, max_tokens));
   o.max_tokens = 0;
-  RESERVED(srnn_dataset_options, reserved, &o, srnn_dataset_read_train(DATA, given, NULL, &no_data, &no_vocab, &err));
+  RESERVED(srnn_dataset_options, reserved, &o, srnn_dataset_open_train(DATA, given, NULL, &no_data, &no_vocab, &err));
   data_file = "capi_options.csv";
   write_text(data_file, "a,b,c\nx,\"y, z\",v\np,q,z\nx,y\n");
   o.delimiter = ',';
@@ -121,8 +121,8 @@ static void data_options(void) {
   FIELD(srnn_vocab_options, nfc, run_vocab, &w, 1);
   w.max_size = 5;
   FIELD(srnn_vocab_options, struct_size, run_vocab, &w, 24); /* ends before max_size */
-  RESERVED(srnn_vocab_options, reserved_flag, &w, srnn_dataset_read_train(DATA, NULL, given, &no_data, &no_vocab, &err));
-  RESERVED(srnn_vocab_options, reserved, &w, srnn_dataset_read_train(DATA, NULL, given, &no_data, &no_vocab, &err));
+  RESERVED(srnn_vocab_options, reserved_flag, &w, srnn_dataset_open_train(DATA, NULL, given, &no_data, &no_vocab, &err));
+  RESERVED(srnn_vocab_options, reserved, &w, srnn_dataset_open_train(DATA, NULL, given, &no_data, &no_vocab, &err));
   CHECK(no_data == NULL && no_vocab == NULL);
 }
 
@@ -136,7 +136,7 @@ static srnn_dataset_summary summary_of(const char *text) {
   o.skip_bad_lines = 1;
   o.max_tokens = 2;
   write_text(OUT, text);
-  OK(srnn_dataset_read_train(OUT, &o, NULL, &d, &v, &err));
+  OK(srnn_dataset_open_train(OUT, &o, NULL, &d, &v, &err));
   remove(OUT);
   OK(srnn_dataset_get_summary(d, &summary, &err));
   srnn_dataset_destroy(d);
@@ -193,7 +193,7 @@ static void texts(void) {
   write_text(DATA,
              "pos,new\ta GOOD film\nneg\ta bad film\npos\tgood good\nneg\tbad and bad\npos\tsuch good work\n"
              "neg\twhat bad work\npos,new\tthe Film is good\nneg\tthe film is bad caf\xc3\xa9 cafe\xcc\x81\n");
-  OK(srnn_dataset_read_train(DATA, NULL, NULL, &dataset, &vocab, &err));
+  OK(srnn_dataset_open_train(DATA, NULL, NULL, &dataset, &vocab, &err));
   data_options();
   ARGUMENT(srnn_vocab_create, count, vocabulary(3, 2), vocabulary(2, 2));
   ARGUMENT(srnn_vocab_word, id, vocabulary(3, 2), vocabulary(3, 3));
@@ -225,10 +225,10 @@ static uint64_t classifier(const srnn_classifier_config *config, uint64_t seed, 
   OK(srnn_classifier_create(config, vocab, dataset, seed, &c, &err));
   OK(srnn_classifier_set_embeddings_frozen(c, frozen, &err));
   srnn_optimizer_config_init(&sgd, SRNN_OPTIMIZER_SGD);
-  OK(srnn_trainer_create(c, &sgd, clip_norm, dropout_seed, NULL, &t, &err));
+  OK(srnn_trainer_create(c, &sgd, clip_norm, dropout_seed, &t, &err));
   OK(srnn_trainer_set_lr(t, lr, &err));
   for (step = 0; step < 2; ++step) OK(srnn_trainer_step(t, c, dataset, examples[step], 3 - step, &reports[step], &err));
-  OK(srnn_classifier_session_create(NULL, &s, &err));
+  OK(srnn_classifier_session_create(&s, &err));
   n = srnn_classifier_label_count(c);
   OK(srnn_classifier_classify(c, s, "a GOOD film is bad", p, n, &err));
   srnn_classifier_session_destroy(s);
@@ -248,7 +248,7 @@ static void diverge(const srnn_classifier_config *config, srnn_step_report both[
   srnn_optimizer_config_init(&sgd, SRNN_OPTIMIZER_SGD);
   sgd.lr = sgd.weight_decay = 3e38;
   sgd.non_finite = SRNN_NON_FINITE_SKIP;
-  OK(srnn_trainer_create(c, &sgd, 1, 1, NULL, &t, &err));
+  OK(srnn_trainer_create(c, &sgd, 1, 1, &t, &err));
   for (step = 0; step < 2; ++step) OK(srnn_trainer_step(t, c, dataset, examples, 2, &both[step], &err));
   srnn_trainer_destroy(t);
   srnn_classifier_destroy(c);
@@ -264,9 +264,9 @@ static uint64_t run_position(const srnn_training_position *position) {
   srnn_classifier_config_init(&config);
   srnn_optimizer_config_init(&sgd, SRNN_OPTIMIZER_SGD);
   OK(srnn_classifier_create(&config, vocab, dataset, 1, &c, &err));
-  OK(srnn_trainer_create(c, &sgd, 1, 1, NULL, &t, &err));
+  OK(srnn_trainer_create(c, &sgd, 1, 1, &t, &err));
   OK(srnn_trainer_save(t, c, position, OUT, &err));
-  OK(srnn_trainer_load(OUT, NULL, &back, &again, &found, &err));
+  OK(srnn_trainer_open(OUT, &back, &again, &found, &err));
   remove(OUT);
   srnn_trainer_destroy(t);
   srnn_trainer_destroy(back);
@@ -289,7 +289,7 @@ static void positions(void) {
   srnn_classifier_config_init(&config);
   srnn_optimizer_config_init(&sgd, SRNN_OPTIMIZER_SGD);
   OK(srnn_classifier_create(&config, vocab, dataset, 1, &c, &err));
-  OK(srnn_trainer_create(c, &sgd, 1, 1, NULL, &t, &err));
+  OK(srnn_trainer_create(c, &sgd, 1, 1, &t, &err));
   RESERVED(srnn_training_position, reserved, &position, srnn_trainer_save(t, c, given, OUT, &err));
   srnn_trainer_destroy(t);
   srnn_classifier_destroy(c);
@@ -311,8 +311,8 @@ static uint64_t predicted(size_t batch_size) {
   srnn_status status;
   srnn_classifier_config_init(&config);
   OK(srnn_classifier_create(&config, vocab, dataset, 1, &c, &err));
-  OK(srnn_classifier_session_create(NULL, &s, &err));
-  n = srnn_dataset_size(dataset) * srnn_classifier_label_count(c);
+  OK(srnn_classifier_session_create(&s, &err));
+  n = srnn_dataset_example_count(dataset) * srnn_classifier_label_count(c);
   status = srnn_classifier_predict(c, s, dataset, batch_size, p, n, &err);
   srnn_classifier_session_destroy(s);
   srnn_classifier_destroy(c);
@@ -378,11 +378,11 @@ static uint64_t run_vectors(const srnn_vectors_options *options) {
   uint64_t result;
   srnn_status status = srnn_vectors_open(vectors_file, options, &v, &err);
   if (status != SRNN_OK) return digest(&status, sizeof status);
-  n = srnn_vectors_count(v);
+  n = srnn_vectors_word_count(v);
   dim = srnn_vectors_dim(v);
   CHECK(dim <= COUNT(values));
   result = digest(&n, sizeof n);
-  for (i = 0; i < srnn_vectors_count(v) && i < 20; ++i) {
+  for (i = 0; i < srnn_vectors_word_count(v) && i < 20; ++i) {
     OK(srnn_vectors_word(v, i, text, sizeof text, &n, &err));
     result = mix(result, text, n);
     OK(srnn_vectors_get(v, text, values, dim, &err));
@@ -402,7 +402,7 @@ static uint64_t run_embedding(const srnn_vectors_options *options) {
   uint64_t result;
   int32_t frozen;
   OK(srnn_vocab_create(words, COUNT(words), 1, 0, &v, &err));
-  OK(srnn_embedding_load_file(vectors_file, v, NULL, 0, options, &e, NULL, &err));
+  OK(srnn_embedding_open_vectors(vectors_file, v, NULL, 0, options, &e, NULL, &err));
   n = srnn_embedding_num_embeddings(e) * srnn_embedding_dim(e);
   OK(srnn_embedding_read_rows(e, 0, p, n, &err));
   frozen = srnn_embedding_is_frozen(e);
@@ -478,7 +478,7 @@ static uint64_t saved(const srnn_vectors *v, int32_t format) {
 }
 
 static uint64_t covered(const srnn_coverage *coverage, int32_t kind, int tokens_too) {
-  return tokens_too ? srnn_coverage_tokens(coverage, kind) : srnn_coverage_words(coverage, kind);
+  return tokens_too ? srnn_coverage_token_count(coverage, kind) : srnn_coverage_word_count(coverage, kind);
 }
 
 static uint64_t tensor_name(size_t index) {
@@ -515,9 +515,9 @@ static void lookups(void) {
   ARGUMENT(srnn_vectors_save, format, saved(v, SRNN_VECTORS_FORMAT_WORD2VEC_TEXT), saved(v, SRNN_VECTORS_FORMAT_SAFETENSORS));
   srnn_vectors_destroy(v);
   OK(srnn_vocab_create(words, COUNT(words), 1, 0, &vocabulary_of, &err));
-  OK(srnn_embedding_load_file(VECTORS, vocabulary_of, counts, COUNT(counts), NULL, &e, &coverage, &err));
-  ARGUMENT(srnn_coverage_words, kind, covered(coverage, SRNN_MATCH_EXACT, 0), covered(coverage, SRNN_MATCH_LOWER, 0));
-  ARGUMENT(srnn_coverage_tokens, kind, covered(coverage, SRNN_MATCH_EXACT, 1), covered(coverage, SRNN_MATCH_MISSING, 1));
+  OK(srnn_embedding_open_vectors(VECTORS, vocabulary_of, counts, COUNT(counts), NULL, &e, &coverage, &err));
+  ARGUMENT(srnn_coverage_word_count, kind, covered(coverage, SRNN_MATCH_EXACT, 0), covered(coverage, SRNN_MATCH_LOWER, 0));
+  ARGUMENT(srnn_coverage_token_count, kind, covered(coverage, SRNN_MATCH_EXACT, 1), covered(coverage, SRNN_MATCH_MISSING, 1));
   srnn_coverage_destroy(coverage);
   srnn_embedding_destroy(e);
   srnn_vocab_destroy(vocabulary_of);
@@ -609,7 +609,7 @@ static uint64_t limited(int32_t isa) {
 static uint64_t threads(size_t count) {
   srnn_pool *pool;
   OK(srnn_pool_create(count, &pool, &err));
-  n = srnn_pool_threads(pool);
+  n = srnn_pool_thread_count(pool);
   srnn_pool_destroy(pool);
   return n;
 }

@@ -107,6 +107,17 @@ static void own(const void *a, size_t a_bytes, const void *b, size_t b_bytes) {
   handle_memory[1] = b, handle_bytes[1] = b_bytes;
 }
 
+/* A module of the caller's own parameters at one place, its gradients at another. */
+static void place_module(int module, int grads) {
+  static float values[2];
+  srnn_module m;
+  srnn_module_init(&m);
+  m.values = values;
+  m.grads = F(grads);
+  m.values_len = m.grads_len = 2;
+  memcpy(at[module], &m, sizeof m);
+}
+
 static void recurrent(void) {
   enum { IN = 2, HIDDEN = 3 };
   srnn_rnn *rnn = make_rnn(SRNN_CELL_LSTM, IN, HIDDEN, 1, SRNN_DIRECTION_FORWARD);
@@ -207,6 +218,10 @@ static void layers(void) {
   PAIRS("@grads.rows, @grads.values, rows!, rows_len!, values!, values_len!", NOTHING,
         srnn_embedding_grads_data(grads, P(2), Z(3), P(4), Z(5), &err));
   own(NULL, 0, NULL, 0);
+  PAIRS("modules, an array of a module!", place_module(0, 1), srnn_modules_zero_grad(P(0), 1, &err));
+  PAIRS("modules, an array of a module!, norm!", place_module(0, 1),
+        srnn_modules_clip_grad_norm(P(0), 1, 1, 1, D(2), &err));
+  PAIRS("modules, an array of a module!", place_module(0, 1), srnn_optimizer_step(optimizer, P(0), 1, &err));
   PAIRS("values!, grads", NOTHING, srnn_optimizer_update(optimizer, 0, F(0), 2, F(1), 2, &err));
   srnn_optimizer_destroy(optimizer);
   srnn_embedding_grads_destroy(grads);
@@ -252,23 +267,23 @@ static void texts(void) {
   const size_t shape[1] = {1};
   const float value[1] = {1};
   save("overlap.tsv", "a\tone\nb\ttwo\n");
-  OK(srnn_dataset_read_train("overlap.tsv", NULL, NULL, &dataset, &vocab, &err));
+  OK(srnn_dataset_open_train("overlap.tsv", NULL, NULL, &dataset, &vocab, &err));
   OK(srnn_batches_create(dataset, 2, 1, 0, &batches, &err));
   srnn_classifier_config_init(&config);
   config.embedding_dim = config.hidden_size = 2;
   OK(srnn_classifier_create(&config, vocab, dataset, 1, &classifier, &err));
-  OK(srnn_classifier_session_create(NULL, &session, &err));
+  OK(srnn_classifier_session_create(&session, &err));
   srnn_optimizer_config_init(&sgd, SRNN_OPTIMIZER_SGD);
-  OK(srnn_trainer_create(classifier, &sgd, 1, 1, NULL, &trainer, &err));
+  OK(srnn_trainer_create(classifier, &sgd, 1, 1, &trainer, &err));
   OK(srnn_tensor_writer_create(&writer, &err));
   OK(srnn_tensor_writer_add(writer, "w", shape, 1, value, 1, &err));
-  OK(srnn_tensor_writer_metadata(writer, "k", "value", &err));
+  OK(srnn_tensor_writer_add_metadata(writer, "k", "value", &err));
   OK(srnn_tensor_writer_save(writer, "overlap.safetensors", NULL, &err));
   OK(srnn_tensor_file_open("overlap.safetensors", &file, &err));
 
   PAIRS("path, file!", NOTHING, srnn_tensor_file_open(C(0), P(1), &err));
   PAIRS("bytes, name, file!", NOTHING,
-        srnn_tensor_file_from_memory((const uint8_t *)C(0), ROOM, C(1), P(2), &err));
+        srnn_tensor_file_open_memory((const uint8_t *)C(0), ROOM, C(1), P(2), &err));
   PAIRS("text!, text_len!", NOTHING, srnn_tensor_file_name(file, 0, C(0), ROOM, Z(1), &err));
   PAIRS("name, shape!, ndim!", strcpy(C(0), "w"), srnn_tensor_file_shape(file, C(0), Z(1), 1, Z(2), &err));
   PAIRS("name, values!", strcpy(C(0), "w"), srnn_tensor_file_read(file, C(0), NULL, F(1), 1, &err));
@@ -277,26 +292,26 @@ static void texts(void) {
   PAIRS("word, id!", NOTHING, srnn_vocab_id(vocab, C(0), U(1), &err));
   PAIRS("text!, text_len!", NOTHING, srnn_vocab_word(vocab, 0, C(0), ROOM, Z(1), &err));
   PAIRS("text, ids!, count!", NOTHING, srnn_vocab_encode(vocab, C(0), U(1), 8, Z(2), &err));
-  PAIRS("lowercase!, nfc!", NOTHING, srnn_vocab_normalization(vocab, P(0), P(1), &err));
+  PAIRS("lowercase!, nfc!", NOTHING, srnn_vocab_get_normalization(vocab, P(0), P(1), &err));
   srnn_dataset_options_init(&layout);
   layout.header = 1;
   PAIRS("path, label_name, text_name, dataset!, vocab!", (layout.label_name = C(1), layout.text_name = C(2)),
-        srnn_dataset_read_train(C(0), &layout, NULL, P(3), P(4), &err));
+        srnn_dataset_open_train(C(0), &layout, NULL, P(3), P(4), &err));
   PAIRS("text!, text_len!", NOTHING, srnn_dataset_skip_reason(dataset, C(0), ROOM, Z(1), &err));
   PAIRS("text!, text_len!", NOTHING, srnn_dataset_label(dataset, 0, C(0), ROOM, Z(1), &err));
   PAIRS("tokens!, tokens_len!", NOTHING, srnn_dataset_tokens(dataset, 0, P(0), Z(1), &err));
   PAIRS("targets!, targets_len!", NOTHING, srnn_dataset_targets(dataset, 0, P(0), Z(1), &err));
   PAIRS("examples!, examples_len!", NOTHING, srnn_batches_get(batches, 0, P(0), Z(1), &err));
-  PAIRS("path, classifier!", NOTHING, srnn_classifier_load(C(0), P(1), &err));
+  PAIRS("path, classifier!", NOTHING, srnn_classifier_open(C(0), P(1), &err));
   PAIRS("text!, text_len!", NOTHING, srnn_classifier_label(classifier, 0, C(0), ROOM, Z(1), &err));
   PAIRS("path, label_name, text_name, dataset!", (layout.label_name = C(1), layout.text_name = C(2)),
-        srnn_classifier_read_dataset(classifier, C(0), &layout, P(3), &err));
+        srnn_dataset_open(classifier, C(0), &layout, P(3), &err));
   PAIRS("text, probabilities!", NOTHING, srnn_classifier_classify(classifier, session, C(0), F(1), 2, &err));
-  PAIRS("path, trainer!, classifier!, position!", NOTHING, srnn_trainer_load(C(0), NULL, P(1), P(2), P(3), &err));
+  PAIRS("path, trainer!, classifier!, position!", NOTHING, srnn_trainer_open(C(0), P(1), P(2), P(3), &err));
   PAIRS("examples, report!", NOTHING, srnn_trainer_step(trainer, classifier, dataset, U(0), 1, P(1), &err));
   srnn_vectors_options_init(&options);
   PAIRS("path, member, coverage!", options.member = C(1),
-        srnn_classifier_load_embeddings(classifier, C(0), NULL, &options, P(2), &err));
+        srnn_classifier_load_vectors(classifier, C(0), NULL, &options, P(2), &err));
 
   PAIRS("probabilities, thresholds!", NOTHING, srnn_dataset_best_thresholds(dataset, F(0), 4, F(1), 2, &err));
 
@@ -321,20 +336,20 @@ static void word_vectors(void) {
   save("overlap.vectors", "one 1 0\ntwo 3 4\n");
   OK(srnn_vectors_open("overlap.vectors", NULL, &vectors, &err));
   OK(srnn_vocab_create(words, 1, 1, 0, &vocab, &err));
-  OK(srnn_embedding_load_file("overlap.vectors", vocab, NULL, 0, NULL, &embedding, &coverage, &err));
+  OK(srnn_embedding_open_vectors("overlap.vectors", vocab, NULL, 0, NULL, &embedding, &coverage, &err));
   srnn_vectors_options_init(&options);
   PAIRS("path, member, vectors!", options.member = C(1), srnn_vectors_open(C(0), &options, P(2), &err));
   PAIRS("text!, text_len!", NOTHING, srnn_vectors_word(vectors, 0, C(0), ROOM, Z(1), &err));
   PAIRS("word, index!", NOTHING, srnn_vectors_find(vectors, C(0), Z(1), &err));
   PAIRS("word, values!", NOTHING, srnn_vectors_get(vectors, C(0), F(1), 2, &err));
   PAIRS("query, without, indices!, similarities!, count!", NOTHING,
-        srnn_vectors_nearest(vectors, NULL, F(0), 2, Z(1), 1, Z(2), 1, F(3), 1, Z(4), &err));
+        srnn_vectors_nearest(vectors, F(0), 2, Z(1), 1, Z(2), 1, F(3), 1, Z(4), &err));
   PAIRS("queries, without, indices!, similarities!, counts!", NOTHING,
-        srnn_vectors_nearest_batch(vectors, NULL, F(0), 2, Z(1), 1, Z(2), 1, F(3), 1, Z(4), 1, &err));
+        srnn_vectors_nearest_batch(vectors, F(0), 2, Z(1), 1, Z(2), 1, F(3), 1, Z(4), 1, &err));
   PAIRS("plus, minus, indices!, similarities!, count!", NOTHING,
-        srnn_vectors_analogy(vectors, NULL, Z(0), 1, Z(1), 1, Z(2), 1, F(3), 1, Z(4), &err));
+        srnn_vectors_analogy(vectors, Z(0), 1, Z(1), 1, Z(2), 1, F(3), 1, Z(4), &err));
   PAIRS("path, counts, member, embedding!, coverage!", options.member = C(2),
-        srnn_embedding_load_file(C(0), vocab, P(1), 3, &options, P(3), P(4), &err));
+        srnn_embedding_open_vectors(C(0), vocab, P(1), 3, &options, P(3), P(4), &err));
   PAIRS("ids!, count!", NOTHING, srnn_coverage_missing(coverage, U(0), 1, Z(1), &err));
   srnn_coverage_destroy(coverage);
   srnn_embedding_destroy(embedding);

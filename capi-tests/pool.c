@@ -38,7 +38,8 @@ static int forward(srnn_session *session) {
 static int forward_with(const srnn_pool *with) {
   srnn_error e;
   srnn_session *session = NULL;
-  int right = srnn_session_create(with, &session, &e) == SRNN_OK && forward(session);
+  int right = srnn_session_create(&session, &e) == SRNN_OK && srnn_session_set_pool(session, with, &e) == SRNN_OK &&
+              forward(session);
   srnn_session_destroy(session);
   return right;
 }
@@ -81,8 +82,10 @@ static void pools_go_before_sessions(void) {
   srnn_pool *early;
   srnn_session *sessions[2];
   OK(srnn_pool_create(3, &early, &err));
-  OK(srnn_session_create(early, &sessions[0], &err));
-  OK(srnn_session_create(early, &sessions[1], &err));
+  OK(srnn_session_create(&sessions[0], &err));
+  OK(srnn_session_set_pool(sessions[0], early, &err));
+  OK(srnn_session_create(&sessions[1], &err));
+  OK(srnn_session_set_pool(sessions[1], early, &err));
   CHECK(forward(sessions[0]));
   srnn_pool_destroy(early);
   CHECK(forward(sessions[1]));
@@ -100,7 +103,7 @@ static void child(srnn_session *session) {
   /* A child that hangs shall end, but not one that valgrind and other work make slow: killed, it would also be said to
    * leak what the parent's threads held. */
   alarm(1000);
-  CHECK(srnn_pool_threads(pool) == 2);
+  CHECK(srnn_pool_thread_count(pool) == 2);
   CHECK(forward(session));
   CHECK(forward_with(pool));
   CHECK(forward_with(NULL));
@@ -121,7 +124,8 @@ static void forks(void) {
   void *wrong = &rnn;
   int round;
   srnn_session *session;
-  OK(srnn_session_create(pool, &session, &err));
+  OK(srnn_session_create(&session, &err));
+  OK(srnn_session_set_pool(session, pool, &err));
   CHECK(forward(session));
   stop = 0;
   for (round = 0; round < 4; ++round) {

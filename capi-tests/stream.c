@@ -21,7 +21,7 @@ static void use(const srnn_rnn *rnn) {
   srnn_state_out_init(&last, hn, STATE, cn, STATE);
   OK(srnn_rnn_forward(rnn, session, &batch, x, STEPS * X, NULL, whole, STEPS * Y, &last, &err));
   OK(srnn_stream_create(rnn, LANES, &stream, &err));
-  CHECK(srnn_stream_lanes(stream) == LANES && srnn_stream_lanes(NULL) == 0);
+  CHECK(srnn_stream_lane_count(stream) == LANES && srnn_stream_lane_count(NULL) == 0);
   CHECK(srnn_stream_bytes(stream) > 0 && srnn_stream_bytes(NULL) == 0);
   for (t = 0; t < STEPS; ++t) OK(srnn_stream_step(stream, rnn, x + t * X, X, y + t * Y, Y, &err));
   CHECK(same_bits(y, whole, STEPS * Y));

@@ -71,9 +71,9 @@ static void optimizers(void) {
   REFUSED(SRNN_ERROR_INVALID_DATA, OTHER_NAME, srnn_optimizer_load_safetensors(b, OTHER_NAME, &err));
   IS_NULL("optimizer", srnn_optimizer_load_safetensors(NULL, FILE_NAME, &err));
   IS_NULL("path", srnn_optimizer_load_safetensors(b, NULL, &err));
-  CHECK(srnn_optimizer_step(b) == 0);
+  CHECK(srnn_optimizer_step_count(b) == 0);
   OK(srnn_optimizer_load_safetensors(b, FILE_NAME, &err));
-  CHECK(srnn_optimizer_step(b) == 1);
+  CHECK(srnn_optimizer_step_count(b) == 1);
   OK(srnn_optimizer_begin_step(a, &err));
   OK(srnn_optimizer_begin_step(b, &err));
   OK(srnn_optimizer_update(a, 0, p, 3, g, 3, &err));
@@ -99,7 +99,7 @@ static void files(void) {
   IS_NULL("writer", srnn_tensor_writer_create(NULL, &err));
   OK(srnn_tensor_writer_add(w, "fc.weight", matrix, 2, a, 6, &err));
   OK(srnn_tensor_writer_add(w, "fc.bias", vector, 1, b, 4, &err));
-  OK(srnn_tensor_writer_metadata(w, "author", "somebody", &err));
+  OK(srnn_tensor_writer_add_metadata(w, "author", "somebody", &err));
   IS_NULL("writer", srnn_tensor_writer_add(NULL, "x", vector, 1, b, 4, &err));
   IS_NULL("name", srnn_tensor_writer_add(w, NULL, vector, 1, b, 4, &err));
   IS_NULL("shape", srnn_tensor_writer_add(w, "x", NULL, 1, b, 4, &err));
@@ -108,10 +108,10 @@ static void files(void) {
   BAD_ARGUMENT("fc.bias", srnn_tensor_writer_add(w, "fc.bias", vector, 1, b, 4, &err));
   TOO_LARGE("", srnn_tensor_writer_add(w, "x", huge, 2, b, 4, &err));
   BAD_ARGUMENT("aligned", srnn_tensor_writer_add(w, "x", vector, 1, misaligned(a), 4, &err));
-  IS_NULL("writer", srnn_tensor_writer_metadata(NULL, "k", "t", &err));
-  IS_NULL("key", srnn_tensor_writer_metadata(w, NULL, "t", &err));
-  IS_NULL("text", srnn_tensor_writer_metadata(w, "k", NULL, &err));
-  BAD_ARGUMENT("author", srnn_tensor_writer_metadata(w, "author", "somebody else", &err));
+  IS_NULL("writer", srnn_tensor_writer_add_metadata(NULL, "k", "t", &err));
+  IS_NULL("key", srnn_tensor_writer_add_metadata(w, NULL, "t", &err));
+  IS_NULL("text", srnn_tensor_writer_add_metadata(w, "k", NULL, &err));
+  BAD_ARGUMENT("author", srnn_tensor_writer_add_metadata(w, "author", "somebody else", &err));
   IS_NULL("writer", srnn_tensor_writer_save(NULL, FILE_NAME, NULL, &err));
   IS_NULL("path", srnn_tensor_writer_save(w, NULL, NULL, &err));
   REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_tensor_writer_save(w, NO_FILE, NULL, &err));

@@ -23,7 +23,7 @@ static void vocabulary(void) {
   char text[16] = "untouched";
   size_t n = 77;
   OK(srnn_vocab_create(words, 3, 1, 0, &v, &err));
-  CHECK(srnn_vocab_size(v) == 5 && srnn_vocab_size(NULL) == 0);
+  CHECK(srnn_vocab_word_count(v) == 5 && srnn_vocab_word_count(NULL) == 0);
   IS_NULL("words", srnn_vocab_create(NULL, 3, 1, 0, &none, &err));
   IS_NULL("a word", srnn_vocab_create(hole, 2, 1, 0, &none, &err));
   IS_NULL("vocab", srnn_vocab_create(words, 3, 1, 0, NULL, &err));
@@ -81,13 +81,13 @@ static void data(srnn_dataset **dataset, srnn_vocab **vocab) {
              "pos\ta good film\nneg\ta bad film\npos\tgood good\nneg\tbad and bad\npos\tsuch good work\n"
              "neg\twhat bad work\npos\tthe film is good\nneg\tthe film is bad\n");
   write_text(BAD_DATA, "pos\tgood\nno tab here\n");
-  OK(srnn_dataset_read_train(DATA, NULL, NULL, &d, &v, &err));
-  CHECK(srnn_dataset_size(d) == 8 && srnn_dataset_size(NULL) == 0 && srnn_vocab_size(v) == 12);
-  IS_NULL("path", srnn_dataset_read_train(NULL, NULL, NULL, &no_data, &no_vocab, &err));
-  IS_NULL("dataset", srnn_dataset_read_train(DATA, NULL, NULL, NULL, &no_vocab, &err));
-  IS_NULL("vocab", srnn_dataset_read_train(DATA, NULL, NULL, &no_data, NULL, &err));
-  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_dataset_read_train(NO_FILE, NULL, NULL, &no_data, &no_vocab, &err));
-  REFUSED(SRNN_ERROR_INVALID_DATA, BAD_DATA, srnn_dataset_read_train(BAD_DATA, NULL, NULL, &no_data, &no_vocab, &err));
+  OK(srnn_dataset_open_train(DATA, NULL, NULL, &d, &v, &err));
+  CHECK(srnn_dataset_example_count(d) == 8 && srnn_dataset_example_count(NULL) == 0 && srnn_vocab_word_count(v) == 12);
+  IS_NULL("path", srnn_dataset_open_train(NULL, NULL, NULL, &no_data, &no_vocab, &err));
+  IS_NULL("dataset", srnn_dataset_open_train(DATA, NULL, NULL, NULL, &no_vocab, &err));
+  IS_NULL("vocab", srnn_dataset_open_train(DATA, NULL, NULL, &no_data, NULL, &err));
+  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_dataset_open_train(NO_FILE, NULL, NULL, &no_data, &no_vocab, &err));
+  REFUSED(SRNN_ERROR_INVALID_DATA, BAD_DATA, srnn_dataset_open_train(BAD_DATA, NULL, NULL, &no_data, &no_vocab, &err));
   CHECK(no_data == NULL && no_vocab == NULL);
 
   IS_NULL("dataset", srnn_dataset_tokens(NULL, 0, &list, &n, &err));
@@ -174,8 +174,8 @@ static void classify(srnn_dataset *dataset, srnn_vocab *vocab) {
   IS_NULL("dataset", srnn_classifier_create(&config, vocab, NULL, 1, &none, &err));
   IS_NULL("classifier", srnn_classifier_create(&config, vocab, dataset, 1, NULL, &err));
   OK(srnn_classifier_create(&config, vocab, dataset, 1, &c, &err));
-  CHECK(srnn_classifier_label_count(c) == 2 && srnn_classifier_vocab_size(c) == 12 && srnn_classifier_bytes(c) > 0);
-  CHECK(srnn_classifier_label_count(NULL) == 0 && srnn_classifier_vocab_size(NULL) == 0);
+  CHECK(srnn_classifier_label_count(c) == 2 && srnn_classifier_word_count(c) == 12 && srnn_classifier_bytes(c) > 0);
+  CHECK(srnn_classifier_label_count(NULL) == 0 && srnn_classifier_word_count(NULL) == 0);
   CHECK(srnn_classifier_bytes(NULL) == 0);
   OK(srnn_classifier_label(c, 1, text, sizeof text, &n, &err));
   CHECK(n == 3 && strcmp(text, "pos") == 0);
@@ -188,12 +188,15 @@ static void classify(srnn_dataset *dataset, srnn_vocab *vocab) {
   /* Training, until all is right. */
   srnn_optimizer_config_init(&adam, SRNN_OPTIMIZER_ADAM);
   adam.lr = 1;
-  IS_NULL("classifier", srnn_trainer_create(NULL, &adam, 1, 1, NULL, &no_trainer, &err));
-  IS_NULL("config", srnn_trainer_create(c, NULL, 1, 1, NULL, &no_trainer, &err));
-  IS_NULL("trainer", srnn_trainer_create(c, &adam, 1, 1, NULL, NULL, &err));
-  BAD_ARGUMENT("clip_norm", srnn_trainer_create(c, &adam, -1, 1, NULL, &no_trainer, &err));
+  IS_NULL("classifier", srnn_trainer_create(NULL, &adam, 1, 1, &no_trainer, &err));
+  IS_NULL("config", srnn_trainer_create(c, NULL, 1, 1, &no_trainer, &err));
+  IS_NULL("trainer", srnn_trainer_create(c, &adam, 1, 1, NULL, &err));
+  BAD_ARGUMENT("clip_norm", srnn_trainer_create(c, &adam, -1, 1, &no_trainer, &err));
   CHECK(no_trainer == NULL);
-  OK(srnn_trainer_create(c, &adam, 1, 1, NULL, &t, &err));
+  OK(srnn_trainer_create(c, &adam, 1, 1, &t, &err));
+  IS_NULL("trainer", srnn_trainer_set_pool(NULL, NULL, &err));
+  BAD_ARGUMENT("pool", srnn_trainer_set_pool(t, (srnn_pool *)(void *)misaligned(p), &err));
+  OK(srnn_trainer_set_pool(t, NULL, &err));
   OK(srnn_trainer_set_lr(t, 0.02, &err));
   IS_NULL("trainer", srnn_trainer_set_lr(NULL, 0.02, &err));
   BAD_ARGUMENT("lr", srnn_trainer_set_lr(t, -1, &err));
@@ -218,9 +221,11 @@ static void classify(srnn_dataset *dataset, srnn_vocab *vocab) {
   CHECK(memcmp(&report, &untouched, sizeof report) == 0);
 
   /* Evaluation, one text and all. */
-  OK(srnn_classifier_session_create(NULL, &s, &err));
-  IS_NULL("session", srnn_classifier_session_create(NULL, NULL, &err));
-  BAD_ARGUMENT("pool", srnn_classifier_session_create((srnn_pool *)(void *)misaligned(p), &no_session, &err));
+  OK(srnn_classifier_session_create(&s, &err));
+  IS_NULL("session", srnn_classifier_session_create(NULL, &err));
+  IS_NULL("session", srnn_classifier_session_set_pool(NULL, NULL, &err));
+  BAD_ARGUMENT("pool", srnn_classifier_session_set_pool(s, (srnn_pool *)(void *)misaligned(p), &err));
+  OK(srnn_classifier_session_set_pool(s, NULL, &err));
   CHECK(no_session == NULL);
   OK(srnn_classifier_classify(c, s, "a GOOD film", p, 2, &err));
   CHECK(p[1] > 0.7f && fabsf(p[0] + p[1] - 1) < 1e-6f);
@@ -233,14 +238,14 @@ static void classify(srnn_dataset *dataset, srnn_vocab *vocab) {
   BAD_ARGUMENT("UTF-8", srnn_classifier_classify(c, s, "\xff", p, 2, &err));
   CHECK(p[0] == 77);
 
-  OK(srnn_classifier_read_dataset(c, DATA, NULL, &test, &err));
-  IS_NULL("classifier", srnn_classifier_read_dataset(NULL, DATA, NULL, &no_data, &err));
-  IS_NULL("path", srnn_classifier_read_dataset(c, NULL, NULL, &no_data, &err));
-  IS_NULL("dataset", srnn_classifier_read_dataset(c, DATA, NULL, NULL, &err));
-  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_classifier_read_dataset(c, NO_FILE, NULL, &no_data, &err));
-  REFUSED(SRNN_ERROR_INVALID_DATA, "2", srnn_classifier_read_dataset(c, BAD_DATA, NULL, &no_data, &err));
+  OK(srnn_dataset_open(c, DATA, NULL, &test, &err));
+  IS_NULL("classifier", srnn_dataset_open(NULL, DATA, NULL, &no_data, &err));
+  IS_NULL("path", srnn_dataset_open(c, NULL, NULL, &no_data, &err));
+  IS_NULL("dataset", srnn_dataset_open(c, DATA, NULL, NULL, &err));
+  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_dataset_open(c, NO_FILE, NULL, &no_data, &err));
+  REFUSED(SRNN_ERROR_INVALID_DATA, "2", srnn_dataset_open(c, BAD_DATA, NULL, &no_data, &err));
   write_text(BAD_DATA, "neutral\tso so\n");
-  REFUSED(SRNN_ERROR_INVALID_DATA, "neutral", srnn_classifier_read_dataset(c, BAD_DATA, NULL, &no_data, &err));
+  REFUSED(SRNN_ERROR_INVALID_DATA, "neutral", srnn_dataset_open(c, BAD_DATA, NULL, &no_data, &err));
   CHECK(no_data == NULL);
   OK(srnn_classifier_predict(c, s, test, 3, p, 16, &err));
   for (i = 0; i < 8; ++i) {
@@ -262,11 +267,11 @@ static void classify(srnn_dataset *dataset, srnn_vocab *vocab) {
   IS_NULL("classifier", srnn_classifier_save(NULL, MODEL, &err));
   IS_NULL("path", srnn_classifier_save(c, NULL, &err));
   REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_classifier_save(c, NO_FILE, &err));
-  OK(srnn_classifier_load(MODEL, &back, &err));
-  IS_NULL("path", srnn_classifier_load(NULL, &none, &err));
-  IS_NULL("classifier", srnn_classifier_load(MODEL, NULL, &err));
-  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_classifier_load(NO_FILE, &none, &err));
-  REFUSED(SRNN_ERROR_INVALID_DATA, DATA, srnn_classifier_load(DATA, &none, &err));
+  OK(srnn_classifier_open(MODEL, &back, &err));
+  IS_NULL("path", srnn_classifier_open(NULL, &none, &err));
+  IS_NULL("classifier", srnn_classifier_open(MODEL, NULL, &err));
+  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_classifier_open(NO_FILE, &none, &err));
+  REFUSED(SRNN_ERROR_INVALID_DATA, DATA, srnn_classifier_open(DATA, &none, &err));
   CHECK(none == NULL);
   OK(srnn_classifier_predict(back, s, test, 5, q, 16, &err));
   CHECK(same_bits(p, q, 16));
@@ -300,12 +305,12 @@ static void refused_step(const srnn_dataset *dataset, const srnn_vocab *vocab) {
   sgd.lr = sgd.momentum = 0.5;
   for (i = 0; i < 2; ++i) {
     write_text("capi_foreign.tsv", texts[i]);
-    OK(srnn_dataset_read_train("capi_foreign.tsv", NULL, NULL, &of_others[i], &others[i], &err));
+    OK(srnn_dataset_open_train("capi_foreign.tsv", NULL, NULL, &of_others[i], &others[i], &err));
     OK(srnn_classifier_create(&config, others[i], of_others[i], 1, &foreign[i], &err));
   }
   for (i = 0; i < 2; ++i) {
     OK(srnn_classifier_create(&config, vocab, dataset, 1, &c[i], &err));
-    OK(srnn_trainer_create(c[i], &sgd, 1, 1, NULL, &t[i], &err));
+    OK(srnn_trainer_create(c[i], &sgd, 1, 1, &t[i], &err));
     for (step = 0; step < 2; ++step) {
       if (i == 1) BAD_ARGUMENT("vocabulary", srnn_trainer_step(t[i], foreign[0], dataset, examples, 3, NULL, &err));
       if (i == 1) BAD_SHAPE("", srnn_trainer_step(t[i], foreign[1], of_others[1], examples, 1, NULL, &err));

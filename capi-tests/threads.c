@@ -20,7 +20,7 @@ static void *work(void *argument) {
   srnn_error e;
   int round, wrong = 0;
   (void)argument;
-  if (srnn_session_create(pool, &session, &e) != SRNN_OK) return &rnn;
+  if (srnn_session_create(&session, &e) != SRNN_OK || srnn_session_set_pool(session, pool, &e) != SRNN_OK) return &rnn;
   for (round = 0; round < ROUNDS; ++round) {
     wrong |= srnn_rnn_forward(rnn, session, &batch, x, X, NULL, own_y, Y, NULL, &e) != SRNN_OK;
     wrong |= srnn_rnn_backward(rnn, session, tape, dy, Y, NULL, own_dx, X, NULL, NULL, NULL, &e) != SRNN_OK;

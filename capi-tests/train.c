@@ -164,15 +164,15 @@ static void flow(void) {
   size_t pass, gate;
   OK(srnn_gradient_flow_create(&f, &err));
   IS_NULL("flow", srnn_gradient_flow_create(NULL, &err));
-  CHECK(srnn_gradient_flow_passes(f) == 0 && srnn_gradient_flow_steps(f) == 0 && srnn_gradient_flow_gates(f) == 0);
-  CHECK(srnn_gradient_flow_passes(NULL) == 0 && srnn_gradient_flow_steps(NULL) == 0);
-  CHECK(srnn_gradient_flow_gates(NULL) == 0);
+  CHECK(srnn_gradient_flow_pass_count(f) == 0 && srnn_gradient_flow_step_count(f) == 0 && srnn_gradient_flow_gate_count(f) == 0);
+  CHECK(srnn_gradient_flow_pass_count(NULL) == 0 && srnn_gradient_flow_step_count(NULL) == 0);
+  CHECK(srnn_gradient_flow_gate_count(NULL) == 0);
   BAD_STATE("measured", srnn_gradient_flow_state_norms(f, 0, norms, STEPS, &err));
   BAD_STATE("measured", srnn_gradient_flow_singular_value(f, 0, 0, &value, &err));
   BAD_STATE("measured", srnn_gradient_flow_saturation(f, 0, 0, &low, &high, &err));
   OK(srnn_rnn_forward_train(rnn, session, tape, &batch, 0, x, X, NULL, NULL, 0, NULL, &err));
   OK(srnn_rnn_backward(rnn, session, tape, dy, Y, NULL, NULL, 0, NULL, NULL, f, &err));
-  CHECK(srnn_gradient_flow_passes(f) == 4 && srnn_gradient_flow_steps(f) == STEPS && srnn_gradient_flow_gates(f) == 4);
+  CHECK(srnn_gradient_flow_pass_count(f) == 4 && srnn_gradient_flow_step_count(f) == STEPS && srnn_gradient_flow_gate_count(f) == 4);
   for (pass = 0; pass < 4; ++pass) {
     OK(srnn_gradient_flow_state_norms(f, pass, norms, STEPS, &err));
     CHECK(norms[0] > 0 && norms[STEPS - 1] > 0);

@@ -15,7 +15,7 @@ static void read_data(void) {
   if (file == NULL) return;
   fputs("pos\ta good film\nneg\ta bad film\npos\tgood good\nneg\tbad and bad\npos\tsuch good work\nneg\tbad work\n", file);
   fclose(file);
-  OK(srnn_dataset_read_train(DATA, NULL, NULL, &dataset, &vocab, &err));
+  OK(srnn_dataset_open_train(DATA, NULL, NULL, &dataset, &vocab, &err));
 }
 
 static srnn_classifier *make_classifier(void) {
@@ -37,7 +37,7 @@ static srnn_trainer *make_trainer(const srnn_classifier *c, int kind, double lr,
   config.lr = lr;
   config.weight_decay = weight_decay;
   config.non_finite = non_finite;
-  OK(srnn_trainer_create(c, &config, 1, 7, NULL, &t, &err));
+  OK(srnn_trainer_create(c, &config, 1, 7, &t, &err));
   return t;
 }
 
@@ -72,26 +72,26 @@ static void resume(void) {
   float p[2], q[2];
   position.batch_size = 2;
   position.seed = 5;
-  CHECK(srnn_trainer_steps(t) == 0 && srnn_trainer_steps(NULL) == 0 && srnn_trainer_skipped(NULL) == 0);
+  CHECK(srnn_trainer_step_count(t) == 0 && srnn_trainer_step_count(NULL) == 0 && srnn_trainer_skipped_count(NULL) == 0);
   CHECK(srnn_trainer_lr(t) == 0.05 && srnn_trainer_lr(NULL) == 0);
   OK(srnn_trainer_step(t, c, dataset, examples, 2, &report, &err));
   position.batch = 1; /* the middle of an epoch */
   OK(srnn_trainer_set_lr(t, 0.03, &err));
   OK(srnn_trainer_save(t, c, &position, RUN, &err));
-  OK(srnn_trainer_load(RUN, NULL, &back, &again, &found, &err));
+  OK(srnn_trainer_open(RUN, &back, &again, &found, &err));
   CHECK(memcmp(&found, &position, sizeof found) == 0);
-  CHECK(srnn_trainer_steps(back) == 1 && srnn_trainer_lr(back) == 0.03);
-  OK(srnn_trainer_optimizer_config(back, &config, &err));
+  CHECK(srnn_trainer_step_count(back) == 1 && srnn_trainer_lr(back) == 0.03);
+  OK(srnn_trainer_get_optimizer_config(back, &config, &err));
   CHECK(config.struct_size == sizeof config && config.kind == SRNN_OPTIMIZER_ADAM && config.lr == 0.03);
   CHECK(config.beta2 == 0.999 && config.non_finite == SRNN_NON_FINITE_SKIP);
   loss = go_on(t, c, &position);
   CHECK(go_on(back, again, &found) == loss && found.epoch == 2);
-  OK(srnn_classifier_session_create(NULL, &s, &err));
+  OK(srnn_classifier_session_create(&s, &err));
   OK(srnn_classifier_classify(c, s, "good and bad", p, 2, &err));
   OK(srnn_classifier_classify(again, s, "good and bad", q, 2, &err));
   CHECK(same_bits(p, q, 2));
   OK(srnn_trainer_save(t, c, NULL, RUN, &err));
-  OK(srnn_classifier_load(RUN, &plain, &err));
+  OK(srnn_classifier_open(RUN, &plain, &err));
   OK(srnn_classifier_classify(plain, s, "good and bad", q, 2, &err));
   CHECK(same_bits(p, q, 2));
 
@@ -102,16 +102,16 @@ static void resume(void) {
   IS_NULL("path", srnn_trainer_save(t, c, &position, NULL, &err));
   REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_trainer_save(t, c, &position, NO_FILE, &err));
   BAD_ARGUMENT("reserved", srnn_trainer_save(t, c, &untouched, RUN, &err));
-  IS_NULL("path", srnn_trainer_load(NULL, NULL, &no_trainer, &none, &found, &err));
-  IS_NULL("trainer", srnn_trainer_load(RUN, NULL, NULL, &none, &found, &err));
-  IS_NULL("classifier", srnn_trainer_load(RUN, NULL, &no_trainer, NULL, &found, &err));
-  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_trainer_load(NO_FILE, NULL, &no_trainer, &none, &found, &err));
-  REFUSED(SRNN_ERROR_INVALID_DATA, DATA, srnn_trainer_load(DATA, NULL, &no_trainer, &none, &found, &err));
+  IS_NULL("path", srnn_trainer_open(NULL, &no_trainer, &none, &found, &err));
+  IS_NULL("trainer", srnn_trainer_open(RUN, NULL, &none, &found, &err));
+  IS_NULL("classifier", srnn_trainer_open(RUN, &no_trainer, NULL, &found, &err));
+  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_trainer_open(NO_FILE, &no_trainer, &none, &found, &err));
+  REFUSED(SRNN_ERROR_INVALID_DATA, DATA, srnn_trainer_open(DATA, &no_trainer, &none, &found, &err));
   OK(srnn_classifier_save(c, RUN, &err));
-  REFUSED(SRNN_ERROR_NOT_FOUND, "training run", srnn_trainer_load(RUN, NULL, &no_trainer, &none, &found, &err));
+  REFUSED(SRNN_ERROR_NOT_FOUND, "training run", srnn_trainer_open(RUN, &no_trainer, &none, &found, &err));
   CHECK(no_trainer == NULL && none == NULL && memcmp(&found, &untouched, sizeof found) == 0);
-  IS_NULL("trainer", srnn_trainer_optimizer_config(NULL, &config, &err));
-  IS_NULL("config", srnn_trainer_optimizer_config(t, NULL, &err));
+  IS_NULL("trainer", srnn_trainer_get_optimizer_config(NULL, &config, &err));
+  IS_NULL("config", srnn_trainer_get_optimizer_config(t, NULL, &err));
   srnn_classifier_session_destroy(s);
   srnn_trainer_destroy(t);
   srnn_trainer_destroy(back);
@@ -137,7 +137,7 @@ static void not_finite(int non_finite, srnn_status expected, uint64_t steps, uin
       REFUSED(SRNN_ERROR_NON_FINITE, "no step was taken", srnn_trainer_step(t, c, dataset, examples, 3, &report, &err));
     }
   }
-  CHECK(srnn_trainer_steps(t) == steps && srnn_trainer_skipped(t) == skipped);
+  CHECK(srnn_trainer_step_count(t) == steps && srnn_trainer_skipped_count(t) == skipped);
   srnn_trainer_destroy(t);
   srnn_classifier_destroy(c);
 }
@@ -179,14 +179,14 @@ static void cut(void) {
   srnn_classifier_config_init(&config);
   config.max_tokens = 2;
   OK(srnn_classifier_create(&config, vocab, dataset, 1, &c, &err));
-  OK(srnn_classifier_session_create(NULL, &s, &err));
+  OK(srnn_classifier_session_create(&s, &err));
   t = make_trainer(c, SRNN_OPTIMIZER_ADAM, 0.05, 0, SRNN_NON_FINITE_STOP);
   OK(srnn_trainer_step(t, c, dataset, examples, 3, &report, &err));
   CHECK(report.tokens == 6 && report.truncated == 2);
   OK(srnn_classifier_classify(c, s, "a good", p, 2, &err));
-  CHECK(srnn_classifier_session_truncated(s) == 0 && srnn_classifier_session_truncated(NULL) == 0);
+  CHECK(srnn_classifier_session_truncated_count(s) == 0 && srnn_classifier_session_truncated_count(NULL) == 0);
   OK(srnn_classifier_classify(c, s, "a good bad bad", q, 2, &err));
-  CHECK(same_bits(p, q, 2) && srnn_classifier_session_truncated(s) == 1);
+  CHECK(same_bits(p, q, 2) && srnn_classifier_session_truncated_count(s) == 1);
   srnn_trainer_destroy(t);
   srnn_classifier_session_destroy(s);
   srnn_classifier_destroy(c);
@@ -213,11 +213,11 @@ static void plain(void) {
       } else {
         OK(srnn_optimizer_update(o, 4, p, 2, g, 2, &err));
       }
-      CHECK((p[0] == 1) == (i != SRNN_NON_FINITE_CONTINUE) && srnn_optimizer_skipped(o) == (i == SRNN_NON_FINITE_SKIP));
+      CHECK((p[0] == 1) == (i != SRNN_NON_FINITE_CONTINUE) && srnn_optimizer_skipped_count(o) == (i == SRNN_NON_FINITE_SKIP));
       srnn_optimizer_destroy(o);
     }
   }
-  CHECK(srnn_optimizer_skipped(NULL) == 0);
+  CHECK(srnn_optimizer_skipped_count(NULL) == 0);
   config.non_finite = 3;
   BAD_ARGUMENT("non_finite 3", srnn_optimizer_create(&config, &none, &err));
   CHECK(none == NULL);

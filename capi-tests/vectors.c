@@ -51,7 +51,7 @@ static void options(void) {
   CHECK(v == NULL);
   o.limit = 2;
   OK(srnn_vectors_open(FILE_NAME, &o, &v, &err));
-  CHECK(srnn_vectors_count(v) == 2);
+  CHECK(srnn_vectors_word_count(v) == 2);
   srnn_vectors_destroy(v);
 }
 
@@ -90,7 +90,7 @@ static size_t words_of(const char *path, const srnn_vectors_options *o, srnn_sta
     return SIZE_MAX;
   }
   SUCCEEDS(srnn_vectors_open(path, o, &v, &err)); /* packed data may end the process where memory is short */
-  count = srnn_vectors_count(v);
+  count = srnn_vectors_word_count(v);
   srnn_vectors_destroy(v);
   return count;
 }
@@ -123,12 +123,12 @@ static void effects(void) {
   o.invalid_utf8 = SRNN_INVALID_UTF8_REPLACE;
   OK(srnn_vectors_open(FILE_NAME, &o, &v, &err));
   OK(srnn_vectors_find(v, "\xef\xbf\xbd\xef\xbf\xbd", &index, &err));
-  CHECK(index == 3 && srnn_vectors_skipped_rows(v) == 0 && srnn_vectors_skipped_rows(NULL) == 0);
+  CHECK(index == 3 && srnn_vectors_skipped_row_count(v) == 0 && srnn_vectors_skipped_row_count(NULL) == 0);
   srnn_vectors_destroy(v);
   o.invalid_utf8 = SRNN_INVALID_UTF8_REFUSE;
   o.skip_bad_rows = 1;
   OK(srnn_vectors_open(FILE_NAME, &o, &v, &err));
-  CHECK(srnn_vectors_count(v) == 3 && srnn_vectors_skipped_rows(v) == 1);
+  CHECK(srnn_vectors_word_count(v) == 3 && srnn_vectors_skipped_row_count(v) == 1);
   srnn_vectors_destroy(v);
   o.invalid_utf8 = SRNN_INVALID_UTF8_KEEP;
   CHECK(words_of(BAD_FILE, &o, SRNN_OK) == 1);
@@ -182,10 +182,10 @@ static void row_of_zebra(const srnn_vectors_options *o, srnn_match match, float 
   srnn_embedding *e;
   srnn_coverage *c;
   OK(srnn_vocab_create(words, 2, 0, 0, &v, &err));
-  OK(srnn_embedding_load_file(COPY, v, NULL, 0, o, &e, &c, &err));
+  OK(srnn_embedding_open_vectors(COPY, v, NULL, 0, o, &e, &c, &err));
   OK(srnn_embedding_read_rows(e, 2, row, DIM, &err));
-  CHECK(srnn_coverage_words(c, match) == (match == SRNN_MATCH_MISSING ? 2 : 1));
-  CHECK(srnn_coverage_skipped_rows(c) == 1 && srnn_coverage_skipped_rows(NULL) == 0);
+  CHECK(srnn_coverage_word_count(c, match) == (match == SRNN_MATCH_MISSING ? 2 : 1));
+  CHECK(srnn_coverage_skipped_row_count(c) == 1 && srnn_coverage_skipped_row_count(NULL) == 0);
   srnn_coverage_destroy(c);
   srnn_embedding_destroy(e);
   srnn_vocab_destroy(v);
@@ -230,9 +230,9 @@ static void table(void) {
   REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_vectors_open(NO_FILE, NULL, &none, &err));
   REFUSED(SRNN_ERROR_INVALID_DATA, "line 2", srnn_vectors_open(BAD_FILE, NULL, &none, &err));
   CHECK(none == NULL);
-  CHECK(srnn_vectors_count(v) == 4 && srnn_vectors_dim(v) == DIM && srnn_vectors_duplicates(v) == 1);
+  CHECK(srnn_vectors_word_count(v) == 4 && srnn_vectors_dim(v) == DIM && srnn_vectors_duplicate_count(v) == 1);
   CHECK(srnn_vectors_file_format(v) == SRNN_VECTORS_FORMAT_GLOVE);
-  CHECK(srnn_vectors_count(NULL) == 0 && srnn_vectors_dim(NULL) == 0 && srnn_vectors_duplicates(NULL) == 0);
+  CHECK(srnn_vectors_word_count(NULL) == 0 && srnn_vectors_dim(NULL) == 0 && srnn_vectors_duplicate_count(NULL) == 0);
   CHECK(srnn_vectors_file_format(NULL) == 0);
 
   IS_NULL("vectors", srnn_vectors_word(NULL, 0, text, sizeof text, &n, &err));
@@ -271,53 +271,58 @@ static void table(void) {
   CHECK(fabs(s - 0.6) < 1e-6);
 
   n = 77;
-  IS_NULL("vectors", srnn_vectors_nearest(NULL, NULL, query, DIM, NULL, 0, found, 5, similar, 5, &n, &err));
-  IS_NULL("query", srnn_vectors_nearest(v, NULL, NULL, DIM, NULL, 0, found, 5, similar, 5, &n, &err));
-  IS_NULL("without", srnn_vectors_nearest(v, NULL, query, DIM, NULL, 1, found, 5, similar, 5, &n, &err));
-  IS_NULL("indices", srnn_vectors_nearest(v, NULL, query, DIM, NULL, 0, NULL, 5, similar, 5, &n, &err));
-  IS_NULL("similarities", srnn_vectors_nearest(v, NULL, query, DIM, NULL, 0, found, 5, NULL, 5, &n, &err));
-  IS_NULL("count", srnn_vectors_nearest(v, NULL, query, DIM, NULL, 0, found, 5, similar, 5, NULL, &err));
-  BAD_SHAPE("room for 4", srnn_vectors_nearest(v, NULL, query, DIM, NULL, 0, found, 5, similar, 4, &n, &err));
-  BAD_SHAPE("query", srnn_vectors_nearest(v, NULL, query, 1, NULL, 0, found, 5, similar, 5, &n, &err));
-  BAD_ARGUMENT("finite", srnn_vectors_nearest(v, NULL, nan_query, DIM, NULL, 0, found, 5, similar, 5, &n, &err));
+  IS_NULL("vectors", srnn_vectors_nearest(NULL, query, DIM, NULL, 0, found, 5, similar, 5, &n, &err));
+  IS_NULL("query", srnn_vectors_nearest(v, NULL, DIM, NULL, 0, found, 5, similar, 5, &n, &err));
+  IS_NULL("without", srnn_vectors_nearest(v, query, DIM, NULL, 1, found, 5, similar, 5, &n, &err));
+  IS_NULL("indices", srnn_vectors_nearest(v, query, DIM, NULL, 0, NULL, 5, similar, 5, &n, &err));
+  IS_NULL("similarities", srnn_vectors_nearest(v, query, DIM, NULL, 0, found, 5, NULL, 5, &n, &err));
+  IS_NULL("count", srnn_vectors_nearest(v, query, DIM, NULL, 0, found, 5, similar, 5, NULL, &err));
+  BAD_SHAPE("room for 4", srnn_vectors_nearest(v, query, DIM, NULL, 0, found, 5, similar, 4, &n, &err));
+  BAD_SHAPE("query", srnn_vectors_nearest(v, query, 1, NULL, 0, found, 5, similar, 5, &n, &err));
+  BAD_ARGUMENT("finite", srnn_vectors_nearest(v, nan_query, DIM, NULL, 0, found, 5, similar, 5, &n, &err));
   CHECK(n == 77);
   OK(srnn_pool_create(2, &pool, &err));
-  OK(srnn_vectors_nearest(v, pool, query, DIM, without, 1, found, 5, similar, 5, &n, &err));
+  IS_NULL("vectors", srnn_vectors_set_pool(NULL, pool, &err));
+  BAD_ARGUMENT("pool", srnn_vectors_set_pool(v, (srnn_pool *)(void *)misaligned(similar), &err));
+  OK(srnn_vectors_set_pool(v, pool, &err));
+  OK(srnn_vectors_nearest(v, query, DIM, without, 1, found, 5, similar, 5, &n, &err));
   CHECK(n == 3 && found[0] == 1 && found[1] == 3 && found[2] == 2);
   CHECK(fabs(similar[0] - 0.6) < 1e-6 && similar[1] == 0 && fabs(similar[2] + 1) < 1e-6);
-  OK(srnn_vectors_nearest(v, NULL, query, DIM, NULL, 0, found, 1, similar, 1, &n, &err));
+  OK(srnn_vectors_set_pool(v, NULL, &err));
+  OK(srnn_vectors_nearest(v, query, DIM, NULL, 0, found, 1, similar, 1, &n, &err));
   CHECK(n == 1 && found[0] == 0);
 
   counts[0] = counts[1] = 77;
   IS_NULL("vectors",
-          srnn_vectors_nearest_batch(NULL, NULL, two, 2 * DIM, NULL, 0, found, 4, similar, 4, counts, 2, &err));
+          srnn_vectors_nearest_batch(NULL, two, 2 * DIM, NULL, 0, found, 4, similar, 4, counts, 2, &err));
   IS_NULL("queries",
-          srnn_vectors_nearest_batch(v, NULL, NULL, 2 * DIM, NULL, 0, found, 4, similar, 4, counts, 2, &err));
-  IS_NULL("without", srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 2, found, 4, similar, 4, counts, 2, &err));
-  IS_NULL("indices", srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, NULL, 4, similar, 4, counts, 2, &err));
+          srnn_vectors_nearest_batch(v, NULL, 2 * DIM, NULL, 0, found, 4, similar, 4, counts, 2, &err));
+  IS_NULL("without", srnn_vectors_nearest_batch(v, two, 2 * DIM, NULL, 2, found, 4, similar, 4, counts, 2, &err));
+  IS_NULL("indices", srnn_vectors_nearest_batch(v, two, 2 * DIM, NULL, 0, NULL, 4, similar, 4, counts, 2, &err));
   IS_NULL("similarities",
-          srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, found, 4, NULL, 4, counts, 2, &err));
-  IS_NULL("counts", srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, found, 4, similar, 4, NULL, 2, &err));
-  BAD_SHAPE("queries", srnn_vectors_nearest_batch(v, NULL, two, DIM, NULL, 0, found, 4, similar, 4, counts, 2, &err));
+          srnn_vectors_nearest_batch(v, two, 2 * DIM, NULL, 0, found, 4, NULL, 4, counts, 2, &err));
+  IS_NULL("counts", srnn_vectors_nearest_batch(v, two, 2 * DIM, NULL, 0, found, 4, similar, 4, NULL, 2, &err));
+  BAD_SHAPE("queries", srnn_vectors_nearest_batch(v, two, DIM, NULL, 0, found, 4, similar, 4, counts, 2, &err));
   BAD_SHAPE("without",
-            srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, without, 1, found, 4, similar, 4, counts, 2, &err));
+            srnn_vectors_nearest_batch(v, two, 2 * DIM, without, 1, found, 4, similar, 4, counts, 2, &err));
   BAD_SHAPE("similarities",
-            srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, found, 4, similar, 3, counts, 2, &err));
+            srnn_vectors_nearest_batch(v, two, 2 * DIM, NULL, 0, found, 4, similar, 3, counts, 2, &err));
   BAD_SHAPE("multiple of 2",
-            srnn_vectors_nearest_batch(v, NULL, two, 2 * DIM, NULL, 0, found, 5, similar, 5, counts, 2, &err));
+            srnn_vectors_nearest_batch(v, two, 2 * DIM, NULL, 0, found, 5, similar, 5, counts, 2, &err));
   CHECK(counts[0] == 77 && counts[1] == 77);
-  OK(srnn_vectors_nearest_batch(v, pool, two, 2 * DIM, leave, 2, found, 4, similar, 4, counts, 2, &err));
+  OK(srnn_vectors_set_pool(v, pool, &err));
+  OK(srnn_vectors_nearest_batch(v, two, 2 * DIM, leave, 2, found, 4, similar, 4, counts, 2, &err));
   CHECK(counts[0] == 2 && found[0] == 1 && found[1] == 3 && fabs(similar[0] - 0.6) < 1e-6);
   CHECK(counts[1] == 2 && found[2] == 2 && similar[2] > 0.999);
-  OK(srnn_vectors_nearest_batch(v, NULL, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, &err));
+  OK(srnn_vectors_nearest_batch(v, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, &err));
 
   n = 77;
-  IS_NULL("vectors", srnn_vectors_analogy(NULL, NULL, plus, 2, minus, 1, found, 5, similar, 5, &n, &err));
-  IS_NULL("plus", srnn_vectors_analogy(v, NULL, NULL, 2, minus, 1, found, 5, similar, 5, &n, &err));
-  BAD_ARGUMENT("no words", srnn_vectors_analogy(v, NULL, NULL, 0, NULL, 0, found, 5, similar, 5, &n, &err));
-  BAD_ARGUMENT("word 4", srnn_vectors_analogy(v, NULL, plus, 2, beyond, 1, found, 5, similar, 5, &n, &err));
+  IS_NULL("vectors", srnn_vectors_analogy(NULL, plus, 2, minus, 1, found, 5, similar, 5, &n, &err));
+  IS_NULL("plus", srnn_vectors_analogy(v, NULL, 2, minus, 1, found, 5, similar, 5, &n, &err));
+  BAD_ARGUMENT("no words", srnn_vectors_analogy(v, NULL, 0, NULL, 0, found, 5, similar, 5, &n, &err));
+  BAD_ARGUMENT("word 4", srnn_vectors_analogy(v, plus, 2, beyond, 1, found, 5, similar, 5, &n, &err));
   CHECK(n == 77);
-  OK(srnn_vectors_analogy(v, pool, plus, 2, minus, 1, found, 5, similar, 5, &n, &err));
+  OK(srnn_vectors_analogy(v, plus, 2, minus, 1, found, 5, similar, 5, &n, &err));
   CHECK(n == 1 && found[0] == 3 && similar[0] == 0);
   srnn_pool_destroy(pool);
 
@@ -329,7 +334,7 @@ static void table(void) {
   OK(srnn_vectors_save(v, COPY, SRNN_VECTORS_FORMAT_WORD2VEC_BINARY, &err));
   srnn_vectors_destroy(v);
   OK(srnn_vectors_open(COPY, NULL, &v, &err));
-  CHECK(srnn_vectors_count(v) == 4 && srnn_vectors_file_format(v) == SRNN_VECTORS_FORMAT_WORD2VEC_BINARY);
+  CHECK(srnn_vectors_word_count(v) == 4 && srnn_vectors_file_format(v) == SRNN_VECTORS_FORMAT_WORD2VEC_BINARY);
   srnn_vectors_destroy(v);
   srnn_vectors_destroy(NULL);
   remove(COPY);
@@ -347,35 +352,35 @@ static void embedding(void) {
   size_t n = 77;
   OK(srnn_vocab_create(words, 4, 0, 0, &v, &err));
   srnn_vectors_options_init(&o);
-  IS_NULL("path", srnn_embedding_load_file(NULL, v, NULL, 0, &o, &e, &c, &err));
-  IS_NULL("vocab", srnn_embedding_load_file(FILE_NAME, NULL, NULL, 0, &o, &e, &c, &err));
-  IS_NULL("embedding", srnn_embedding_load_file(FILE_NAME, v, NULL, 0, &o, NULL, &c, &err));
-  IS_NULL("counts", srnn_embedding_load_file(FILE_NAME, v, NULL, 6, &o, &e, &c, &err));
-  BAD_SHAPE("counts", srnn_embedding_load_file(FILE_NAME, v, counts, 5, &o, &e, &c, &err));
-  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_embedding_load_file(NO_FILE, v, NULL, 0, &o, &e, &c, &err));
-  REFUSED(SRNN_ERROR_INVALID_DATA, "line 2", srnn_embedding_load_file(BAD_FILE, v, NULL, 0, &o, &e, &c, &err));
+  IS_NULL("path", srnn_embedding_open_vectors(NULL, v, NULL, 0, &o, &e, &c, &err));
+  IS_NULL("vocab", srnn_embedding_open_vectors(FILE_NAME, NULL, NULL, 0, &o, &e, &c, &err));
+  IS_NULL("embedding", srnn_embedding_open_vectors(FILE_NAME, v, NULL, 0, &o, NULL, &c, &err));
+  IS_NULL("counts", srnn_embedding_open_vectors(FILE_NAME, v, NULL, 6, &o, &e, &c, &err));
+  BAD_SHAPE("counts", srnn_embedding_open_vectors(FILE_NAME, v, counts, 5, &o, &e, &c, &err));
+  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_embedding_open_vectors(NO_FILE, v, NULL, 0, &o, &e, &c, &err));
+  REFUSED(SRNN_ERROR_INVALID_DATA, "line 2", srnn_embedding_open_vectors(BAD_FILE, v, NULL, 0, &o, &e, &c, &err));
   /* Arguments are looked at before the file. */
-  BAD_SHAPE("counts", srnn_embedding_load_file(NO_FILE, v, counts, 5, &o, &e, &c, &err));
+  BAD_SHAPE("counts", srnn_embedding_open_vectors(NO_FILE, v, counts, 5, &o, &e, &c, &err));
   o.unknown = 3;
-  BAD_ARGUMENT("unknown is 3", srnn_embedding_load_file(NO_FILE, v, NULL, 0, &o, &e, &c, &err));
-  BAD_ARGUMENT("unknown is 3", srnn_embedding_load_file(FILE_NAME, v, NULL, 0, &o, &e, &c, &err));
+  BAD_ARGUMENT("unknown is 3", srnn_embedding_open_vectors(NO_FILE, v, NULL, 0, &o, &e, &c, &err));
+  BAD_ARGUMENT("unknown is 3", srnn_embedding_open_vectors(FILE_NAME, v, NULL, 0, &o, &e, &c, &err));
   o.unknown = SRNN_UNKNOWN_VECTOR_ZERO;
   o.frozen = 2;
-  BAD_ARGUMENT("frozen is 2", srnn_embedding_load_file(NO_FILE, v, NULL, 0, &o, &e, &c, &err));
-  BAD_ARGUMENT("frozen is 2", srnn_embedding_load_file(FILE_NAME, v, NULL, 0, &o, &e, &c, &err));
+  BAD_ARGUMENT("frozen is 2", srnn_embedding_open_vectors(NO_FILE, v, NULL, 0, &o, &e, &c, &err));
+  BAD_ARGUMENT("frozen is 2", srnn_embedding_open_vectors(FILE_NAME, v, NULL, 0, &o, &e, &c, &err));
   o.frozen = 1;
   CHECK(e == NULL && c == NULL);
-  OK(srnn_embedding_load_file(FILE_NAME, v, counts, 6, &o, &e, &c, &err));
+  OK(srnn_embedding_open_vectors(FILE_NAME, v, counts, 6, &o, &e, &c, &err));
   CHECK(srnn_embedding_num_embeddings(e) == 6 && srnn_embedding_dim(e) == DIM && srnn_embedding_is_frozen(e) == 1);
   OK(srnn_embedding_read_rows(e, 0, rows, 6 * DIM, &err));
   CHECK(all(rows, 2 * DIM, 0) && rows[4] == 1 && rows[5] == 0 && all(rows + 6, DIM, 0));
   CHECK(rows[8] == 3 && rows[9] == 4 && rows[10] == 3 && rows[11] == 4);
-  CHECK(srnn_coverage_words(c, SRNN_MATCH_EXACT) == 1 && srnn_coverage_words(c, SRNN_MATCH_LOWER) == 2);
-  CHECK(srnn_coverage_words(c, SRNN_MATCH_MISSING) == 2 && srnn_coverage_words(c, SRNN_MATCH_PADDING) == 1);
-  CHECK(srnn_coverage_words(c, SRNN_MATCH_FOLDED) == 0 && srnn_coverage_words(c, SRNN_MATCH_SUBWORDS) == 0);
-  CHECK(srnn_coverage_tokens(c, SRNN_MATCH_LOWER) == 7 && srnn_coverage_tokens(c, SRNN_MATCH_MISSING) == 5);
-  CHECK(srnn_coverage_words(c, 6) == 0 && srnn_coverage_tokens(c, -1) == 0);
-  CHECK(srnn_coverage_words(NULL, 0) == 0 && srnn_coverage_tokens(NULL, 0) == 0);
+  CHECK(srnn_coverage_word_count(c, SRNN_MATCH_EXACT) == 1 && srnn_coverage_word_count(c, SRNN_MATCH_LOWER) == 2);
+  CHECK(srnn_coverage_word_count(c, SRNN_MATCH_MISSING) == 2 && srnn_coverage_word_count(c, SRNN_MATCH_PADDING) == 1);
+  CHECK(srnn_coverage_word_count(c, SRNN_MATCH_FOLDED) == 0 && srnn_coverage_word_count(c, SRNN_MATCH_SUBWORDS) == 0);
+  CHECK(srnn_coverage_token_count(c, SRNN_MATCH_LOWER) == 7 && srnn_coverage_token_count(c, SRNN_MATCH_MISSING) == 5);
+  CHECK(srnn_coverage_word_count(c, 6) == 0 && srnn_coverage_token_count(c, -1) == 0);
+  CHECK(srnn_coverage_word_count(NULL, 0) == 0 && srnn_coverage_token_count(NULL, 0) == 0);
   IS_NULL("coverage", srnn_coverage_missing(NULL, ids, 2, &n, &err));
   IS_NULL("ids", srnn_coverage_missing(c, NULL, 2, &n, &err));
   IS_NULL("count", srnn_coverage_missing(c, ids, 2, NULL, &err));
@@ -385,7 +390,7 @@ static void embedding(void) {
   srnn_coverage_destroy(c);
   srnn_coverage_destroy(NULL);
   srnn_embedding_destroy(e);
-  OK(srnn_embedding_load_file(FILE_NAME, v, NULL, 0, NULL, &e, NULL, &err));
+  OK(srnn_embedding_open_vectors(FILE_NAME, v, NULL, 0, NULL, &e, NULL, &err));
   srnn_embedding_destroy(e);
   srnn_vocab_destroy(v);
 }
@@ -397,23 +402,23 @@ static void classifier(void) {
   srnn_vocab *v;
   srnn_classifier *model;
   srnn_coverage *c = NULL;
-  OK(srnn_dataset_read_train(DATA, NULL, NULL, &data, &v, &err));
+  OK(srnn_dataset_open_train(DATA, NULL, NULL, &data, &v, &err));
   srnn_classifier_config_init(&config);
   config.hidden_size = 3;
   config.embedding_dim = DIM;
   OK(srnn_classifier_create(&config, v, data, 1, &model, &err));
   srnn_vectors_options_init(&o);
-  IS_NULL("classifier", srnn_classifier_load_embeddings(NULL, FILE_NAME, data, &o, &c, &err));
-  IS_NULL("path", srnn_classifier_load_embeddings(model, NULL, data, &o, &c, &err));
-  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_classifier_load_embeddings(model, NO_FILE, data, &o, &c, &err));
+  IS_NULL("classifier", srnn_classifier_load_vectors(NULL, FILE_NAME, data, &o, &c, &err));
+  IS_NULL("path", srnn_classifier_load_vectors(model, NULL, data, &o, &c, &err));
+  REFUSED(SRNN_ERROR_IO, NO_FILE, srnn_classifier_load_vectors(model, NO_FILE, data, &o, &c, &err));
   o.frozen = 5;
-  BAD_ARGUMENT("frozen is 5", srnn_classifier_load_embeddings(model, FILE_NAME, data, &o, &c, &err));
+  BAD_ARGUMENT("frozen is 5", srnn_classifier_load_vectors(model, FILE_NAME, data, &o, &c, &err));
   o.frozen = 0;
   o.dim = DIM + 1;
-  BAD_SHAPE("dim is 3, expected 2", srnn_classifier_load_embeddings(model, FILE_NAME, data, &o, &c, &err));
+  BAD_SHAPE("dim is 3, expected 2", srnn_classifier_load_vectors(model, FILE_NAME, data, &o, &c, &err));
   CHECK(c == NULL);
-  OK(srnn_classifier_load_embeddings(model, FILE_NAME, data, NULL, &c, &err));
-  CHECK(srnn_coverage_words(c, SRNN_MATCH_EXACT) == 2 && srnn_coverage_tokens(c, SRNN_MATCH_EXACT) == 3);
+  OK(srnn_classifier_load_vectors(model, FILE_NAME, data, NULL, &c, &err));
+  CHECK(srnn_coverage_word_count(c, SRNN_MATCH_EXACT) == 2 && srnn_coverage_token_count(c, SRNN_MATCH_EXACT) == 3);
   srnn_coverage_destroy(c);
   IS_NULL("classifier", srnn_classifier_set_embeddings_frozen(NULL, 1, &err));
   BAD_ARGUMENT("frozen is 2", srnn_classifier_set_embeddings_frozen(model, 2, &err));
@@ -421,7 +426,7 @@ static void classifier(void) {
   srnn_classifier_destroy(model);
   config.embedding_dim = DIM + 1;
   OK(srnn_classifier_create(&config, v, data, 1, &model, &err));
-  BAD_SHAPE("2 values, expected 3", srnn_classifier_load_embeddings(model, FILE_NAME, NULL, NULL, NULL, &err));
+  BAD_SHAPE("2 values, expected 3", srnn_classifier_load_vectors(model, FILE_NAME, NULL, NULL, NULL, &err));
   srnn_classifier_destroy(model);
   srnn_dataset_destroy(data);
   srnn_vocab_destroy(v);

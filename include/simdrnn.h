@@ -8,7 +8,7 @@
  *
  *   Status      A call that can fail returns an srnn_status: SRNN_OK (0) or an SRNN_ERROR_ number. Its last argument is an
  *               optional srnn_error of the caller, which receives the status and a text that names what was found and what
- *               was expected. Nothing is kept per thread.
+ *               was expected. Nothing is kept per thread. Compilers warn of a status that is not looked at (SRNN_MUST_USE).
  *   Failure     A call that fails writes no output (results come last, before the error) and leaves its handles as they
  *               were, unless its comment says otherwise. Every call can fail with SRNN_ERROR_NULL_POINTER for a NULL that
  *               is not allowed, SRNN_ERROR_INVALID_ARGUMENT for a pointer that is not aligned to its type and for memory
@@ -20,8 +20,14 @@
  *               end the process instead: starting threads; reading safetensors, Navec, gzip, xz and zip files; a path of
  *               384 bytes or more; a capital sigma that becomes lower case; and a letter with many marks that is brought to
  *               NFC.
- *   Handles     srnn_rnn, srnn_session, ... are made by a _create call and end with _destroy, which takes NULL too. No
- *               handle keeps a pointer to another handle or to the caller's memory.
+ *   Names       srnn_<handle>_<what>. A verb acts: _step takes a step, _init draws or fills in, _load changes a handle that is
+ *               there. A noun tells: how many of something there are ends in _count (srnn_stream_lane_count, and _count alone
+ *               of what is nothing but a list), a number of bytes in _bytes; extents of arrays have PyTorch's names
+ *               (output_size, in_features). What fills in a struct of the caller starts with get_.
+ *   Handles     srnn_rnn, srnn_session, ... are made by _create from values, by _open from a file's path, by _open_memory from
+ *               its bytes, by _open_tensors from an opened safetensors file, or by _clone, and end with _destroy, which takes
+ *               NULL too. No handle keeps a pointer to another handle or to the caller's memory. What works on several threads
+ *               is given its pool by _set_pool.
  *   Threads     A handle that a call takes as const may be used by many threads at once, as long as no other thread uses
  *               it in a call that takes it without const. Different handles may be used at the same time.
  *   Arrays      Sizes come with pointers and count values, not bytes. NULL with length 0 is an empty array, or, where the
@@ -37,7 +43,8 @@
  *   Process     The environment variable SIMDRNN_ISA is read once, at the first need; "Instruction sets" below says by what, and
  *               what a wrong value does. No other is read. Threads of the library take no signals. A thread that is cancelled
  *               (pthread_cancel) during a call comes to the call's end first. After fork a child may go on with all handles
- *               that no other thread was changing. The library may be unloaded (dlclose) once all handles are destroyed.
+ *               that no other thread was changing. The library may be unloaded (dlclose), by any thread,
+ *               once all handles are destroyed, pools too: no thread of its own is left then.
  */
 
 #ifndef SIMDRNN_H
@@ -51,6 +58,17 @@
 #define SRNN_API __declspec(dllimport)
 #else
 #define SRNN_API
+#endif
+
+/* A status that nobody looks at is worth a warning. Define SRNN_NO_MUST_USE before including this header to have none. */
+#if defined(SRNN_NO_MUST_USE)
+#define SRNN_MUST_USE
+#elif (defined(__cplusplus) && __cplusplus >= 201703L) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 202311L)
+#define SRNN_MUST_USE [[nodiscard]]
+#elif defined(__GNUC__)
+#define SRNN_MUST_USE __attribute__((warn_unused_result))
+#else
+#define SRNN_MUST_USE
 #endif
 
 #ifdef __cplusplus
@@ -175,20 +193,20 @@ SRNN_API const char *srnn_isa_name(int32_t isa);
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for an unknown number; SRNN_ERROR_UNSUPPORTED for another architecture's.
  */
-SRNN_API srnn_status srnn_isa_set_limit(int32_t isa, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_isa_set_limit(int32_t isa, srnn_error *error);
 
 /**
  * Writes the instruction set that a new handle would use to `isa`.
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT or SRNN_ERROR_UNSUPPORTED if SIMDRNN_ISA had a wrong value.
  */
-SRNN_API srnn_status srnn_isa_choose(int32_t *isa, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_isa_choose(int32_t *isa, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Threads
  *
- * No thread is started unless a pool is made. Sessions, optimizers and trainers that were given a pool spread their work
- * over its threads where there is enough of it; the number of threads changes no bit of a finite result.
+ * No thread is started unless a pool is made. Handles that were given a pool by their _set_pool spread their work over its
+ * threads where there is enough of it; the number of threads changes no bit of a finite result.
  *
  * Any number of sessions and threads may share a pool: their calls take turns, except for those that are too small to be
  * spread. A pool's threads work in the floating-point environment of the thread that calls, and block all signals but those
@@ -197,7 +215,7 @@ SRNN_API srnn_status srnn_isa_choose(int32_t *isa, srnn_error *error);
  * more.
  */
 
-/** Threads that sessions, optimizers and trainers share. */
+/** Threads that handles share. */
 typedef struct srnn_pool srnn_pool;
 
 /**
@@ -207,16 +225,16 @@ typedef struct srnn_pool srnn_pool;
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for more than 1024 threads; SRNN_ERROR_OUT_OF_MEMORY if they cannot be started.
  */
-SRNN_API srnn_status srnn_pool_create(size_t threads, srnn_pool **pool, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_pool_create(size_t threads, srnn_pool **pool, srnn_error *error);
 
 /**
- * Destroys a pool; its threads end with the last session, optimizer or trainer that uses them. The call that destroys the last of them returns
- * when the threads have ended: then the library may be unloaded. NULL is allowed.
+ * Destroys a pool; its threads end with the last handle that uses them. The call that destroys the last of them returns when
+ * the threads have ended. So once all handles are destroyed the library may be unloaded. NULL is allowed.
  */
 SRNN_API void srnn_pool_destroy(srnn_pool *pool);
 
 /** Number of threads, the caller's included; 0 for NULL. */
-SRNN_API size_t srnn_pool_threads(const srnn_pool *pool);
+SRNN_API size_t srnn_pool_thread_count(const srnn_pool *pool);
 
 /* ----------------------------------------------------------------------------------------------------
  * Recurrent layers
@@ -317,7 +335,7 @@ SRNN_API void srnn_rnn_config_init(srnn_rnn_config *config, int32_t cell, size_t
  * Errors: SRNN_ERROR_INVALID_ARGUMENT, naming the field, for a configuration that makes no sense;
  * SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_rnn_create(const srnn_rnn_config *config, srnn_rnn **rnn, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_create(const srnn_rnn_config *config, srnn_rnn **rnn, srnn_error *error);
 
 /**
  * Creates a copy of `rnn` with the same weights, which is changed on its own from then on. Until either is changed, a tape
@@ -325,13 +343,13 @@ SRNN_API srnn_status srnn_rnn_create(const srnn_rnn_config *config, srnn_rnn **r
  *
  * Errors: SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_rnn_clone(const srnn_rnn *rnn, srnn_rnn **copy, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_clone(const srnn_rnn *rnn, srnn_rnn **copy, srnn_error *error);
 
 /** Destroys a stack of layers. NULL is allowed. */
 SRNN_API void srnn_rnn_destroy(srnn_rnn *rnn);
 
 /** Writes the configuration of `rnn` to `config`, which needs no init before. */
-SRNN_API srnn_status srnn_rnn_get_config(const srnn_rnn *rnn, srnn_rnn_config *config, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_get_config(const srnn_rnn *rnn, srnn_rnn_config *config, srnn_error *error);
 
 /** The instruction set (an srnn_isa) of its kernels; -1 for NULL. */
 SRNN_API int32_t srnn_rnn_isa(const srnn_rnn *rnn);
@@ -347,7 +365,7 @@ SRNN_API size_t srnn_rnn_output_size(const srnn_rnn *rnn);
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for an unknown scheme; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_rnn_init(srnn_rnn *rnn, int32_t scheme, uint64_t seed, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_init(srnn_rnn *rnn, int32_t scheme, uint64_t seed, srnn_error *error);
 
 /** Number of parameters (weight matrices and bias vectors); 0 for NULL. */
 SRNN_API size_t srnn_rnn_param_count(const srnn_rnn *rnn);
@@ -358,7 +376,7 @@ SRNN_API size_t srnn_rnn_param_count(const srnn_rnn *rnn);
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for an index that does not exist; SRNN_ERROR_SHAPE_MISMATCH for too little room.
  */
-SRNN_API srnn_status srnn_rnn_param_name(const srnn_rnn *rnn, size_t index, char *name, size_t name_size,
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_param_name(const srnn_rnn *rnn, size_t index, char *name, size_t name_size,
     srnn_error *error);
 
 /**
@@ -367,23 +385,24 @@ SRNN_API srnn_status srnn_rnn_param_name(const srnn_rnn *rnn, size_t index, char
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for an index that does not exist.
  */
-SRNN_API srnn_status srnn_rnn_param_shape(const srnn_rnn *rnn, size_t index, size_t *rows, size_t *cols, size_t *ndim,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_param_shape(const srnn_rnn *rnn, size_t index, size_t *rows, size_t *cols,
+    size_t *ndim, srnn_error *error);
 
 /**
  * Writes the index of the parameter with torch.nn's `name` to `index`.
  *
  * Errors: SRNN_ERROR_NOT_FOUND; SRNN_ERROR_INVALID_ARGUMENT for a name that is not UTF-8.
  */
-SRNN_API srnn_status srnn_rnn_find_param(const srnn_rnn *rnn, const char *name, size_t *index, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_find_param(const srnn_rnn *rnn, const char *name, size_t *index,
+    srnn_error *error);
 
 /**
  * Copies the values of parameter `index`, row-major, to `values`: rows * cols of them.
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for an index that does not exist; SRNN_ERROR_SHAPE_MISMATCH for the length.
  */
-SRNN_API srnn_status srnn_rnn_read_param(const srnn_rnn *rnn, size_t index, float *values, size_t values_len,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_read_param(const srnn_rnn *rnn, size_t index, float *values,
+    size_t values_len, srnn_error *error);
 
 /**
  * Replaces the values of parameter `index` with `values`, row-major, rows * cols of them. Every write packs the weights
@@ -391,8 +410,8 @@ SRNN_API srnn_status srnn_rnn_read_param(const srnn_rnn *rnn, size_t index, floa
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for an index that does not exist; SRNN_ERROR_SHAPE_MISMATCH for the length.
  */
-SRNN_API srnn_status srnn_rnn_write_param(srnn_rnn *rnn, size_t index, const float *values, size_t values_len,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_write_param(srnn_rnn *rnn, size_t index, const float *values,
+    size_t values_len, srnn_error *error);
 
 /** Number of values of all parameters together; 0 for NULL. */
 SRNN_API size_t srnn_rnn_value_count(const srnn_rnn *rnn);
@@ -402,14 +421,16 @@ SRNN_API size_t srnn_rnn_value_count(const srnn_rnn *rnn);
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
  */
-SRNN_API srnn_status srnn_rnn_read_values(const srnn_rnn *rnn, float *values, size_t values_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_read_values(const srnn_rnn *rnn, float *values, size_t values_len,
+    srnn_error *error);
 
 /**
  * Replaces all parameters with `values`, in the order of srnn_rnn_read_values.
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
  */
-SRNN_API srnn_status srnn_rnn_write_values(srnn_rnn *rnn, const float *values, size_t values_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_write_values(srnn_rnn *rnn, const float *values, size_t values_len,
+    srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Batches and states
@@ -511,14 +532,18 @@ SRNN_API void srnn_state_out_init(srnn_state_out *state, float *h, size_t h_len,
  */
 typedef struct srnn_session srnn_session;
 
-/**
- * Creates a session that works on the caller's thread or, with a `pool`, on the pool's threads. The caller destroys it;
- * the pool may be destroyed before.
- */
-SRNN_API srnn_status srnn_session_create(const srnn_pool *pool, srnn_session **session, srnn_error *error);
+/** Creates a session that works on the caller's thread. The caller destroys it. */
+SRNN_MUST_USE SRNN_API srnn_status srnn_session_create(srnn_session **session, srnn_error *error);
 
 /** Destroys a session. NULL is allowed. */
 SRNN_API void srnn_session_destroy(srnn_session *session);
+
+/**
+ * Spreads the session's work over the threads of `pool` from now on; NULL for the caller's thread alone. The pool may be
+ * destroyed before the session. The number of threads changes no bit.
+ */
+SRNN_MUST_USE SRNN_API srnn_status srnn_session_set_pool(srnn_session *session, const srnn_pool *pool,
+    srnn_error *error);
 
 /** Bytes of scratch memory held; 0 for NULL. */
 SRNN_API size_t srnn_session_bytes(const srnn_session *session);
@@ -538,7 +563,7 @@ SRNN_API size_t srnn_session_bytes(const srnn_session *session);
  * sequences, lengths above seq_len, cell states where the cell has none; SRNN_ERROR_SIZE_OVERFLOW;
  * SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_rnn_forward(const srnn_rnn *rnn, srnn_session *session, const srnn_batch *batch,
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_forward(const srnn_rnn *rnn, srnn_session *session, const srnn_batch *batch,
     const float *x, size_t x_len, const srnn_state *initial, float *y, size_t y_len, const srnn_state_out *last,
     srnn_error *error);
 
@@ -559,29 +584,29 @@ SRNN_API srnn_status srnn_rnn_forward(const srnn_rnn *rnn, srnn_session *session
 typedef struct srnn_gradient_flow srnn_gradient_flow;
 
 /** Creates an empty one. The caller destroys it. */
-SRNN_API srnn_status srnn_gradient_flow_create(srnn_gradient_flow **flow, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_gradient_flow_create(srnn_gradient_flow **flow, srnn_error *error);
 
 /** Destroys measurements. NULL is allowed. */
 SRNN_API void srnn_gradient_flow_destroy(srnn_gradient_flow *flow);
 
 /** Passes that were measured; 0 before a measurement and for NULL. */
-SRNN_API size_t srnn_gradient_flow_passes(const srnn_gradient_flow *flow);
+SRNN_API size_t srnn_gradient_flow_pass_count(const srnn_gradient_flow *flow);
 
 /** Time steps that were measured; 0 before a measurement and for NULL. */
-SRNN_API size_t srnn_gradient_flow_steps(const srnn_gradient_flow *flow);
+SRNN_API size_t srnn_gradient_flow_step_count(const srnn_gradient_flow *flow);
 
 /** Gates of a pass, in PyTorch's order; 0 before a measurement and for NULL. */
-SRNN_API size_t srnn_gradient_flow_gates(const srnn_gradient_flow *flow);
+SRNN_API size_t srnn_gradient_flow_gate_count(const srnn_gradient_flow *flow);
 
 /**
  * Copies, for each time step, the Euclidean norm, over the batch and the features, of the loss's gradient with respect
- * to the hidden state of `pass` to `norms`: srnn_gradient_flow_steps of them. Zero past all sequences' ends.
+ * to the hidden state of `pass` to `norms`: srnn_gradient_flow_step_count of them. Zero past all sequences' ends.
  *
  * Errors: SRNN_ERROR_INVALID_STATE before a measurement; SRNN_ERROR_INVALID_ARGUMENT for a pass that does not exist;
  * SRNN_ERROR_SHAPE_MISMATCH for the length.
  */
-SRNN_API srnn_status srnn_gradient_flow_state_norms(const srnn_gradient_flow *flow, size_t pass, double *norms,
-    size_t norms_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_gradient_flow_state_norms(const srnn_gradient_flow *flow, size_t pass,
+    double *norms, size_t norms_len, srnn_error *error);
 
 /**
  * As srnn_gradient_flow_state_norms, with respect to the cell state of an LSTM: the path on which it carries gradients far,
@@ -590,8 +615,8 @@ SRNN_API srnn_status srnn_gradient_flow_state_norms(const srnn_gradient_flow *fl
  * Errors: SRNN_ERROR_INVALID_STATE before a measurement; SRNN_ERROR_INVALID_ARGUMENT for a pass that does not exist or a cell
  * without cell states; SRNN_ERROR_SHAPE_MISMATCH for the length.
  */
-SRNN_API srnn_status srnn_gradient_flow_cell_norms(const srnn_gradient_flow *flow, size_t pass, double *norms,
-    size_t norms_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_gradient_flow_cell_norms(const srnn_gradient_flow *flow, size_t pass,
+    double *norms, size_t norms_len, srnn_error *error);
 
 /**
  * Writes the largest singular value of the recurrent matrix of a gate. For Elman with tanh, below 1 gradients must
@@ -600,8 +625,8 @@ SRNN_API srnn_status srnn_gradient_flow_cell_norms(const srnn_gradient_flow *flo
  * Errors: SRNN_ERROR_INVALID_STATE before a measurement; SRNN_ERROR_INVALID_ARGUMENT for a pass or a gate that does not
  * exist.
  */
-SRNN_API srnn_status srnn_gradient_flow_singular_value(const srnn_gradient_flow *flow, size_t pass, size_t gate,
-    double *value, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_gradient_flow_singular_value(const srnn_gradient_flow *flow, size_t pass,
+    size_t gate, double *value, srnn_error *error);
 
 /**
  * Writes the shares of a gate's activations near its limits, over all steps and sequences: `low` below 0.1 (sigmoid) or
@@ -610,8 +635,8 @@ SRNN_API srnn_status srnn_gradient_flow_singular_value(const srnn_gradient_flow 
  * Errors: SRNN_ERROR_INVALID_STATE before a measurement; SRNN_ERROR_INVALID_ARGUMENT for a pass or a gate that does not
  * exist.
  */
-SRNN_API srnn_status srnn_gradient_flow_saturation(const srnn_gradient_flow *flow, size_t pass, size_t gate, float *low,
-    float *high, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_gradient_flow_saturation(const srnn_gradient_flow *flow, size_t pass,
+    size_t gate, float *low, float *high, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Training
@@ -631,7 +656,7 @@ typedef struct srnn_grads srnn_grads;
 typedef struct srnn_tape srnn_tape;
 
 /** Creates an empty tape. The caller destroys it. */
-SRNN_API srnn_status srnn_tape_create(srnn_tape **tape, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_tape_create(srnn_tape **tape, srnn_error *error);
 
 /** Destroys a tape. NULL is allowed. */
 SRNN_API void srnn_tape_destroy(srnn_tape *tape);
@@ -648,7 +673,7 @@ SRNN_API size_t srnn_tape_bytes(const srnn_tape *tape);
  * backward needs. Use another `dropout_seed` for every step. After an error the tape holds what it
  * held before; everything else is as in srnn_rnn_forward.
  */
-SRNN_API srnn_status srnn_rnn_forward_train(const srnn_rnn *rnn, srnn_session *session, srnn_tape *tape,
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_forward_train(const srnn_rnn *rnn, srnn_session *session, srnn_tape *tape,
     const srnn_batch *batch, uint64_t dropout_seed, const float *x, size_t x_len, const srnn_state *initial, float *y,
     size_t y_len, const srnn_state_out *last, srnn_error *error);
 
@@ -669,32 +694,33 @@ SRNN_API srnn_status srnn_rnn_forward_train(const srnn_rnn *rnn, srnn_session *s
  * changed since; SRNN_ERROR_SHAPE_MISMATCH, naming the array, for a length or another model's grads;
  * SRNN_ERROR_INVALID_ARGUMENT for cell states where the cell has none; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_rnn_backward(const srnn_rnn *rnn, srnn_session *session, const srnn_tape *tape,
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_backward(const srnn_rnn *rnn, srnn_session *session, const srnn_tape *tape,
     const float *dy, size_t dy_len, const srnn_state *dlast, float *dx, size_t dx_len, const srnn_state_out *dinitial,
     srnn_grads *grads, srnn_gradient_flow *flow, srnn_error *error);
 
 /** Creates zero gradients for the parameters of `rnn`, which they do not keep. The caller destroys them. */
-SRNN_API srnn_status srnn_grads_create(const srnn_rnn *rnn, srnn_grads **grads, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_grads_create(const srnn_rnn *rnn, srnn_grads **grads, srnn_error *error);
 
 /** Destroys gradients. NULL is allowed. */
 SRNN_API void srnn_grads_destroy(srnn_grads *grads);
 
 /** Sets all gradients to zero. */
-SRNN_API srnn_status srnn_grads_zero(srnn_grads *grads, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_grads_zero(srnn_grads *grads, srnn_error *error);
 
 /**
  * Writes where the gradients lie, srnn_rnn_value_count of them: memory of `grads` that the caller may read and change,
  * for clipping for example, until `grads` is destroyed.
  */
-SRNN_API srnn_status srnn_grads_data(srnn_grads *grads, float **data, size_t *data_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_grads_data(srnn_grads *grads, float **data, size_t *data_len,
+    srnn_error *error);
 
 /**
  * Copies the gradient of parameter `index`, shaped like the parameter, to `values`.
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for an index that does not exist; SRNN_ERROR_SHAPE_MISMATCH for the length.
  */
-SRNN_API srnn_status srnn_grads_read_param(const srnn_grads *grads, size_t index, float *values, size_t values_len,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_grads_read_param(const srnn_grads *grads, size_t index, float *values,
+    size_t values_len, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Truncated backpropagation through time
@@ -703,8 +729,8 @@ SRNN_API srnn_status srnn_grads_read_param(const srnn_grads *grads, size_t index
  * steps its errors are propagated back over the last k2 steps. k2 = k1 is the usual training on consecutive chunks with
  * carried, detached states.
  *
- * Training can stop at any point and go on later, bit for bit: srnn_truncated_bptt_save keeps the carried states, the place
- * in the sequence and the chunks of the last k2 steps, for srnn_truncated_bptt_restore. Where no chunk is needed any more
+ * Training can stop at any point and go on later, bit for bit: srnn_truncated_bptt_save_memory keeps the carried states, the place
+ * in the sequence and the chunks of the last k2 steps, for srnn_truncated_bptt_load_memory. Where no chunk is needed any more
  * (k2 = k1, and the newest chunk's errors have been propagated) srnn_truncated_bptt_get_state, _steps_done and _set_state
  * do. The model, the optimizer and the gradients added up so far are the caller's to keep.
  */
@@ -718,8 +744,8 @@ typedef struct srnn_truncated_bptt srnn_truncated_bptt;
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for any of that; SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_truncated_bptt_create(const srnn_rnn *rnn, size_t batch_size, size_t k1, size_t k2,
-    srnn_truncated_bptt **bptt, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_truncated_bptt_create(const srnn_rnn *rnn, size_t batch_size, size_t k1,
+    size_t k2, srnn_truncated_bptt **bptt, srnn_error *error);
 
 /** Destroys one. NULL is allowed. */
 SRNN_API void srnn_truncated_bptt_destroy(srnn_truncated_bptt *bptt);
@@ -728,7 +754,7 @@ SRNN_API void srnn_truncated_bptt_destroy(srnn_truncated_bptt *bptt);
 SRNN_API size_t srnn_truncated_bptt_bytes(const srnn_truncated_bptt *bptt);
 
 /** Starts new sequences: zero states, nothing to propagate into. */
-SRNN_API srnn_status srnn_truncated_bptt_reset(srnn_truncated_bptt *bptt, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_truncated_bptt_reset(srnn_truncated_bptt *bptt, srnn_error *error);
 
 /**
  * Runs the next chunk, `steps` (1 to k1) long, from the carried states.
@@ -739,8 +765,9 @@ SRNN_API srnn_status srnn_truncated_bptt_reset(srnn_truncated_bptt *bptt, srnn_e
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for the number of steps;
  * SRNN_ERROR_INVALID_STATE for a model of another configuration; SRNN_ERROR_OUT_OF_MEMORY. Nothing has changed then.
  */
-SRNN_API srnn_status srnn_truncated_bptt_forward(srnn_truncated_bptt *bptt, const srnn_rnn *rnn, srnn_session *session,
-    size_t steps, uint64_t dropout_seed, const float *x, size_t x_len, float *y, size_t y_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_truncated_bptt_forward(srnn_truncated_bptt *bptt, const srnn_rnn *rnn,
+    srnn_session *session, size_t steps, uint64_t dropout_seed, const float *x, size_t x_len, float *y, size_t y_len,
+    srnn_error *error);
 
 /**
  * Propagates the errors of the newest chunk back over the last k2 steps and adds to `grads`.
@@ -751,51 +778,52 @@ SRNN_API srnn_status srnn_truncated_bptt_forward(srnn_truncated_bptt *bptt, cons
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length or another model's grads; SRNN_ERROR_INVALID_STATE without a forward
  * since the last backward, or for a model of another configuration; SRNN_ERROR_OUT_OF_MEMORY. Nothing has changed then.
  */
-SRNN_API srnn_status srnn_truncated_bptt_backward(srnn_truncated_bptt *bptt, const srnn_rnn *rnn, srnn_session *session,
-    const float *dy, size_t dy_len, float *dx, size_t dx_len, srnn_grads *grads, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_truncated_bptt_backward(srnn_truncated_bptt *bptt, const srnn_rnn *rnn,
+    srnn_session *session, const float *dy, size_t dy_len, float *dx, size_t dx_len, srnn_grads *grads,
+    srnn_error *error);
 
 /**
  * Copies the carried states out.
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for cell states where the cell has none.
  */
-SRNN_API srnn_status srnn_truncated_bptt_get_state(const srnn_truncated_bptt *bptt, const srnn_state_out *state,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_truncated_bptt_get_state(const srnn_truncated_bptt *bptt,
+    const srnn_state_out *state, srnn_error *error);
 
 /**
  * Goes on from other states, with nothing to propagate into; what is NULL becomes zero. `steps_done` is the number of steps
- * before them, which says where dropout stands: what srnn_truncated_bptt_steps_done told when the states were copied out.
+ * before them, which says where dropout stands: what srnn_truncated_bptt_step_count told when the states were copied out.
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for cell states where the cell has none.
  * Nothing has changed then.
  */
-SRNN_API srnn_status srnn_truncated_bptt_set_state(srnn_truncated_bptt *bptt, const srnn_state *state,
+SRNN_MUST_USE SRNN_API srnn_status srnn_truncated_bptt_set_state(srnn_truncated_bptt *bptt, const srnn_state *state,
     uint32_t steps_done, srnn_error *error);
 
 /** Steps since the start of the sequences; it wraps at 2^32. 0 for NULL. */
-SRNN_API uint32_t srnn_truncated_bptt_steps_done(const srnn_truncated_bptt *bptt);
+SRNN_API uint32_t srnn_truncated_bptt_step_count(const srnn_truncated_bptt *bptt);
 
-/** Bytes that srnn_truncated_bptt_save writes now; 0 for NULL. */
-SRNN_API size_t srnn_truncated_bptt_saved_size(const srnn_truncated_bptt *bptt);
+/** Bytes that srnn_truncated_bptt_save_memory writes now; 0 for NULL. */
+SRNN_API size_t srnn_truncated_bptt_saved_bytes(const srnn_truncated_bptt *bptt);
 
 /**
- * Writes all that later calls depend on to `bytes`, srnn_truncated_bptt_saved_size of them, to be kept wherever the caller
+ * Writes all that later calls depend on to `bytes`, srnn_truncated_bptt_saved_bytes of them, to be kept wherever the caller
  * likes. They mean the same on every machine.
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
  */
-SRNN_API srnn_status srnn_truncated_bptt_save(const srnn_truncated_bptt *bptt, uint8_t *bytes, size_t bytes_len,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_truncated_bptt_save_memory(const srnn_truncated_bptt *bptt, uint8_t *bytes,
+    size_t bytes_len, srnn_error *error);
 
 /**
  * Makes `bptt`, which was created for the same configuration, batch_size, k1 and k2, what was saved: later calls give the
  * bits that they would have given there.
  *
- * Errors: SRNN_ERROR_INVALID_DATA for bytes that srnn_truncated_bptt_save has not written; SRNN_ERROR_SHAPE_MISMATCH, naming
+ * Errors: SRNN_ERROR_INVALID_DATA for bytes that srnn_truncated_bptt_save_memory has not written; SRNN_ERROR_SHAPE_MISMATCH, naming
  * the size, for those of another; SRNN_ERROR_OUT_OF_MEMORY. Nothing has changed then.
  */
-SRNN_API srnn_status srnn_truncated_bptt_restore(srnn_truncated_bptt *bptt, const uint8_t *bytes, size_t bytes_len,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_truncated_bptt_load_memory(srnn_truncated_bptt *bptt, const uint8_t *bytes,
+    size_t bytes_len, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Streams
@@ -819,13 +847,14 @@ typedef struct srnn_stream srnn_stream;
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for layers in reverse, or no lanes; SRNN_ERROR_SIZE_OVERFLOW;
  * SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_stream_create(const srnn_rnn *rnn, size_t lanes, srnn_stream **stream, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_stream_create(const srnn_rnn *rnn, size_t lanes, srnn_stream **stream,
+    srnn_error *error);
 
 /** Destroys a stream. NULL is allowed. */
 SRNN_API void srnn_stream_destroy(srnn_stream *stream);
 
 /** Number of lanes; 0 for NULL. */
-SRNN_API size_t srnn_stream_lanes(const srnn_stream *stream);
+SRNN_API size_t srnn_stream_lane_count(const srnn_stream *stream);
 
 /** Bytes held; 0 for NULL. */
 SRNN_API size_t srnn_stream_bytes(const srnn_stream *stream);
@@ -838,7 +867,7 @@ SRNN_API size_t srnn_stream_bytes(const srnn_stream *stream);
  *
  * Errors: SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY. The stream stays as it was.
  */
-SRNN_API srnn_status srnn_stream_set_pool(srnn_stream *stream, const srnn_pool *pool, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_stream_set_pool(srnn_stream *stream, const srnn_pool *pool, srnn_error *error);
 
 /**
  * One step of every lane.
@@ -849,8 +878,8 @@ SRNN_API srnn_status srnn_stream_set_pool(srnn_stream *stream, const srnn_pool *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_STATE for a model of another configuration. The
  * states stay as they were.
  */
-SRNN_API srnn_status srnn_stream_step(srnn_stream *stream, const srnn_rnn *rnn, const float *x, size_t x_len, float *y,
-    size_t y_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_stream_step(srnn_stream *stream, const srnn_rnn *rnn, const float *x,
+    size_t x_len, float *y, size_t y_len, srnn_error *error);
 
 /**
  * `steps` steps of every lane.
@@ -861,32 +890,34 @@ SRNN_API srnn_status srnn_stream_step(srnn_stream *stream, const srnn_rnn *rnn, 
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_STATE for a model of another configuration;
  * SRNN_ERROR_SIZE_OVERFLOW. The states stay as they were.
  */
-SRNN_API srnn_status srnn_stream_process(srnn_stream *stream, const srnn_rnn *rnn, size_t steps, const float *x,
-    size_t x_len, float *y, size_t y_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_stream_process(srnn_stream *stream, const srnn_rnn *rnn, size_t steps,
+    const float *x, size_t x_len, float *y, size_t y_len, srnn_error *error);
 
 /**
  * Copies the states out, the lanes being the batch.
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for cell states where the cell has none.
  */
-SRNN_API srnn_status srnn_stream_get_state(const srnn_stream *stream, const srnn_state_out *state, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_stream_get_state(const srnn_stream *stream, const srnn_state_out *state,
+    srnn_error *error);
 
 /**
  * Replaces the states, the lanes being the batch; what is NULL becomes zero.
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for cell states where the cell has none.
  */
-SRNN_API srnn_status srnn_stream_set_state(srnn_stream *stream, const srnn_state *state, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_stream_set_state(srnn_stream *stream, const srnn_state *state,
+    srnn_error *error);
 
 /** Zeroes the states of all lanes. */
-SRNN_API srnn_status srnn_stream_reset(srnn_stream *stream, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_stream_reset(srnn_stream *stream, srnn_error *error);
 
 /**
  * Zeroes the states of one lane.
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for a lane that does not exist.
  */
-SRNN_API srnn_status srnn_stream_reset_lane(srnn_stream *stream, size_t lane, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_stream_reset_lane(srnn_stream *stream, size_t lane, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Dense layers
@@ -904,8 +935,8 @@ typedef struct srnn_dense srnn_dense;
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for no features or another `bias`; SRNN_ERROR_SIZE_OVERFLOW;
  * SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_dense_create(size_t in_features, size_t out_features, int32_t bias, srnn_dense **dense,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_dense_create(size_t in_features, size_t out_features, int32_t bias,
+    srnn_dense **dense, srnn_error *error);
 
 /** Destroys a dense layer. NULL is allowed. */
 SRNN_API void srnn_dense_destroy(srnn_dense *dense);
@@ -923,14 +954,14 @@ SRNN_API size_t srnn_dense_value_count(const srnn_dense *dense);
  * Draws weights and bias uniformly from +-1/sqrt(in_features), as torch.nn.Linear does; the same `seed` gives the same
  * values on every machine.
  */
-SRNN_API srnn_status srnn_dense_init(srnn_dense *dense, uint64_t seed, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_dense_init(srnn_dense *dense, uint64_t seed, srnn_error *error);
 
 /**
  * Copies the weights, row-major, then the bias to `values`: srnn_dense_value_count of them.
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
  */
-SRNN_API srnn_status srnn_dense_read_values(const srnn_dense *dense, float *values, size_t values_len,
+SRNN_MUST_USE SRNN_API srnn_status srnn_dense_read_values(const srnn_dense *dense, float *values, size_t values_len,
     srnn_error *error);
 
 /**
@@ -938,7 +969,7 @@ SRNN_API srnn_status srnn_dense_read_values(const srnn_dense *dense, float *valu
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
  */
-SRNN_API srnn_status srnn_dense_write_values(srnn_dense *dense, const float *values, size_t values_len,
+SRNN_MUST_USE SRNN_API srnn_status srnn_dense_write_values(srnn_dense *dense, const float *values, size_t values_len,
     srnn_error *error);
 
 /**
@@ -950,8 +981,8 @@ SRNN_API srnn_status srnn_dense_write_values(srnn_dense *dense, const float *val
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length.
  */
-SRNN_API srnn_status srnn_dense_forward(const srnn_dense *dense, srnn_session *session, const float *x, size_t x_len,
-    float *y, size_t y_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_dense_forward(const srnn_dense *dense, srnn_session *session, const float *x,
+    size_t x_len, float *y, size_t y_len, srnn_error *error);
 
 /**
  * Gradients of a loss through a forward.
@@ -963,8 +994,9 @@ SRNN_API srnn_status srnn_dense_forward(const srnn_dense *dense, srnn_session *s
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_dense_backward(const srnn_dense *dense, srnn_session *session, const float *x, size_t x_len,
-    const float *dy, size_t dy_len, float *dx, size_t dx_len, float *grads, size_t grads_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_dense_backward(const srnn_dense *dense, srnn_session *session, const float *x,
+    size_t x_len, const float *dy, size_t dy_len, float *dx, size_t dx_len, float *grads, size_t grads_len,
+    srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Embeddings
@@ -985,8 +1017,8 @@ typedef struct srnn_embedding_grads srnn_embedding_grads;
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for embedding_dim 0, 2^32 - 1 or more rows, or a padding row that does not exist;
  * SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_embedding_create(size_t num_embeddings, size_t embedding_dim, int64_t padding_idx,
-    srnn_embedding **embedding, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_create(size_t num_embeddings, size_t embedding_dim,
+    int64_t padding_idx, srnn_embedding **embedding, srnn_error *error);
 
 /** Destroys an embedding. NULL is allowed. */
 SRNN_API void srnn_embedding_destroy(srnn_embedding *embedding);
@@ -998,14 +1030,15 @@ SRNN_API size_t srnn_embedding_num_embeddings(const srnn_embedding *embedding);
 SRNN_API size_t srnn_embedding_dim(const srnn_embedding *embedding);
 
 /** Draws a standard normal table, as PyTorch does; the padding row becomes zero. */
-SRNN_API srnn_status srnn_embedding_init_normal(srnn_embedding *embedding, uint64_t seed, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_init_normal(srnn_embedding *embedding, uint64_t seed,
+    srnn_error *error);
 
 /**
  * Draws a table uniform in [-range, range); the padding row becomes zero.
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for a range that is negative or not finite.
  */
-SRNN_API srnn_status srnn_embedding_init_uniform(srnn_embedding *embedding, float range, uint64_t seed,
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_init_uniform(srnn_embedding *embedding, float range, uint64_t seed,
     srnn_error *error);
 
 /**
@@ -1014,8 +1047,8 @@ SRNN_API srnn_status srnn_embedding_init_uniform(srnn_embedding *embedding, floa
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length that is no multiple of embedding_dim; SRNN_ERROR_INVALID_ARGUMENT for
  * rows that do not exist.
  */
-SRNN_API srnn_status srnn_embedding_read_rows(const srnn_embedding *embedding, size_t first_row, float *values,
-    size_t values_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_read_rows(const srnn_embedding *embedding, size_t first_row,
+    float *values, size_t values_len, srnn_error *error);
 
 /**
  * Replaces consecutive rows from `first_row` on with `values`: any number of whole rows.
@@ -1023,8 +1056,8 @@ SRNN_API srnn_status srnn_embedding_read_rows(const srnn_embedding *embedding, s
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length that is no multiple of embedding_dim; SRNN_ERROR_INVALID_ARGUMENT for
  * rows that do not exist.
  */
-SRNN_API srnn_status srnn_embedding_write_rows(srnn_embedding *embedding, size_t first_row, const float *values,
-    size_t values_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_write_rows(srnn_embedding *embedding, size_t first_row,
+    const float *values, size_t values_len, srnn_error *error);
 
 /** 1 if updates leave the table as it is, 0 if not or for NULL. */
 SRNN_API int32_t srnn_embedding_is_frozen(const srnn_embedding *embedding);
@@ -1034,7 +1067,8 @@ SRNN_API int32_t srnn_embedding_is_frozen(const srnn_embedding *embedding);
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for another number.
  */
-SRNN_API srnn_status srnn_embedding_set_frozen(srnn_embedding *embedding, int32_t frozen, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_set_frozen(srnn_embedding *embedding, int32_t frozen,
+    srnn_error *error);
 
 /**
  * Copies the row of every index to `y`.
@@ -1043,18 +1077,18 @@ SRNN_API srnn_status srnn_embedding_set_frozen(srnn_embedding *embedding, int32_
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for an index without a row.
  */
-SRNN_API srnn_status srnn_embedding_forward(const srnn_embedding *embedding, const uint32_t *indices,
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_forward(const srnn_embedding *embedding, const uint32_t *indices,
     size_t indices_len, float *y, size_t y_len, srnn_error *error);
 
 /** Creates an empty gradient for the table of `embedding`, which it does not keep. The caller destroys it. */
-SRNN_API srnn_status srnn_embedding_grads_create(const srnn_embedding *embedding, srnn_embedding_grads **grads,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_grads_create(const srnn_embedding *embedding,
+    srnn_embedding_grads **grads, srnn_error *error);
 
 /** Destroys a gradient. NULL is allowed. */
 SRNN_API void srnn_embedding_grads_destroy(srnn_embedding_grads *grads);
 
 /** Sets the gradient to zero: forgets all rows and keeps the memory. */
-SRNN_API srnn_status srnn_embedding_grads_zero(srnn_embedding_grads *grads, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_grads_zero(srnn_embedding_grads *grads, srnn_error *error);
 
 /**
  * Backward: adds `dy`, the gradient of what srnn_embedding_forward wrote for `indices`. A row's gradients are summed in
@@ -1065,16 +1099,16 @@ SRNN_API srnn_status srnn_embedding_grads_zero(srnn_embedding_grads *grads, srnn
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for an index without a row;
  * SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_embedding_grads_add(srnn_embedding_grads *grads, const uint32_t *indices, size_t indices_len,
-    const float *dy, size_t dy_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_grads_add(srnn_embedding_grads *grads, const uint32_t *indices,
+    size_t indices_len, const float *dy, size_t dy_len, srnn_error *error);
 
 /**
  * Writes where the gradient lies: the indices of its `rows_len` rows, ascending, and their values, rows_len *
  * embedding_dim. Memory of `grads`, of which the caller may change the values, for clipping for example, until the next
  * call with `grads`.
  */
-SRNN_API srnn_status srnn_embedding_grads_data(srnn_embedding_grads *grads, const uint32_t **rows, size_t *rows_len,
-    float **values, size_t *values_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_grads_data(srnn_embedding_grads *grads, const uint32_t **rows,
+    size_t *rows_len, float **values, size_t *values_len, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Layers over words
@@ -1093,9 +1127,9 @@ SRNN_API srnn_status srnn_embedding_grads_data(srnn_embedding_grads *grads, cons
  * Errors: as for srnn_rnn_forward; SRNN_ERROR_SHAPE_MISMATCH for vectors of another length; SRNN_ERROR_INVALID_ARGUMENT
  * for an index without a row.
  */
-SRNN_API srnn_status srnn_rnn_forward_tokens(const srnn_rnn *rnn, srnn_session *session, const srnn_batch *batch,
-    const srnn_embedding *embedding, const uint32_t *indices, size_t indices_len, const srnn_state *initial, float *y,
-    size_t y_len, const srnn_state_out *last, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_forward_tokens(const srnn_rnn *rnn, srnn_session *session,
+    const srnn_batch *batch, const srnn_embedding *embedding, const uint32_t *indices, size_t indices_len,
+    const srnn_state *initial, float *y, size_t y_len, const srnn_state_out *last, srnn_error *error);
 
 /**
  * srnn_rnn_forward_train over words, as srnn_rnn_forward_tokens. The tape keeps the rows, so that the table may change
@@ -1103,10 +1137,10 @@ SRNN_API srnn_status srnn_rnn_forward_tokens(const srnn_rnn *rnn, srnn_session *
  *
  * Errors: as for srnn_rnn_forward_tokens; after one the tape holds what it held before.
  */
-SRNN_API srnn_status srnn_rnn_forward_train_tokens(const srnn_rnn *rnn, srnn_session *session, srnn_tape *tape,
-    const srnn_batch *batch, uint64_t dropout_seed, const srnn_embedding *embedding, const uint32_t *indices,
-    size_t indices_len, const srnn_state *initial, float *y, size_t y_len, const srnn_state_out *last,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_forward_train_tokens(const srnn_rnn *rnn, srnn_session *session,
+    srnn_tape *tape, const srnn_batch *batch, uint64_t dropout_seed, const srnn_embedding *embedding,
+    const uint32_t *indices, size_t indices_len, const srnn_state *initial, float *y, size_t y_len,
+    const srnn_state_out *last, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Activations
@@ -1120,7 +1154,8 @@ SRNN_API srnn_status srnn_rnn_forward_train_tokens(const srnn_rnn *rnn, srnn_ses
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length.
  */
-SRNN_API srnn_status srnn_softmax(size_t cols, const float *x, size_t x_len, float *y, size_t y_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_softmax(size_t cols, const float *x, size_t x_len, float *y, size_t y_len,
+    srnn_error *error);
 
 /**
  * The natural logarithm of srnn_softmax, computed without cancellation.
@@ -1129,17 +1164,17 @@ SRNN_API srnn_status srnn_softmax(size_t cols, const float *x, size_t x_len, flo
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length.
  */
-SRNN_API srnn_status srnn_log_softmax(size_t cols, const float *x, size_t x_len, float *y, size_t y_len,
+SRNN_MUST_USE SRNN_API srnn_status srnn_log_softmax(size_t cols, const float *x, size_t x_len, float *y, size_t y_len,
     srnn_error *error);
 
 /** The logistic function 1 / (1 + exp(-x)) of every value, in place. */
-SRNN_API srnn_status srnn_sigmoid(float *x, size_t x_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_sigmoid(float *x, size_t x_len, srnn_error *error);
 
 /** The hyperbolic tangent of every value, in place, as precise as in the cells. */
-SRNN_API srnn_status srnn_tanh(float *x, size_t x_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_tanh(float *x, size_t x_len, srnn_error *error);
 
 /** max(x, 0) of every value, in place. NaN stays NaN. */
-SRNN_API srnn_status srnn_relu(float *x, size_t x_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_relu(float *x, size_t x_len, srnn_error *error);
 
 /**
  * Backward of srnn_sigmoid: turns `d`, the gradient of its results `y`, into the gradient of its inputs, d * y * (1 - y), in place.
@@ -1148,7 +1183,8 @@ SRNN_API srnn_status srnn_relu(float *x, size_t x_len, srnn_error *error);
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
  */
-SRNN_API srnn_status srnn_sigmoid_backward(const float *y, size_t y_len, float *d, size_t d_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_sigmoid_backward(const float *y, size_t y_len, float *d, size_t d_len,
+    srnn_error *error);
 
 /**
  * Backward of srnn_tanh: turns `d`, the gradient of its results `y`, into the gradient of its inputs, d * (1 - y * y), in place.
@@ -1157,7 +1193,8 @@ SRNN_API srnn_status srnn_sigmoid_backward(const float *y, size_t y_len, float *
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
  */
-SRNN_API srnn_status srnn_tanh_backward(const float *y, size_t y_len, float *d, size_t d_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_tanh_backward(const float *y, size_t y_len, float *d, size_t d_len,
+    srnn_error *error);
 
 /**
  * Backward of srnn_relu: turns `d`, the gradient of its results `y`, into the gradient of its inputs, d where y > 0, else 0, in place.
@@ -1166,7 +1203,8 @@ SRNN_API srnn_status srnn_tanh_backward(const float *y, size_t y_len, float *d, 
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
  */
-SRNN_API srnn_status srnn_relu_backward(const float *y, size_t y_len, float *d, size_t d_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_relu_backward(const float *y, size_t y_len, float *d, size_t d_len,
+    srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Dropout
@@ -1179,7 +1217,8 @@ SRNN_API srnn_status srnn_relu_backward(const float *y, size_t y_len, float *d, 
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for `p` outside [0, 1].
  */
-SRNN_API srnn_status srnn_dropout(double p, uint64_t seed, uint64_t offset, float *x, size_t x_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_dropout(double p, uint64_t seed, uint64_t offset, float *x, size_t x_len,
+    srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Losses
@@ -1229,9 +1268,9 @@ SRNN_API void srnn_loss_options_init(srnn_loss_options *options);
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for a target that is no class, a weight
  * that is negative or not finite, and a mean over nothing.
  */
-SRNN_API srnn_status srnn_cross_entropy(const srnn_loss_options *options, size_t classes, const float *logits,
-    size_t logits_len, const int64_t *targets, size_t targets_len, double *loss, float *dlogits, size_t dlogits_len,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_cross_entropy(const srnn_loss_options *options, size_t classes,
+    const float *logits, size_t logits_len, const int64_t *targets, size_t targets_len, double *loss, float *dlogits,
+    size_t dlogits_len, srnn_error *error);
 
 /**
  * Sigmoid binary cross-entropy on logits, for any number of labels a row (torch.nn.BCEWithLogitsLoss).
@@ -1244,9 +1283,9 @@ SRNN_API srnn_status srnn_cross_entropy(const srnn_loss_options *options, size_t
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for a target outside [0, 1], a weight that
  * is negative or not finite, and a mean over nothing.
  */
-SRNN_API srnn_status srnn_bce_with_logits(const srnn_loss_options *options, size_t classes, const float *logits,
-    size_t logits_len, const float *targets, size_t targets_len, double *loss, float *dlogits, size_t dlogits_len,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_bce_with_logits(const srnn_loss_options *options, size_t classes,
+    const float *logits, size_t logits_len, const float *targets, size_t targets_len, double *loss, float *dlogits,
+    size_t dlogits_len, srnn_error *error);
 
 /**
  * Mean squared error (torch.nn.MSELoss).
@@ -1258,9 +1297,9 @@ SRNN_API srnn_status srnn_bce_with_logits(const srnn_loss_options *options, size
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for options with weights, which this loss
  * does not have, and a mean over nothing.
  */
-SRNN_API srnn_status srnn_mse_loss(const srnn_loss_options *options, const float *prediction, size_t prediction_len,
-    const float *target, size_t target_len, double *loss, float *dprediction, size_t dprediction_len,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_mse_loss(const srnn_loss_options *options, const float *prediction,
+    size_t prediction_len, const float *target, size_t target_len, double *loss, float *dprediction,
+    size_t dprediction_len, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Gradient clipping
@@ -1271,8 +1310,8 @@ SRNN_API srnn_status srnn_mse_loss(const srnn_loss_options *options, const float
  *
  * - grads, lengths: `count` arrays and their lengths
  */
-SRNN_API srnn_status srnn_grad_norm(const float *const *grads, const size_t *lengths, size_t count, double *norm,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_grad_norm(const float *const *grads, const size_t *lengths, size_t count,
+    double *norm, srnn_error *error);
 
 /**
  * Scales several gradients together so that their L2 norm is at most `max_norm` (torch.nn.utils.clip_grad_norm_), and
@@ -1284,8 +1323,8 @@ SRNN_API srnn_status srnn_grad_norm(const float *const *grads, const size_t *len
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for a max_norm that is negative or NaN, and for arrays that overlap;
  * SRNN_ERROR_NON_FINITE; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_clip_grad_norm(float *const *grads, const size_t *lengths, size_t count, double max_norm,
-    int32_t error_if_nonfinite, double *norm, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_clip_grad_norm(float *const *grads, const size_t *lengths, size_t count,
+    double max_norm, int32_t error_if_nonfinite, double *norm, srnn_error *error);
 
 /**
  * Limits every value of several gradients to -clip_value .. clip_value (torch.nn.utils.clip_grad_value_). NaN stays NaN.
@@ -1295,15 +1334,16 @@ SRNN_API srnn_status srnn_clip_grad_norm(float *const *grads, const size_t *leng
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for a clip_value that is negative or NaN, and for arrays that overlap;
  * SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_clip_grad_value(float *const *grads, const size_t *lengths, size_t count, float clip_value,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_clip_grad_value(float *const *grads, const size_t *lengths, size_t count,
+    float clip_value, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Optimizers
  *
- * SGD, Adam, AdamW and RMSprop with PyTorch's semantics. A training step is srnn_optimizer_begin_step, then one update
- * for every parameter array. The caller numbers these arrays: a slot holds the state of one, is created by the slot's
- * first update, and counts its own updates.
+ * SGD, Adam, AdamW and RMSprop with PyTorch's semantics. srnn_optimizer_step updates a whole model, a list of modules with
+ * their gradients. Piece by piece, a step is srnn_optimizer_begin_step, then one update for every parameter array. A slot
+ * holds the state of one of them, is created by the slot's first update, and counts its own updates: a module's slot is
+ * its place in the list, and the caller numbers the pieces.
  */
 
 /** Optimizers. */
@@ -1381,8 +1421,8 @@ SRNN_API void srnn_optimizer_config_init(srnn_optimizer_config *config, int32_t 
  * Errors: SRNN_ERROR_INVALID_ARGUMENT, naming the field, for a value that the optimizer cannot work with;
  * SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_optimizer_create(const srnn_optimizer_config *config, srnn_optimizer **optimizer,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_optimizer_create(const srnn_optimizer_config *config,
+    srnn_optimizer **optimizer, srnn_error *error);
 
 /** Destroys an optimizer. NULL is allowed. */
 SRNN_API void srnn_optimizer_destroy(srnn_optimizer *optimizer);
@@ -1395,22 +1435,23 @@ SRNN_API double srnn_optimizer_lr(const srnn_optimizer *optimizer);
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for one that is negative or not finite.
  */
-SRNN_API srnn_status srnn_optimizer_set_lr(srnn_optimizer *optimizer, double lr, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_optimizer_set_lr(srnn_optimizer *optimizer, double lr, srnn_error *error);
 
 /**
  * Spreads large updates, and the packing of the updated weights, over the threads of `pool` from now on; NULL for the
  * caller's thread alone. The pool may be destroyed before the optimizer. The number of threads changes no bit.
  */
-SRNN_API srnn_status srnn_optimizer_set_pool(srnn_optimizer *optimizer, const srnn_pool *pool, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_optimizer_set_pool(srnn_optimizer *optimizer, const srnn_pool *pool,
+    srnn_error *error);
 
-/** Steps begun so far; 0 for NULL. */
-SRNN_API uint64_t srnn_optimizer_step(const srnn_optimizer *optimizer);
+/** Steps begun so far, those that were left out not counted; 0 for NULL. */
+SRNN_API uint64_t srnn_optimizer_step_count(const srnn_optimizer *optimizer);
 
 /** Updates that SRNN_NON_FINITE_SKIP left out; 0 for NULL. */
-SRNN_API uint64_t srnn_optimizer_skipped(const srnn_optimizer *optimizer);
+SRNN_API uint64_t srnn_optimizer_skipped_count(const srnn_optimizer *optimizer);
 
 /** Begins the next step: every slot may be updated once more. */
-SRNN_API srnn_status srnn_optimizer_begin_step(srnn_optimizer *optimizer, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_optimizer_begin_step(srnn_optimizer *optimizer, srnn_error *error);
 
 /**
  * Updates all parameters of `rnn` with their gradients, as slot `slot`.
@@ -1420,30 +1461,108 @@ SRNN_API srnn_status srnn_optimizer_begin_step(srnn_optimizer *optimizer, srnn_e
  * SRNN_ERROR_NON_FINITE, if that is the configuration's choice; SRNN_ERROR_OUT_OF_MEMORY. After each, parameters and
  * optimizer are as if the call had not been made.
  */
-SRNN_API srnn_status srnn_optimizer_update_rnn(srnn_optimizer *optimizer, size_t slot, srnn_rnn *rnn,
+SRNN_MUST_USE SRNN_API srnn_status srnn_optimizer_update_rnn(srnn_optimizer *optimizer, size_t slot, srnn_rnn *rnn,
     const srnn_grads *grads, srnn_error *error);
 
 /**
  * Updates weights and bias of `dense` with `grads`, srnn_dense_value_count of them, as slot `slot`. Errors are those of
  * srnn_optimizer_update_rnn.
  */
-SRNN_API srnn_status srnn_optimizer_update_dense(srnn_optimizer *optimizer, size_t slot, srnn_dense *dense,
-    const float *grads, size_t grads_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_optimizer_update_dense(srnn_optimizer *optimizer, size_t slot,
+    srnn_dense *dense, const float *grads, size_t grads_len, srnn_error *error);
 
 /**
  * Updates the table of `embedding`, unless it is frozen, as slot `slot`. Rows without a gradient move where the
  * optimizer says so, bit for bit as with a dense gradient, but without weight decay only rows that ever had a gradient
  * are visited. Errors are those of srnn_optimizer_update_rnn.
  */
-SRNN_API srnn_status srnn_optimizer_update_embedding(srnn_optimizer *optimizer, size_t slot, srnn_embedding *embedding,
-    const srnn_embedding_grads *grads, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_optimizer_update_embedding(srnn_optimizer *optimizer, size_t slot,
+    srnn_embedding *embedding, const srnn_embedding_grads *grads, srnn_error *error);
 
 /**
  * Updates the caller's own parameters `values` with `grads`, of the same length, as slot `slot`. Errors are those of
  * srnn_optimizer_update_rnn.
  */
-SRNN_API srnn_status srnn_optimizer_update(srnn_optimizer *optimizer, size_t slot, float *values, size_t values_len,
-    const float *grads, size_t grads_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_optimizer_update(srnn_optimizer *optimizer, size_t slot, float *values,
+    size_t values_len, const float *grads, size_t grads_len, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Training steps
+ *
+ * What a training step does to all modules of a model together: it zeroes their gradients, clips them, and updates the
+ * parameters. Between the first two come forward, the loss and backward.
+ *
+ *   srnn_modules_zero_grad, srnn_rnn_forward, srnn_rnn_backward, srnn_modules_clip_grad_norm, srnn_optimizer_step
+ */
+
+/**
+ * A module with its gradients: exactly one of `rnn`, `embedding`, `dense` and `values`. Fill it in with srnn_module_init, then
+ * change fields. A model is an array of them, in the same order every step. A module without gradients is passed over and
+ * keeps its place.
+ */
+typedef struct srnn_module {
+  /** Bytes of this struct as the caller knows it; set by the init function. */
+  uint32_t struct_size;
+  /** Zero. */
+  uint32_t reserved0;
+  /** Recurrent layers. */
+  srnn_rnn *rnn;
+  /** Their gradients. */
+  srnn_grads *rnn_grads;
+  /** An embedding. While it is frozen, its gradients count nowhere. */
+  srnn_embedding *embedding;
+  /** Its gradient. */
+  srnn_embedding_grads *embedding_grads;
+  /** A dense layer. */
+  srnn_dense *dense;
+  /** Parameters of the caller's own. */
+  float *values;
+  /** Values of `values`. */
+  size_t values_len;
+  /** Gradients of `dense`, srnn_dense_value_count of them, or of `values`. */
+  float *grads;
+  /** Values of `grads`. */
+  size_t grads_len;
+  /** Zero. */
+  uint64_t reserved[2];
+} srnn_module;
+
+/** Fills in `module` with nothing. NULL is ignored. */
+SRNN_API void srnn_module_init(srnn_module *module);
+
+/**
+ * Sets all gradients to zero (torch.nn.Module.zero_grad).
+ *
+ * - modules: a model, `modules_len` structs of the same size
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for a struct with no module or several, gradients of another kind, and a handle or an
+ * array that is there twice; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_MUST_USE SRNN_API srnn_status srnn_modules_zero_grad(const srnn_module *modules, size_t modules_len,
+    srnn_error *error);
+
+/**
+ * Scales all gradients together so that their L2 norm is at most `max_norm` (torch.nn.utils.clip_grad_norm_), and writes the
+ * norm from before to `norm`, which may be NULL. Gradients whose norm is not finite stay as they are: with
+ * `error_if_nonfinite` 1 the call fails, with 0 the optimizer's `non_finite` decides. An infinite `max_norm` only measures.
+ *
+ * Errors: as srnn_modules_zero_grad; SRNN_ERROR_INVALID_ARGUMENT for a max_norm that is negative or NaN;
+ * SRNN_ERROR_NON_FINITE.
+ */
+SRNN_MUST_USE SRNN_API srnn_status srnn_modules_clip_grad_norm(const srnn_module *modules, size_t modules_len,
+    double max_norm, int32_t error_if_nonfinite, double *norm, srnn_error *error);
+
+/**
+ * One training step (torch.optim.Optimizer.step): updates the parameters of all modules with their gradients, each as the slot
+ * of its place in `modules`. Whether all gradients are finite is seen before anything changes, and the configuration's
+ * `non_finite` says what follows, for the whole step.
+ *
+ * Errors: as srnn_modules_zero_grad; SRNN_ERROR_SHAPE_MISMATCH for gradients of another model or length and for a slot that
+ * was created for another length; SRNN_ERROR_NON_FINITE, if that is the configuration's choice. After each, parameters and
+ * optimizer are as if the call had not been made.
+ */
+SRNN_MUST_USE SRNN_API srnn_status srnn_optimizer_step(srnn_optimizer *optimizer, const srnn_module *modules,
+    size_t modules_len, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Weight files
@@ -1498,7 +1617,8 @@ SRNN_API void srnn_save_options_init(srnn_save_options *options);
  * values that are not finite and for tensors of the module that stay unused; SRNN_ERROR_SHAPE_MISMATCH for another shape;
  * SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_rnn_load_safetensors(srnn_rnn *rnn, const char *path, const char *prefix, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_load_safetensors(srnn_rnn *rnn, const char *path, const char *prefix,
+    srnn_error *error);
 
 /**
  * Writes all parameters of `rnn`, as f32, to the file at `path`, under `prefix` and their torch.nn names.
@@ -1506,7 +1626,7 @@ SRNN_API srnn_status srnn_rnn_load_safetensors(srnn_rnn *rnn, const char *path, 
  * Errors, with an existing file as it was: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for weights that are not finite;
  * SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_rnn_save_safetensors(const srnn_rnn *rnn, const char *path, const char *prefix,
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_save_safetensors(const srnn_rnn *rnn, const char *path, const char *prefix,
     srnn_error *error);
 
 /**
@@ -1515,7 +1635,7 @@ SRNN_API srnn_status srnn_rnn_save_safetensors(const srnn_rnn *rnn, const char *
  * Errors, with an existing file as it was: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for states that are not finite;
  * SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_optimizer_save_safetensors(const srnn_optimizer *optimizer, const char *path,
+SRNN_MUST_USE SRNN_API srnn_status srnn_optimizer_save_safetensors(const srnn_optimizer *optimizer, const char *path,
     srnn_error *error);
 
 /**
@@ -1524,22 +1644,23 @@ SRNN_API srnn_status srnn_optimizer_save_safetensors(const srnn_optimizer *optim
  * Errors: SRNN_ERROR_IO; SRNN_ERROR_NOT_FOUND and SRNN_ERROR_INVALID_DATA for a file that holds no optimizer or a damaged
  * one; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_optimizer_load_safetensors(srnn_optimizer *optimizer, const char *path, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_optimizer_load_safetensors(srnn_optimizer *optimizer, const char *path,
+    srnn_error *error);
 
 /**
  * Reads the file at `path` and checks its header. The caller destroys it.
  *
  * Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for a file that is not whole and consistent; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_tensor_file_open(const char *path, srnn_tensor_file **file, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_tensor_file_open(const char *path, srnn_tensor_file **file, srnn_error *error);
 
 /**
  * Takes a safetensors file from memory: a copy of `bytes`. `name` is for error texts. The caller destroys it.
  *
  * Errors: SRNN_ERROR_INVALID_DATA for bytes that are not whole and consistent; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_tensor_file_from_memory(const uint8_t *bytes, size_t bytes_len, const char *name,
-    srnn_tensor_file **file, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_tensor_file_open_memory(const uint8_t *bytes, size_t bytes_len,
+    const char *name, srnn_tensor_file **file, srnn_error *error);
 
 /** Destroys a file in memory. NULL is allowed. */
 SRNN_API void srnn_tensor_file_destroy(srnn_tensor_file *file);
@@ -1553,8 +1674,8 @@ SRNN_API size_t srnn_tensor_file_count(const srnn_tensor_file *file);
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for an index that does not exist; SRNN_ERROR_SHAPE_MISMATCH for too little room.
  */
-SRNN_API srnn_status srnn_tensor_file_name(const srnn_tensor_file *file, size_t index, char *text, size_t text_size,
-    size_t *text_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_tensor_file_name(const srnn_tensor_file *file, size_t index, char *text,
+    size_t text_size, size_t *text_len, srnn_error *error);
 
 /**
  * Copies the shape of tensor `name`, outermost dimension first, to `shape`, which has room for `shape_len` dimensions, and
@@ -1562,7 +1683,7 @@ SRNN_API srnn_status srnn_tensor_file_name(const srnn_tensor_file *file, size_t 
  *
  * Errors: SRNN_ERROR_NOT_FOUND; SRNN_ERROR_SHAPE_MISMATCH for too little room.
  */
-SRNN_API srnn_status srnn_tensor_file_shape(const srnn_tensor_file *file, const char *name, size_t *shape,
+SRNN_MUST_USE SRNN_API srnn_status srnn_tensor_file_shape(const srnn_tensor_file *file, const char *name, size_t *shape,
     size_t shape_len, size_t *ndim, srnn_error *error);
 
 /**
@@ -1571,7 +1692,7 @@ SRNN_API srnn_status srnn_tensor_file_shape(const srnn_tensor_file *file, const 
  * Errors: SRNN_ERROR_NOT_FOUND; SRNN_ERROR_SHAPE_MISMATCH for the length; SRNN_ERROR_INVALID_DATA for another type and,
  * unless `options` (NULL for the defaults) allow them, for values that are not finite.
  */
-SRNN_API srnn_status srnn_tensor_file_read(const srnn_tensor_file *file, const char *name,
+SRNN_MUST_USE SRNN_API srnn_status srnn_tensor_file_read(const srnn_tensor_file *file, const char *name,
     const srnn_load_options *options, float *values, size_t values_len, srnn_error *error);
 
 /**
@@ -1580,11 +1701,11 @@ SRNN_API srnn_status srnn_tensor_file_read(const srnn_tensor_file *file, const c
  *
  * Errors: SRNN_ERROR_NOT_FOUND; SRNN_ERROR_SHAPE_MISMATCH for too little room.
  */
-SRNN_API srnn_status srnn_tensor_file_metadata(const srnn_tensor_file *file, const char *key, char *text,
+SRNN_MUST_USE SRNN_API srnn_status srnn_tensor_file_metadata(const srnn_tensor_file *file, const char *key, char *text,
     size_t text_size, size_t *text_len, srnn_error *error);
 
 /** Creates a writer without tensors. The caller destroys it. */
-SRNN_API srnn_status srnn_tensor_writer_create(srnn_tensor_writer **writer, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_tensor_writer_create(srnn_tensor_writer **writer, srnn_error *error);
 
 /** Destroys a writer. NULL is allowed. */
 SRNN_API void srnn_tensor_writer_destroy(srnn_tensor_writer *writer);
@@ -1595,16 +1716,16 @@ SRNN_API void srnn_tensor_writer_destroy(srnn_tensor_writer *writer);
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for a name that is taken; SRNN_ERROR_SHAPE_MISMATCH if the shape has another number
  * of values; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_tensor_writer_add(srnn_tensor_writer *writer, const char *name, const size_t *shape,
-    size_t shape_len, const float *values, size_t values_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_tensor_writer_add(srnn_tensor_writer *writer, const char *name,
+    const size_t *shape, size_t shape_len, const float *values, size_t values_len, srnn_error *error);
 
 /**
  * Adds a metadata text under `key`.
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for a key that is taken; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_tensor_writer_metadata(srnn_tensor_writer *writer, const char *key, const char *text,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_tensor_writer_add_metadata(srnn_tensor_writer *writer, const char *key,
+    const char *text, srnn_error *error);
 
 /**
  * Writes everything to the file at `path`.
@@ -1612,7 +1733,7 @@ SRNN_API srnn_status srnn_tensor_writer_metadata(srnn_tensor_writer *writer, con
  * Errors, with an existing file as it was: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for values that are not finite, unless
  * `options` (NULL for the defaults) allow them; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_tensor_writer_save(const srnn_tensor_writer *writer, const char *path,
+SRNN_MUST_USE SRNN_API srnn_status srnn_tensor_writer_save(const srnn_tensor_writer *writer, const char *path,
     const srnn_save_options *options, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
@@ -1635,8 +1756,8 @@ typedef struct srnn_vocab srnn_vocab;
  * since it is not in lower case or in NFC; SRNN_ERROR_INVALID_ARGUMENT for one that is not UTF-8 and for truth values other
  * than 0 and 1; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_vocab_create(const char *const *words, size_t count, int32_t lowercase, int32_t nfc,
-    srnn_vocab **vocab, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_vocab_create(const char *const *words, size_t count, int32_t lowercase,
+    int32_t nfc, srnn_vocab **vocab, srnn_error *error);
 
 /** Destroys a vocabulary. NULL is allowed. */
 SRNN_API void srnn_vocab_destroy(srnn_vocab *vocab);
@@ -1645,14 +1766,15 @@ SRNN_API void srnn_vocab_destroy(srnn_vocab *vocab);
  * Writes how texts are normalized: 1 to `lowercase` if they are put in lower case, and 1 to `nfc` if they are brought to NFC;
  * 0 otherwise.
  */
-SRNN_API srnn_status srnn_vocab_normalization(const srnn_vocab *vocab, int32_t *lowercase, int32_t *nfc,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_vocab_get_normalization(const srnn_vocab *vocab, int32_t *lowercase,
+    int32_t *nfc, srnn_error *error);
 
 /** Number of words, the two special ones included; 0 for NULL. */
-SRNN_API size_t srnn_vocab_size(const srnn_vocab *vocab);
+SRNN_API size_t srnn_vocab_word_count(const srnn_vocab *vocab);
 
 /** Writes the number of `word` to `id`: 1 for an unknown one. */
-SRNN_API srnn_status srnn_vocab_id(const srnn_vocab *vocab, const char *word, uint32_t *id, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_vocab_id(const srnn_vocab *vocab, const char *word, uint32_t *id,
+    srnn_error *error);
 
 /**
  * Copies word number `id` and a closing NUL to `text`, which has room for `text_size` bytes, and its length without the
@@ -1660,7 +1782,7 @@ SRNN_API srnn_status srnn_vocab_id(const srnn_vocab *vocab, const char *word, ui
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for a number without a word; SRNN_ERROR_SHAPE_MISMATCH for too little room.
  */
-SRNN_API srnn_status srnn_vocab_word(const srnn_vocab *vocab, uint32_t id, char *text, size_t text_size,
+SRNN_MUST_USE SRNN_API srnn_status srnn_vocab_word(const srnn_vocab *vocab, uint32_t id, char *text, size_t text_size,
     size_t *text_len, srnn_error *error);
 
 /**
@@ -1670,8 +1792,8 @@ SRNN_API srnn_status srnn_vocab_word(const srnn_vocab *vocab, uint32_t id, char 
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for too little room; SRNN_ERROR_INVALID_ARGUMENT for a text that is not UTF-8;
  * SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_vocab_encode(const srnn_vocab *vocab, const char *text, uint32_t *ids, size_t ids_len,
-    size_t *count, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_vocab_encode(const srnn_vocab *vocab, const char *text, uint32_t *ids,
+    size_t ids_len, size_t *count, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Labelled texts
@@ -1800,17 +1922,17 @@ SRNN_API void srnn_vocab_options_init(srnn_vocab_options *options);
  * a quote that is never closed, and a header without the columns' names, and for fewer than two labels;
  * SRNN_ERROR_INVALID_ARGUMENT, naming the field, for options that make no sense; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_dataset_read_train(const char *path, const srnn_dataset_options *options,
+SRNN_MUST_USE SRNN_API srnn_status srnn_dataset_open_train(const char *path, const srnn_dataset_options *options,
     const srnn_vocab_options *vocab_options, srnn_dataset **dataset, srnn_vocab **vocab, srnn_error *error);
 
 /** Destroys a dataset. NULL is allowed. */
 SRNN_API void srnn_dataset_destroy(srnn_dataset *dataset);
 
 /** Number of examples; 0 for NULL. */
-SRNN_API size_t srnn_dataset_size(const srnn_dataset *dataset);
+SRNN_API size_t srnn_dataset_example_count(const srnn_dataset *dataset);
 
 /** Writes what reading the file found to `summary`. */
-SRNN_API srnn_status srnn_dataset_get_summary(const srnn_dataset *dataset, srnn_dataset_summary *summary,
+SRNN_MUST_USE SRNN_API srnn_status srnn_dataset_get_summary(const srnn_dataset *dataset, srnn_dataset_summary *summary,
     srnn_error *error);
 
 /**
@@ -1820,7 +1942,7 @@ SRNN_API srnn_status srnn_dataset_get_summary(const srnn_dataset *dataset, srnn_
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for too little room.
  */
-SRNN_API srnn_status srnn_dataset_skip_reason(const srnn_dataset *dataset, char *text, size_t text_size,
+SRNN_MUST_USE SRNN_API srnn_status srnn_dataset_skip_reason(const srnn_dataset *dataset, char *text, size_t text_size,
     size_t *text_len, srnn_error *error);
 
 /** Number of labels; 0 for NULL. */
@@ -1832,32 +1954,32 @@ SRNN_API size_t srnn_dataset_label_count(const srnn_dataset *dataset);
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for a label that does not exist; SRNN_ERROR_SHAPE_MISMATCH for too little room.
  */
-SRNN_API srnn_status srnn_dataset_label(const srnn_dataset *dataset, size_t index, char *text, size_t text_size,
-    size_t *text_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_dataset_label(const srnn_dataset *dataset, size_t index, char *text,
+    size_t text_size, size_t *text_len, srnn_error *error);
 
 /**
  * Writes how many examples each label has to `counts`, srnn_dataset_label_count of them.
  *
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_dataset_label_counts(const srnn_dataset *dataset, uint64_t *counts, size_t counts_len,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_dataset_label_counts(const srnn_dataset *dataset, uint64_t *counts,
+    size_t counts_len, srnn_error *error);
 
 /**
  * Writes where the word numbers of example `index` lie: memory of `dataset`, until it is destroyed.
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for an example that does not exist.
  */
-SRNN_API srnn_status srnn_dataset_tokens(const srnn_dataset *dataset, size_t index, const uint32_t **tokens,
-    size_t *tokens_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_dataset_tokens(const srnn_dataset *dataset, size_t index,
+    const uint32_t **tokens, size_t *tokens_len, srnn_error *error);
 
 /**
  * Writes where the classes of example `index` lie, ascending: memory of `dataset`, until it is destroyed.
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for an example that does not exist.
  */
-SRNN_API srnn_status srnn_dataset_targets(const srnn_dataset *dataset, size_t index, const uint32_t **targets,
-    size_t *targets_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_dataset_targets(const srnn_dataset *dataset, size_t index,
+    const uint32_t **targets, size_t *targets_len, srnn_error *error);
 
 /**
  * Creates the batches of one training epoch: shuffled, texts of similar length together, the same on every machine for
@@ -1865,8 +1987,8 @@ SRNN_API srnn_status srnn_dataset_targets(const srnn_dataset *dataset, size_t in
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for batch_size 0; SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_batches_create(const srnn_dataset *dataset, size_t batch_size, uint64_t seed, uint32_t epoch,
-    srnn_batches **batches, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_batches_create(const srnn_dataset *dataset, size_t batch_size, uint64_t seed,
+    uint32_t epoch, srnn_batches **batches, srnn_error *error);
 
 /** Destroys batches. NULL is allowed. */
 SRNN_API void srnn_batches_destroy(srnn_batches *batches);
@@ -1879,8 +2001,8 @@ SRNN_API size_t srnn_batches_count(const srnn_batches *batches);
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for a batch that does not exist.
  */
-SRNN_API srnn_status srnn_batches_get(const srnn_batches *batches, size_t index, const uint32_t **examples,
-    size_t *examples_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_batches_get(const srnn_batches *batches, size_t index,
+    const uint32_t **examples, size_t *examples_len, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Text classifiers
@@ -1945,7 +2067,7 @@ SRNN_API void srnn_classifier_config_init(srnn_classifier_config *config);
  * was read with another vocabulary;
  * SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_classifier_create(const srnn_classifier_config *config, const srnn_vocab *vocab,
+SRNN_MUST_USE SRNN_API srnn_status srnn_classifier_create(const srnn_classifier_config *config, const srnn_vocab *vocab,
     const srnn_dataset *dataset, uint64_t seed, srnn_classifier **classifier, srnn_error *error);
 
 /**
@@ -1954,14 +2076,16 @@ SRNN_API srnn_status srnn_classifier_create(const srnn_classifier_config *config
  * Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for a file that is damaged or holds no classifier;
  * SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_classifier_load(const char *path, srnn_classifier **classifier, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_classifier_open(const char *path, srnn_classifier **classifier,
+    srnn_error *error);
 
 /**
  * Writes weights, configuration, vocabulary and labels to the safetensors file at `path`.
  *
  * Errors: SRNN_ERROR_IO, with an existing file as it was; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_classifier_save(const srnn_classifier *classifier, const char *path, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_classifier_save(const srnn_classifier *classifier, const char *path,
+    srnn_error *error);
 
 /** Destroys a classifier. NULL is allowed. */
 SRNN_API void srnn_classifier_destroy(srnn_classifier *classifier);
@@ -1970,7 +2094,7 @@ SRNN_API void srnn_classifier_destroy(srnn_classifier *classifier);
 SRNN_API size_t srnn_classifier_bytes(const srnn_classifier *classifier);
 
 /** Number of words of its vocabulary; 0 for NULL. */
-SRNN_API size_t srnn_classifier_vocab_size(const srnn_classifier *classifier);
+SRNN_API size_t srnn_classifier_word_count(const srnn_classifier *classifier);
 
 /** Number of labels; 0 for NULL. */
 SRNN_API size_t srnn_classifier_label_count(const srnn_classifier *classifier);
@@ -1981,7 +2105,7 @@ SRNN_API size_t srnn_classifier_label_count(const srnn_classifier *classifier);
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for a label that does not exist; SRNN_ERROR_SHAPE_MISMATCH for too little room.
  */
-SRNN_API srnn_status srnn_classifier_label(const srnn_classifier *classifier, size_t index, char *text,
+SRNN_MUST_USE SRNN_API srnn_status srnn_classifier_label(const srnn_classifier *classifier, size_t index, char *text,
     size_t text_size, size_t *text_len, srnn_error *error);
 
 /**
@@ -1990,18 +2114,24 @@ SRNN_API srnn_status srnn_classifier_label(const srnn_classifier *classifier, si
  *
  * - options: NULL for the defaults, with the classifier's label mode
  *
- * Errors: as srnn_dataset_read_train, but a single label is enough; SRNN_ERROR_INVALID_DATA for a label that the classifier
+ * Errors: as srnn_dataset_open_train, but a single label is enough; SRNN_ERROR_INVALID_DATA for a label that the classifier
  * does not have; SRNN_ERROR_INVALID_ARGUMENT for another label mode than the classifier's.
  */
-SRNN_API srnn_status srnn_classifier_read_dataset(const srnn_classifier *classifier, const char *path,
+SRNN_MUST_USE SRNN_API srnn_status srnn_dataset_open(const srnn_classifier *classifier, const char *path,
     const srnn_dataset_options *options, srnn_dataset **dataset, srnn_error *error);
 
-/** Creates a session on the caller's thread or, with a `pool`, on the pool's threads. The caller destroys it. */
-SRNN_API srnn_status srnn_classifier_session_create(const srnn_pool *pool, srnn_classifier_session **session,
-    srnn_error *error);
+/** Creates a session that works on the caller's thread. The caller destroys it. */
+SRNN_MUST_USE SRNN_API srnn_status srnn_classifier_session_create(srnn_classifier_session **session, srnn_error *error);
 
 /** Destroys a session. NULL is allowed. */
 SRNN_API void srnn_classifier_session_destroy(srnn_classifier_session *session);
+
+/**
+ * Spreads the session's work over the threads of `pool` from now on; NULL for the caller's thread alone. The pool may be
+ * destroyed before the session. The number of threads changes no bit.
+ */
+SRNN_MUST_USE SRNN_API srnn_status srnn_classifier_session_set_pool(srnn_classifier_session *session,
+    const srnn_pool *pool, srnn_error *error);
 
 /**
  * Writes the probability of every label of `text` to `probabilities`, srnn_classifier_label_count of them. A text without
@@ -2010,11 +2140,12 @@ SRNN_API void srnn_classifier_session_destroy(srnn_classifier_session *session);
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length; SRNN_ERROR_INVALID_ARGUMENT for a text that is not UTF-8;
  * SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_classifier_classify(const srnn_classifier *classifier, srnn_classifier_session *session,
-    const char *text, float *probabilities, size_t probabilities_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_classifier_classify(const srnn_classifier *classifier,
+    srnn_classifier_session *session, const char *text, float *probabilities, size_t probabilities_len,
+    srnn_error *error);
 
 /** Texts so far of which only the first max_tokens were read; 0 for NULL. */
-SRNN_API uint64_t srnn_classifier_session_truncated(const srnn_classifier_session *session);
+SRNN_API uint64_t srnn_classifier_session_truncated_count(const srnn_classifier_session *session);
 
 /**
  * Writes the probabilities, (examples, labels), of all examples of `dataset`, worked on `batch_size` at a time.
@@ -2022,8 +2153,9 @@ SRNN_API uint64_t srnn_classifier_session_truncated(const srnn_classifier_sessio
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for the length; SRNN_ERROR_INVALID_ARGUMENT for batch_size 0 or word numbers of
  * another vocabulary; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_classifier_predict(const srnn_classifier *classifier, srnn_classifier_session *session,
-    const srnn_dataset *dataset, size_t batch_size, float *probabilities, size_t probabilities_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_classifier_predict(const srnn_classifier *classifier,
+    srnn_classifier_session *session, const srnn_dataset *dataset, size_t batch_size, float *probabilities,
+    size_t probabilities_len, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Modules in weight files
@@ -2043,16 +2175,16 @@ SRNN_API srnn_status srnn_classifier_predict(const srnn_classifier *classifier, 
  * SRNN_ERROR_INVALID_DATA for another type and, unless `options` (NULL for the defaults) allow them, for values that are
  * not finite and tensors that stay unused; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_rnn_load_tensors(srnn_rnn *rnn, const srnn_tensor_file *file, const char *prefix,
-    const srnn_load_options *options, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_load_tensors(srnn_rnn *rnn, const srnn_tensor_file *file,
+    const char *prefix, const srnn_load_options *options, srnn_error *error);
 
 /**
  * Adds all parameters of `rnn` to `writer`: copies, as f32, under `prefix` and the names that srnn_rnn_load_tensors reads.
  *
  * Errors, with nothing added: SRNN_ERROR_INVALID_ARGUMENT for a name that is taken; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_rnn_save_tensors(const srnn_rnn *rnn, srnn_tensor_writer *writer, const char *prefix,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_save_tensors(const srnn_rnn *rnn, srnn_tensor_writer *writer,
+    const char *prefix, srnn_error *error);
 
 /**
  * Reads weights and bias of `dense` from tensors of `file` whose names follow `prefix`: "weight", (out_features, in_features), and, if
@@ -2062,23 +2194,23 @@ SRNN_API srnn_status srnn_rnn_save_tensors(const srnn_rnn *rnn, srnn_tensor_writ
  * SRNN_ERROR_INVALID_DATA for another type and, unless `options` (NULL for the defaults) allow them, for values that are
  * not finite and tensors that stay unused; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_dense_load_tensors(srnn_dense *dense, const srnn_tensor_file *file, const char *prefix,
-    const srnn_load_options *options, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_dense_load_tensors(srnn_dense *dense, const srnn_tensor_file *file,
+    const char *prefix, const srnn_load_options *options, srnn_error *error);
 
 /**
  * Adds weights and bias of `dense` to `writer`: copies, as f32, under `prefix` and the names that srnn_dense_load_tensors reads.
  *
  * Errors, with nothing added: SRNN_ERROR_INVALID_ARGUMENT for a name that is taken; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_dense_save_tensors(const srnn_dense *dense, srnn_tensor_writer *writer, const char *prefix,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_dense_save_tensors(const srnn_dense *dense, srnn_tensor_writer *writer,
+    const char *prefix, srnn_error *error);
 
 /**
  * Reads weights and bias of `dense` from the safetensors file at `path`, as srnn_dense_load_tensors with the defaults.
  *
  * Errors: as there and as srnn_tensor_file_open.
  */
-SRNN_API srnn_status srnn_dense_load_safetensors(srnn_dense *dense, const char *path, const char *prefix,
+SRNN_MUST_USE SRNN_API srnn_status srnn_dense_load_safetensors(srnn_dense *dense, const char *path, const char *prefix,
     srnn_error *error);
 
 /**
@@ -2086,8 +2218,8 @@ SRNN_API srnn_status srnn_dense_load_safetensors(srnn_dense *dense, const char *
  *
  * Errors: as srnn_tensor_writer_save with the defaults.
  */
-SRNN_API srnn_status srnn_dense_save_safetensors(const srnn_dense *dense, const char *path, const char *prefix,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_dense_save_safetensors(const srnn_dense *dense, const char *path,
+    const char *prefix, srnn_error *error);
 
 /**
  * Reads the table of `embedding` from tensors of `file` whose names follow `prefix`: "weight", (num_embeddings, embedding_dim).
@@ -2096,7 +2228,7 @@ SRNN_API srnn_status srnn_dense_save_safetensors(const srnn_dense *dense, const 
  * SRNN_ERROR_INVALID_DATA for another type and, unless `options` (NULL for the defaults) allow them, for values that are
  * not finite and tensors that stay unused; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_embedding_load_tensors(srnn_embedding *embedding, const srnn_tensor_file *file,
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_load_tensors(srnn_embedding *embedding, const srnn_tensor_file *file,
     const char *prefix, const srnn_load_options *options, srnn_error *error);
 
 /**
@@ -2104,23 +2236,23 @@ SRNN_API srnn_status srnn_embedding_load_tensors(srnn_embedding *embedding, cons
  *
  * Errors, with nothing added: SRNN_ERROR_INVALID_ARGUMENT for a name that is taken; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_embedding_save_tensors(const srnn_embedding *embedding, srnn_tensor_writer *writer,
-    const char *prefix, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_save_tensors(const srnn_embedding *embedding,
+    srnn_tensor_writer *writer, const char *prefix, srnn_error *error);
 
 /**
  * Reads the table of `embedding` from the safetensors file at `path`, as srnn_embedding_load_tensors with the defaults.
  *
  * Errors: as there and as srnn_tensor_file_open.
  */
-SRNN_API srnn_status srnn_embedding_load_safetensors(srnn_embedding *embedding, const char *path, const char *prefix,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_load_safetensors(srnn_embedding *embedding, const char *path,
+    const char *prefix, srnn_error *error);
 
 /**
  * Writes the table of `embedding` to the safetensors file at `path`, under `prefix`.
  *
  * Errors: as srnn_tensor_writer_save with the defaults.
  */
-SRNN_API srnn_status srnn_embedding_save_safetensors(const srnn_embedding *embedding, const char *path,
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_save_safetensors(const srnn_embedding *embedding, const char *path,
     const char *prefix, srnn_error *error);
 
 /**
@@ -2130,7 +2262,7 @@ SRNN_API srnn_status srnn_embedding_save_safetensors(const srnn_embedding *embed
  * file that holds no optimizer or a damaged one and, unless `options` (NULL for the defaults) allow them, for states that
  * are not finite and tensors under "optimizer." that stay unused; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_optimizer_load_tensors(srnn_optimizer *optimizer, const srnn_tensor_file *file,
+SRNN_MUST_USE SRNN_API srnn_status srnn_optimizer_load_tensors(srnn_optimizer *optimizer, const srnn_tensor_file *file,
     const srnn_load_options *options, srnn_error *error);
 
 /**
@@ -2138,8 +2270,8 @@ SRNN_API srnn_status srnn_optimizer_load_tensors(srnn_optimizer *optimizer, cons
  *
  * Errors, with nothing added: SRNN_ERROR_INVALID_ARGUMENT for a name that is taken; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_optimizer_save_tensors(const srnn_optimizer *optimizer, srnn_tensor_writer *writer,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_optimizer_save_tensors(const srnn_optimizer *optimizer,
+    srnn_tensor_writer *writer, srnn_error *error);
 
 /**
  * Creates the classifier that `file` holds, as srnn_classifier_save wrote it. The caller destroys it.
@@ -2148,16 +2280,16 @@ SRNN_API srnn_status srnn_optimizer_save_tensors(const srnn_optimizer *optimizer
  * no classifier and, unless `options` (NULL for the defaults) allow them, for weights that are not finite and tensors of
  * the file, but for those under "optimizer." and "trainer.", that stay unused; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_classifier_load_tensors(const srnn_tensor_file *file, const srnn_load_options *options,
-    srnn_classifier **classifier, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_classifier_open_tensors(const srnn_tensor_file *file,
+    const srnn_load_options *options, srnn_classifier **classifier, srnn_error *error);
 
 /**
  * Adds weights, configuration, vocabulary and labels of `classifier` to `writer`.
  *
  * Errors, with nothing added: SRNN_ERROR_INVALID_ARGUMENT for a name that is taken; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_classifier_save_tensors(const srnn_classifier *classifier, srnn_tensor_writer *writer,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_classifier_save_tensors(const srnn_classifier *classifier,
+    srnn_tensor_writer *writer, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Training of text classifiers
@@ -2201,8 +2333,7 @@ typedef struct srnn_step_report {
 } srnn_step_report;
 
 /**
- * Creates a trainer for `classifier`, or for another of the same shape; it does not keep it. Work is spread over the
- * threads of `pool`, if it is not NULL. The caller destroys it.
+ * Creates a trainer for `classifier`, or for another of the same shape; it does not keep it. The caller destroys it.
  *
  * - optimizer: the optimizer and its learning rate, and what a step does that is not finite
  * - clip_norm: gradients are scaled down to this global norm; infinite for no clipping
@@ -2210,51 +2341,58 @@ typedef struct srnn_step_report {
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for a configuration that makes no sense; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_trainer_create(const srnn_classifier *classifier, const srnn_optimizer_config *optimizer,
-    double clip_norm, uint64_t seed, const srnn_pool *pool, srnn_trainer **trainer, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_trainer_create(const srnn_classifier *classifier,
+    const srnn_optimizer_config *optimizer, double clip_norm, uint64_t seed, srnn_trainer **trainer, srnn_error *error);
 
 /** Destroys a trainer. NULL is allowed. */
 SRNN_API void srnn_trainer_destroy(srnn_trainer *trainer);
+
+/**
+ * Spreads the trainer's work over the threads of `pool` from now on; NULL for the caller's thread alone. The pool may be
+ * destroyed before the trainer. The number of threads changes no bit.
+ */
+SRNN_MUST_USE SRNN_API srnn_status srnn_trainer_set_pool(srnn_trainer *trainer, const srnn_pool *pool,
+    srnn_error *error);
 
 /** The learning rate; 0 for NULL. */
 SRNN_API double srnn_trainer_lr(const srnn_trainer *trainer);
 
 /** Steps taken; 0 for NULL. */
-SRNN_API uint64_t srnn_trainer_steps(const srnn_trainer *trainer);
+SRNN_API uint64_t srnn_trainer_step_count(const srnn_trainer *trainer);
 
 /** Steps that SRNN_NON_FINITE_SKIP left out; 0 for NULL. */
-SRNN_API uint64_t srnn_trainer_skipped(const srnn_trainer *trainer);
+SRNN_API uint64_t srnn_trainer_skipped_count(const srnn_trainer *trainer);
 
 /** Fills in `config` with the optimizer's kind and hyperparameters, with the present learning rate. */
-SRNN_API srnn_status srnn_trainer_optimizer_config(const srnn_trainer *trainer, srnn_optimizer_config *config,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_trainer_get_optimizer_config(const srnn_trainer *trainer,
+    srnn_optimizer_config *config, srnn_error *error);
 
 /**
  * Sets the learning rate from the next step on.
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for one that is negative or not finite.
  */
-SRNN_API srnn_status srnn_trainer_set_lr(srnn_trainer *trainer, double lr, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_trainer_set_lr(srnn_trainer *trainer, double lr, srnn_error *error);
 
 /**
- * Writes `classifier` and the whole state of its training to one safetensors file, from which srnn_trainer_load goes on
- * bit for bit. srnn_classifier_load reads the classifier in it.
+ * Writes `classifier` and the whole state of its training to one safetensors file, from which srnn_trainer_open goes on
+ * bit for bit. srnn_classifier_open reads the classifier in it.
  *
  * - position: where the run stands among its batches; NULL for a position of zeros
  *
  * Errors: SRNN_ERROR_IO, with an existing file as it was; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_trainer_save(const srnn_trainer *trainer, const srnn_classifier *classifier,
+SRNN_MUST_USE SRNN_API srnn_status srnn_trainer_save(const srnn_trainer *trainer, const srnn_classifier *classifier,
     const srnn_training_position *position, const char *path, srnn_error *error);
 
 /**
- * Reads what srnn_trainer_save wrote: a trainer, its classifier, and where the run stood (`position` may be NULL). Work is
- * spread over the threads of `pool`, if it is not NULL; that changes no bit. The caller destroys trainer and classifier.
+ * Reads what srnn_trainer_save wrote: a trainer, its classifier, and where the run stood (`position` may be NULL). The caller
+ * destroys trainer and classifier.
  *
  * Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for a file that is damaged or holds no classifier; SRNN_ERROR_NOT_FOUND
  * for one that holds no training run; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_trainer_load(const char *path, const srnn_pool *pool, srnn_trainer **trainer,
+SRNN_MUST_USE SRNN_API srnn_status srnn_trainer_open(const char *path, srnn_trainer **trainer,
     srnn_classifier **classifier, srnn_training_position *position, srnn_error *error);
 
 /**
@@ -2268,8 +2406,9 @@ SRNN_API srnn_status srnn_trainer_load(const char *path, const srnn_pool *pool, 
  * trainer's; SRNN_ERROR_NON_FINITE; SRNN_ERROR_OUT_OF_MEMORY. After each, trainer and classifier are as if the call had not
  * been made.
  */
-SRNN_API srnn_status srnn_trainer_step(srnn_trainer *trainer, srnn_classifier *classifier, const srnn_dataset *dataset,
-    const uint32_t *examples, size_t examples_len, srnn_step_report *report, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_trainer_step(srnn_trainer *trainer, srnn_classifier *classifier,
+    const srnn_dataset *dataset, const uint32_t *examples, size_t examples_len, srnn_step_report *report,
+    srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Scores
@@ -2312,7 +2451,8 @@ typedef struct srnn_scores {
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for an unknown mode; SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_metrics_create(size_t classes, int32_t mode, srnn_metrics **metrics, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_metrics_create(size_t classes, int32_t mode, srnn_metrics **metrics,
+    srnn_error *error);
 
 /** Destroys counts. NULL is allowed. */
 SRNN_API void srnn_metrics_destroy(srnn_metrics *metrics);
@@ -2323,7 +2463,7 @@ SRNN_API void srnn_metrics_destroy(srnn_metrics *metrics);
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for classes that are not there or not ascending; SRNN_ERROR_SHAPE_MISMATCH for more or
  * fewer than one where one is expected.
  */
-SRNN_API srnn_status srnn_metrics_add(srnn_metrics *metrics, const uint32_t *targets, size_t targets_len,
+SRNN_MUST_USE SRNN_API srnn_status srnn_metrics_add(srnn_metrics *metrics, const uint32_t *targets, size_t targets_len,
     const uint32_t *predicted, size_t predicted_len, srnn_error *error);
 
 /**
@@ -2336,7 +2476,7 @@ SRNN_API srnn_status srnn_metrics_add(srnn_metrics *metrics, const uint32_t *tar
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for data of another label mode or number of labels; SRNN_ERROR_SHAPE_MISMATCH for the
  * lengths; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_metrics_add_dataset(srnn_metrics *metrics, const srnn_dataset *dataset,
+SRNN_MUST_USE SRNN_API srnn_status srnn_metrics_add_dataset(srnn_metrics *metrics, const srnn_dataset *dataset,
     const float *probabilities, size_t probabilities_len, const float *thresholds, size_t thresholds_len,
     srnn_error *error);
 
@@ -2345,7 +2485,7 @@ SRNN_API srnn_status srnn_metrics_add_dataset(srnn_metrics *metrics, const srnn_
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for a class that does not exist; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_metrics_class(const srnn_metrics *metrics, size_t index, srnn_scores *scores,
+SRNN_MUST_USE SRNN_API srnn_status srnn_metrics_class(const srnn_metrics *metrics, size_t index, srnn_scores *scores,
     srnn_error *error);
 
 /**
@@ -2355,21 +2495,22 @@ SRNN_API srnn_status srnn_metrics_class(const srnn_metrics *metrics, size_t inde
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for an unknown averaging; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_metrics_average(const srnn_metrics *metrics, int32_t averaging, srnn_scores *scores,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_metrics_average(const srnn_metrics *metrics, int32_t averaging,
+    srnn_scores *scores, srnn_error *error);
 
 /**
  * Writes the share of examples whose labels were all predicted right, and no other, to `accuracy`; 0 if there are none.
  */
-SRNN_API srnn_status srnn_metrics_accuracy(const srnn_metrics *metrics, double *accuracy, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_metrics_accuracy(const srnn_metrics *metrics, double *accuracy,
+    srnn_error *error);
 
 /**
  * Writes how often an example of class `target` was predicted as `predicted` to `count`.
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for classes that do not exist, and where examples have several labels.
  */
-SRNN_API srnn_status srnn_metrics_confusion(const srnn_metrics *metrics, uint32_t target, uint32_t predicted,
-    uint64_t *count, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_metrics_confusion(const srnn_metrics *metrics, uint32_t target,
+    uint32_t predicted, uint64_t *count, srnn_error *error);
 
 /**
  * Writes for each label of `dataset` the threshold with the largest F1 on its examples to `thresholds`, one a label, given
@@ -2379,7 +2520,7 @@ SRNN_API srnn_status srnn_metrics_confusion(const srnn_metrics *metrics, uint32_
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for examples with one label each; SRNN_ERROR_SHAPE_MISMATCH for the lengths;
  * SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_dataset_best_thresholds(const srnn_dataset *dataset, const float *probabilities,
+SRNN_MUST_USE SRNN_API srnn_status srnn_dataset_best_thresholds(const srnn_dataset *dataset, const float *probabilities,
     size_t probabilities_len, float *thresholds, size_t thresholds_len, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
@@ -2466,7 +2607,7 @@ typedef struct srnn_vectors_options {
   /** Zero. */
   size_t reserved1;
   /**
-   * 1 if rows that cannot be used are left out and counted (srnn_vectors_skipped_rows): lines without a word, with too few or
+   * 1 if rows that cannot be used are left out and counted (srnn_vectors_skipped_row_count): lines without a word, with too few or
    * too many numbers or with something else than finite numbers; empty words; with invalid_utf8 = refuse those that are
    * not UTF-8. For embeddings only the numbers of words that are kept are looked at. 0 if they are errors. Default 0.
    */
@@ -2490,14 +2631,14 @@ SRNN_API void srnn_vectors_options_init(srnn_vectors_options *options);
  * options.dim values; SRNN_ERROR_INVALID_ARGUMENT for options, and for a zip archive of several members where options.member
  * names none; SRNN_ERROR_NOT_FOUND where it has none of that name; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_vectors_open(const char *path, const srnn_vectors_options *options, srnn_vectors **vectors,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_vectors_open(const char *path, const srnn_vectors_options *options,
+    srnn_vectors **vectors, srnn_error *error);
 
 /** Destroys word vectors. NULL is allowed. */
 SRNN_API void srnn_vectors_destroy(srnn_vectors *vectors);
 
 /** Number of words; 0 for NULL. */
-SRNN_API size_t srnn_vectors_count(const srnn_vectors *vectors);
+SRNN_API size_t srnn_vectors_word_count(const srnn_vectors *vectors);
 
 /** Values of a vector; 0 for NULL. */
 SRNN_API size_t srnn_vectors_dim(const srnn_vectors *vectors);
@@ -2506,12 +2647,12 @@ SRNN_API size_t srnn_vectors_dim(const srnn_vectors *vectors);
 SRNN_API int32_t srnn_vectors_file_format(const srnn_vectors *vectors);
 
 /** Words of the file that came again and were left out; 0 for NULL. */
-SRNN_API uint64_t srnn_vectors_duplicates(const srnn_vectors *vectors);
+SRNN_API uint64_t srnn_vectors_duplicate_count(const srnn_vectors *vectors);
 
 /**
  * Rows of the file that were left out since they cannot be used; see srnn_vectors_options.skip_bad_rows. 0 for NULL.
  */
-SRNN_API uint64_t srnn_vectors_skipped_rows(const srnn_vectors *vectors);
+SRNN_API uint64_t srnn_vectors_skipped_row_count(const srnn_vectors *vectors);
 
 /**
  * Copies word number `index`, in the file's order, and a closing NUL to `text`, which has room for `text_size` bytes, and
@@ -2519,23 +2660,24 @@ SRNN_API uint64_t srnn_vectors_skipped_rows(const srnn_vectors *vectors);
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for a number without a word; SRNN_ERROR_SHAPE_MISMATCH for too little room.
  */
-SRNN_API srnn_status srnn_vectors_word(const srnn_vectors *vectors, size_t index, char *text, size_t text_size,
-    size_t *text_len, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_vectors_word(const srnn_vectors *vectors, size_t index, char *text,
+    size_t text_size, size_t *text_len, srnn_error *error);
 
 /**
  * Writes the number of `word` to `index`.
  *
  * Errors: SRNN_ERROR_NOT_FOUND.
  */
-SRNN_API srnn_status srnn_vectors_find(const srnn_vectors *vectors, const char *word, size_t *index, srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_vectors_find(const srnn_vectors *vectors, const char *word, size_t *index,
+    srnn_error *error);
 
 /**
  * Copies the vector of `word` to `values`: from the table, else from its subwords.
  *
  * Errors: SRNN_ERROR_NOT_FOUND; SRNN_ERROR_SHAPE_MISMATCH for the length.
  */
-SRNN_API srnn_status srnn_vectors_get(const srnn_vectors *vectors, const char *word, float *values, size_t values_len,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_vectors_get(const srnn_vectors *vectors, const char *word, float *values,
+    size_t values_len, srnn_error *error);
 
 /**
  * Writes word vectors to the file at `path`, without a fastText model's n-grams.
@@ -2545,7 +2687,7 @@ SRNN_API srnn_status srnn_vectors_get(const srnn_vectors *vectors, const char *w
  * Errors: SRNN_ERROR_IO, with an existing file as it was; SRNN_ERROR_INVALID_DATA for a word that the format cannot hold;
  * SRNN_ERROR_INVALID_ARGUMENT for another format.
  */
-SRNN_API srnn_status srnn_vectors_save(const srnn_vectors *vectors, const char *path, int32_t format,
+SRNN_MUST_USE SRNN_API srnn_status srnn_vectors_save(const srnn_vectors *vectors, const char *path, int32_t format,
     srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
@@ -2559,13 +2701,20 @@ SRNN_API srnn_status srnn_vectors_save(const srnn_vectors *vectors, const char *
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for a number without a word.
  */
-SRNN_API srnn_status srnn_vectors_similarity(const srnn_vectors *vectors, size_t a, size_t b, float *similarity,
+SRNN_MUST_USE SRNN_API srnn_status srnn_vectors_similarity(const srnn_vectors *vectors, size_t a, size_t b,
+    float *similarity, srnn_error *error);
+
+/**
+ * Spreads the searches for neighbours over the threads of `pool` from now on; NULL for the caller's thread alone. The pool may
+ * be destroyed before the vectors. The number of threads changes no bit.
+ */
+SRNN_MUST_USE SRNN_API srnn_status srnn_vectors_set_pool(srnn_vectors *vectors, const srnn_pool *pool,
     srnn_error *error);
 
 /**
  * Finds the words whose vectors have the greatest cosines with `query`, as many as `indices` has places, without those
  * whose numbers are in `without`. Writes their numbers and cosines, the greatest first, equal ones in the file's order,
- * and to `count` how many there are. Works on the caller's thread or, with a `pool`, on the pool's threads.
+ * and to `count` how many there are.
  *
  * - query: (dim)
  * - indices, similarities: of one length
@@ -2573,7 +2722,7 @@ SRNN_API srnn_status srnn_vectors_similarity(const srnn_vectors *vectors, size_t
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for a query that is not finite;
  * SRNN_ERROR_INVALID_STATE if there are no words; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_vectors_nearest(const srnn_vectors *vectors, const srnn_pool *pool, const float *query,
+SRNN_MUST_USE SRNN_API srnn_status srnn_vectors_nearest(const srnn_vectors *vectors, const float *query,
     size_t query_len, const size_t *without, size_t without_len, size_t *indices, size_t indices_len,
     float *similarities, size_t similarities_len, size_t *count, srnn_error *error);
 
@@ -2587,10 +2736,9 @@ SRNN_API srnn_status srnn_vectors_nearest(const srnn_vectors *vectors, const srn
  *
  * Errors: as srnn_vectors_nearest; SRNN_ERROR_SHAPE_MISMATCH also for an indices_len that is no multiple of counts_len.
  */
-SRNN_API srnn_status srnn_vectors_nearest_batch(const srnn_vectors *vectors, const srnn_pool *pool,
-    const float *queries, size_t queries_len, const size_t *without, size_t without_len, size_t *indices,
-    size_t indices_len, float *similarities, size_t similarities_len, size_t *counts, size_t counts_len,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_vectors_nearest_batch(const srnn_vectors *vectors, const float *queries,
+    size_t queries_len, const size_t *without, size_t without_len, size_t *indices, size_t indices_len,
+    float *similarities, size_t similarities_len, size_t *counts, size_t counts_len, srnn_error *error);
 
 /**
  * Finds the words nearest to a sum of unit vectors: those of the words numbered in `plus` added, those in `minus` taken
@@ -2600,7 +2748,7 @@ SRNN_API srnn_status srnn_vectors_nearest_batch(const srnn_vectors *vectors, con
  * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for a number without a word, or no number at
  * all; SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_API srnn_status srnn_vectors_analogy(const srnn_vectors *vectors, const srnn_pool *pool, const size_t *plus,
+SRNN_MUST_USE SRNN_API srnn_status srnn_vectors_analogy(const srnn_vectors *vectors, const size_t *plus,
     size_t plus_len, const size_t *minus, size_t minus_len, size_t *indices, size_t indices_len, float *similarities,
     size_t similarities_len, size_t *count, srnn_error *error);
 
@@ -2634,18 +2782,18 @@ typedef struct srnn_coverage srnn_coverage;
  * reading. For each word: itself, else its lower case, else (options.fold_case) a word that equals it but for case, else
  * its subwords, else options.unknown. Row 0 is the padding and zero. The caller destroys the embedding and the coverage.
  *
- * - counts: how often each word occurs, srnn_vocab_size of them, for the coverage; or NULL and 0
+ * - counts: how often each word occurs, srnn_vocab_word_count of them, for the coverage; or NULL and 0
  * - options: NULL for the defaults
  * - coverage: what was found; may be NULL
  *
  * Errors: as srnn_vectors_open; SRNN_ERROR_SHAPE_MISMATCH for the number of counts.
  */
-SRNN_API srnn_status srnn_embedding_load_file(const char *path, const srnn_vocab *vocab, const uint64_t *counts,
-    size_t counts_len, const srnn_vectors_options *options, srnn_embedding **embedding, srnn_coverage **coverage,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_open_vectors(const char *path, const srnn_vocab *vocab,
+    const uint64_t *counts, size_t counts_len, const srnn_vectors_options *options, srnn_embedding **embedding,
+    srnn_coverage **coverage, srnn_error *error);
 
 /**
- * Replaces a classifier's token table with the vectors that its words have in a file, as srnn_embedding_load_file, and
+ * Replaces a classifier's token table with the vectors that its words have in a file, as srnn_embedding_open_vectors, and
  * freezes it or sets it free as options.frozen says.
  *
  * - dataset: where words are counted for the coverage; may be NULL
@@ -2656,7 +2804,7 @@ SRNN_API srnn_status srnn_embedding_load_file(const char *path, const srnn_vocab
  * and for an options.dim that is neither that nor 0; SRNN_ERROR_INVALID_ARGUMENT for a dataset with word numbers beyond the
  * classifier's vocabulary.
  */
-SRNN_API srnn_status srnn_classifier_load_embeddings(srnn_classifier *classifier, const char *path,
+SRNN_MUST_USE SRNN_API srnn_status srnn_classifier_load_vectors(srnn_classifier *classifier, const char *path,
     const srnn_dataset *dataset, const srnn_vectors_options *options, srnn_coverage **coverage, srnn_error *error);
 
 /**
@@ -2665,29 +2813,29 @@ SRNN_API srnn_status srnn_classifier_load_embeddings(srnn_classifier *classifier
  *
  * Errors: SRNN_ERROR_INVALID_ARGUMENT for another number.
  */
-SRNN_API srnn_status srnn_classifier_set_embeddings_frozen(srnn_classifier *classifier, int32_t frozen,
+SRNN_MUST_USE SRNN_API srnn_status srnn_classifier_set_embeddings_frozen(srnn_classifier *classifier, int32_t frozen,
     srnn_error *error);
 
 /** Destroys a coverage. NULL is allowed. */
 SRNN_API void srnn_coverage_destroy(srnn_coverage *coverage);
 
 /** Words of the vocabulary with that srnn_match; 0 for NULL or another number. */
-SRNN_API size_t srnn_coverage_words(const srnn_coverage *coverage, int32_t kind);
+SRNN_API size_t srnn_coverage_word_count(const srnn_coverage *coverage, int32_t kind);
 
 /** Occurrences of words with that srnn_match; 0 for NULL or another number, and where nothing was counted. */
-SRNN_API uint64_t srnn_coverage_tokens(const srnn_coverage *coverage, int32_t kind);
+SRNN_API uint64_t srnn_coverage_token_count(const srnn_coverage *coverage, int32_t kind);
 
 /**
  * Rows of the file that were left out since they cannot be used; see srnn_vectors_options.skip_bad_rows. 0 for NULL.
  */
-SRNN_API uint64_t srnn_coverage_skipped_rows(const srnn_coverage *coverage);
+SRNN_API uint64_t srnn_coverage_skipped_row_count(const srnn_coverage *coverage);
 
 /**
  * Copies the numbers, in the vocabulary, of words without a vector to `ids`: as many as it has places, the most frequent
  * first; and to `count` how many there are in all.
  */
-SRNN_API srnn_status srnn_coverage_missing(const srnn_coverage *coverage, uint32_t *ids, size_t ids_len, size_t *count,
-    srnn_error *error);
+SRNN_MUST_USE SRNN_API srnn_status srnn_coverage_missing(const srnn_coverage *coverage, uint32_t *ids, size_t ids_len,
+    size_t *count, srnn_error *error);
 
 #ifdef __cplusplus
 }

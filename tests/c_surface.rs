@@ -66,6 +66,34 @@ fn headers_compile_after_others_macros() {
     }
 }
 
+/// A status that is thrown away is a warning, unless a program wants none.
+#[test]
+fn a_status_must_be_looked_at() {
+    let calls = "srnn_isa_set_limit(0, NULL);";
+    let text = |call: &str| format!("#include <simdrnn.h>\nvoid f(void);\nvoid f(void) {{ {call} }}\n");
+    let [loose, looked_at] =
+        [calls.to_owned(), format!("if ({})\n return;", calls.trim_end_matches(';'))].map(|call| text(&call));
+    for standard in ["c99", "c17", "c++17"] {
+        let language = if standard.starts_with("c++") { "c++" } else { "c" };
+        for (name, text, flag, is_right) in [
+            ("loose", &loose, "-DANY", false),
+            ("loose", &loose, "-DSRNN_NO_MUST_USE", true),
+            ("looked_at", &looked_at, "-DANY", true),
+        ] {
+            let source = workplace().join(format!("{name}.{standard}.{language}"));
+            fs::write(&source, text).unwrap();
+            for mut command in compilers(language) {
+                command.arg(format!("-std={standard}")).args([flag, "-c", "-x", language]).arg(&source);
+                command.arg("-o").arg(source.with_extension("o"));
+                let output = command.output().unwrap();
+                let errors = String::from_utf8_lossy(&output.stderr);
+                assert_eq!(output.status.success(), is_right, "{command:?}: {errors}");
+                assert!(is_right || errors.contains("unused") || errors.contains("nodiscard"), "{errors}");
+            }
+        }
+    }
+}
+
 #[test]
 fn exported_symbols_are_the_committed_ones() {
     let library = symbols(&["-D", "--defined-only"], &workplace().join("libsimdrnn.so"));
@@ -192,6 +220,8 @@ fn memory_of_calls() -> BTreeMap<String, Vec<String>> {
             let (is_const, is_double) = (kind.starts_with("const "), kind.contains('*'));
             match base {
                 "srnn_error" => (),
+                "srnn_module" if is_const => memory.extend(["modules".into(), "an array of a module!".into()]),
+                "srnn_module" => (),
                 "srnn_state" => structs[base].iter().for_each(|f| memory.push(format!("{what}.{f}"))),
                 "srnn_state_out" => structs[base].iter().for_each(|f| memory.push(format!("{what}.{f}!"))),
                 _ if kind.contains("*const ") => {

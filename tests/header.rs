@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The header's sections: the files of `src/capi` with exported functions, in reading order, types before their use.
-const SECTIONS: [&str; 29] = [
+const SECTIONS: [&str; 30] = [
     "version",
     "error",
     "isa",
@@ -25,6 +25,7 @@ const SECTIONS: [&str; 29] = [
     "loss",
     "clip",
     "optimizer",
+    "step",
     "tensors",
     "vocab",
     "dataset",
@@ -98,7 +99,9 @@ fn tidy(text: &str) -> String {
             while !words.ends_with(';') {
                 words = format!("{words} {}", lines.next().expect("a prototype ends").trim());
             }
-            out += &wrap(&words.replace("struct ", ""));
+            // Before all else, where the standards want attributes.
+            let must_use = if words.starts_with("SRNN_API srnn_status ") { "SRNN_MUST_USE " } else { "" };
+            out += &wrap(&format!("{must_use}{}", words.replace("struct ", "")));
         } else {
             out += line;
             out.push('\n');

@@ -112,8 +112,9 @@ class Ours:
 
         indices, similar = np.zeros(count, np.uintp), np.zeros(count, np.float32)
         found, size = ctypes.c_size_t(), ctypes.c_size_t
+        self.check(self.lib.srnn_vectors_set_pool(vectors, pool, self.error))
         self.check(self.lib.srnn_vectors_nearest(
-            vectors, pool, query.ctypes.data_as(ctypes.c_void_p), size(len(query)), None, size(0),
+            vectors, query.ctypes.data_as(ctypes.c_void_p), size(len(query)), None, size(0),
             indices.ctypes.data_as(ctypes.c_void_p), size(count), similar.ctypes.data_as(ctypes.c_void_p), size(count),
             ctypes.byref(found), self.error))
         return indices[:found.value], similar[:found.value]
@@ -126,8 +127,9 @@ class Ours:
         indices, similar = np.zeros((several, count), np.uintp), np.zeros((several, count), np.float32)
         counts = np.zeros(several, np.uintp)
         at = lambda array: (array.ctypes.data_as(ctypes.c_void_p), size(array.size))
+        self.check(self.lib.srnn_vectors_set_pool(vectors, pool, self.error))
         self.check(self.lib.srnn_vectors_nearest_batch(
-            vectors, pool, *at(queries), None, size(0), *at(indices), *at(similar), *at(counts), self.error))
+            vectors, *at(queries), None, size(0), *at(indices), *at(similar), *at(counts), self.error))
         return indices
 
 
@@ -271,7 +273,7 @@ def restricted_process(path):
     array, vocab, embedding = (ctypes.c_char_p * len(wanted))(*wanted), ctypes.c_void_p(), ctypes.c_void_p()
     ours.check(ours.lib.srnn_vocab_create(array, ctypes.c_size_t(len(wanted)), 0, 0, ctypes.byref(vocab), ours.error))
     before, start = peak(), (time.process_time(), time.perf_counter())
-    ours.check(ours.lib.srnn_embedding_load_file(os.fsencode(path), vocab, None, ctypes.c_size_t(0), None,
+    ours.check(ours.lib.srnn_embedding_open_vectors(os.fsencode(path), vocab, None, ctypes.c_size_t(0), None,
                                                  ctypes.byref(embedding), None, ours.error))
     seconds, wall = time.process_time() - start[0], time.perf_counter() - start[1]
     size = Path(path).stat().st_size

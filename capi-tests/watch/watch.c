@@ -26,12 +26,12 @@ static const struct {
     {"srnn_rnn_load_safetensors", "serde_json reads the file's header", 0},
     {"srnn_optimizer_load_safetensors", "serde_json reads the file's header", 0},
     {"srnn_tensor_file_open", "serde_json reads the file's header", 0},
-    {"srnn_tensor_file_from_memory", "serde_json reads the file's header", 0},
+    {"srnn_tensor_file_open_memory", "serde_json reads the file's header", 0},
     {"srnn_dense_load_safetensors", "serde_json reads the file's header", 0},
     {"srnn_embedding_load_safetensors", "serde_json reads the file's header", 0},
-    {"srnn_classifier_load_tensors", "serde_json reads the metadata", 0},
-    {"srnn_classifier_load", "serde_json reads the file's header", 0},
-    {"srnn_trainer_load", "serde_json reads the file's header", 0},
+    {"srnn_classifier_open_tensors", "serde_json reads the metadata", 0},
+    {"srnn_classifier_open", "serde_json reads the file's header", 0},
+    {"srnn_trainer_open", "serde_json reads the file's header", 0},
     {"srnn_vectors_open", "flate2 unpacks gzip", 0},
 };
 
@@ -354,15 +354,15 @@ void see_srnn_gradient_flow(const srnn_gradient_flow *flow) {
   double *norms, value;
   float low, high;
   if (!is_handle(flow)) return;
-  steps = srnn_gradient_flow_steps(flow);
-  fold_size(srnn_gradient_flow_passes(flow));
+  steps = srnn_gradient_flow_step_count(flow);
+  fold_size(srnn_gradient_flow_pass_count(flow));
   fold_size(steps);
   norms = room(steps, sizeof *norms);
   ++call.depth;
-  for (pass = 0; pass < srnn_gradient_flow_passes(flow); ++pass) {
+  for (pass = 0; pass < srnn_gradient_flow_pass_count(flow); ++pass) {
     if (srnn_gradient_flow_state_norms(flow, pass, norms, steps, NULL) == SRNN_OK) fold(norms, steps * sizeof *norms);
     if (srnn_gradient_flow_cell_norms(flow, pass, norms, steps, NULL) == SRNN_OK) fold(norms, steps * sizeof *norms);
-    for (gate = 0; gate < srnn_gradient_flow_gates(flow); ++gate) {
+    for (gate = 0; gate < srnn_gradient_flow_gate_count(flow); ++gate) {
       if (srnn_gradient_flow_singular_value(flow, pass, gate, &value, NULL) == SRNN_OK) fold(&value, sizeof value);
       if (srnn_gradient_flow_saturation(flow, pass, gate, &low, &high, NULL) != SRNN_OK) continue;
       fold(&low, sizeof low);
@@ -374,11 +374,11 @@ void see_srnn_gradient_flow(const srnn_gradient_flow *flow) {
 }
 
 void see_srnn_stream(const srnn_stream *stream) {
-  if (is_handle(stream)) fold_size(srnn_stream_lanes(stream));
+  if (is_handle(stream)) fold_size(srnn_stream_lane_count(stream));
 }
 
 void see_srnn_truncated_bptt(const srnn_truncated_bptt *bptt) {
-  if (is_handle(bptt)) fold_size(srnn_truncated_bptt_steps_done(bptt));
+  if (is_handle(bptt)) fold_size(srnn_truncated_bptt_step_count(bptt));
 }
 
 void see_srnn_optimizer(const srnn_optimizer *optimizer) {
@@ -386,7 +386,20 @@ void see_srnn_optimizer(const srnn_optimizer *optimizer) {
   if (!is_handle(optimizer)) return;
   lr = srnn_optimizer_lr(optimizer);
   fold(&lr, sizeof lr);
-  fold_size((size_t)srnn_optimizer_step(optimizer));
+  fold_size((size_t)srnn_optimizer_step_count(optimizer));
+}
+
+void see_modules(const srnn_module *modules, size_t len) {
+  size_t i;
+  for (i = 0; modules != NULL && i < len; ++i) {
+    const srnn_module *m = &modules[i];
+    if (m->struct_size != sizeof *m) return;
+    see_srnn_rnn(m->rnn);
+    see_srnn_grads(m->rnn_grads);
+    see_srnn_embedding(m->embedding);
+    see_srnn_embedding_grads(m->embedding_grads);
+    see_srnn_dense(m->dense);
+  }
 }
 
 void see_srnn_tensor_file(const srnn_tensor_file *file) {
@@ -394,7 +407,7 @@ void see_srnn_tensor_file(const srnn_tensor_file *file) {
 }
 
 void see_srnn_vocab(const srnn_vocab *vocab) {
-  if (is_handle(vocab)) fold_size(srnn_vocab_size(vocab));
+  if (is_handle(vocab)) fold_size(srnn_vocab_word_count(vocab));
 }
 
 void see_srnn_dataset(const srnn_dataset *dataset) {
@@ -402,7 +415,7 @@ void see_srnn_dataset(const srnn_dataset *dataset) {
   size_t i, len;
   if (!is_handle(dataset)) return;
   ++call.depth;
-  for (i = 0; i < srnn_dataset_size(dataset); ++i) {
+  for (i = 0; i < srnn_dataset_example_count(dataset); ++i) {
     if (srnn_dataset_tokens(dataset, i, &numbers, &len, NULL) == SRNN_OK) fold(numbers, len * sizeof *numbers);
     if (srnn_dataset_targets(dataset, i, &numbers, &len, NULL) == SRNN_OK) fold(numbers, len * sizeof *numbers);
   }
@@ -418,7 +431,7 @@ void see_srnn_classifier(const srnn_classifier *c) {
   srnn_classifier_session *session;
   if (!is_handle(c)) return;
   ++call.depth;
-  if (srnn_classifier_session_create(NULL, &session, NULL) != SRNN_OK) abort();
+  if (srnn_classifier_session_create(&session, NULL) != SRNN_OK) abort();
   --call.depth;
   SEE_VALUES(srnn_classifier_label_count(c),
              srnn_classifier_classify(c, session, "a good film is bad", values, n_, NULL));
@@ -437,13 +450,13 @@ void see_srnn_metrics(const srnn_metrics *metrics) {
 }
 
 void see_srnn_vectors(const srnn_vectors *vectors) {
-  if (is_handle(vectors)) fold_size(srnn_vectors_count(vectors));
+  if (is_handle(vectors)) fold_size(srnn_vectors_word_count(vectors));
 }
 
 void see_srnn_coverage(const srnn_coverage *coverage) {
   int32_t kind;
   for (kind = SRNN_MATCH_EXACT; is_handle(coverage) && kind <= SRNN_MATCH_PADDING; ++kind)
-    fold_size(srnn_coverage_words(coverage, kind));
+    fold_size(srnn_coverage_word_count(coverage, kind));
 }
 
 /* The last lines of a program: 0 if something was wrong. */

@@ -54,6 +54,7 @@ void see_srnn_stream(const srnn_stream *stream);
 void see_srnn_dense(const srnn_dense *dense);
 void see_srnn_embedding(const srnn_embedding *embedding);
 void see_srnn_embedding_grads(const srnn_embedding_grads *grads);
+void see_modules(const srnn_module *modules, size_t len);
 void see_srnn_optimizer(const srnn_optimizer *optimizer);
 void see_srnn_tensor_file(const srnn_tensor_file *file);
 void see_srnn_tensor_writer(const srnn_tensor_writer *writer);

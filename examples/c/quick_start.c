@@ -29,7 +29,7 @@ int main(void) {
   config.batch_first = 1;
   check(srnn_rnn_create(&config, &lstm, &error));
   check(srnn_rnn_init(lstm, SRNN_INIT_TORCH_UNIFORM, 42, &error)); /* or your own weights: srnn_rnn_write_values */
-  check(srnn_session_create(NULL, &session, &error));
+  check(srnn_session_create(&session, &error));
 
   for (i = 0; i < sizeof x / sizeof *x; ++i) x[i] = (float)i / 10 - 1;
   srnn_batch_init(&batch, BATCH, STEPS);

@@ -49,8 +49,8 @@ int main(int argc, char **argv) {
   srnn_vocab_options_init(&words);
   words.min_count = MIN_COUNT;
   words.max_size = MAX_WORDS;
-  check(srnn_dataset_read_train(argv[1], NULL, &words, &train, &vocab, &error));
-  printf("%d texts, %d words\n", (int)srnn_dataset_size(train), (int)srnn_vocab_size(vocab));
+  check(srnn_dataset_open_train(argv[1], NULL, &words, &train, &vocab, &error));
+  printf("%d texts, %d words\n", (int)srnn_dataset_example_count(train), (int)srnn_vocab_word_count(vocab));
   srnn_classifier_config_init(&config);
   config.embedding_dim = 32;
   config.hidden_size = 48;
@@ -58,7 +58,7 @@ int main(int argc, char **argv) {
   check(srnn_classifier_create(&config, vocab, train, 1, &classifier, &error));
   srnn_optimizer_config_init(&adam, SRNN_OPTIMIZER_ADAM);
   adam.lr = 6e-3;
-  check(srnn_trainer_create(classifier, &adam, 1.0, 1, NULL, &trainer, &error));
+  check(srnn_trainer_create(classifier, &adam, 1.0, 1, &trainer, &error));
 
   for (epoch = 0; epoch < epochs; ++epoch) {
     srnn_batches *batches;
@@ -72,17 +72,17 @@ int main(int argc, char **argv) {
       loss += report.loss * (double)n;
       correct += (size_t)report.correct;
     }
-    n = srnn_dataset_size(train);
+    n = srnn_dataset_example_count(train);
     printf("epoch %d: loss %.4f, %.1f %% right\n", (int)epoch + 1, loss / (double)n, 100.0 * (double)correct / (double)n);
     srnn_batches_destroy(batches);
   }
   check(srnn_classifier_save(classifier, file_name, &error));
 
   /* From here on as another program would. */
-  check(srnn_classifier_load(file_name, &loaded, &error));
-  check(srnn_classifier_session_create(NULL, &session, &error));
-  check(srnn_classifier_read_dataset(loaded, argv[2], NULL, &test, &error));
-  n = srnn_dataset_size(test);
+  check(srnn_classifier_open(file_name, &loaded, &error));
+  check(srnn_classifier_session_create(&session, &error));
+  check(srnn_dataset_open(loaded, argv[2], NULL, &test, &error));
+  n = srnn_dataset_example_count(test);
   labels = srnn_classifier_label_count(loaded);
   probabilities = malloc(n * labels * sizeof *probabilities);
   if (probabilities == NULL) return 1;

@@ -60,6 +60,7 @@ int main(void) {
   srnn_batch batch;
   srnn_state dlast;
   srnn_state_out last;
+  srnn_module model[3];
   double loss = 0;
   size_t step, b, right = 0;
 
@@ -72,11 +73,21 @@ int main(void) {
   check(srnn_grads_create(gru, &gru_grads, &error));
   check(srnn_dense_create(HIDDEN, CLASSES, 1, &dense, &error));
   check(srnn_dense_init(dense, 3, &error));
-  check(srnn_session_create(NULL, &session, &error));
+  check(srnn_session_create(&session, &error));
   check(srnn_tape_create(&tape, &error));
   srnn_optimizer_config_init(&optimizer_config, SRNN_OPTIMIZER_ADAM);
   optimizer_config.lr = 3e-3;
   check(srnn_optimizer_create(&optimizer_config, &adam, &error));
+
+  /* The modules that are trained, with their gradients. */
+  for (b = 0; b < 3; ++b) srnn_module_init(&model[b]);
+  model[0].embedding = embedding;
+  model[0].embedding_grads = embedding_grads;
+  model[1].rnn = gru;
+  model[1].rnn_grads = gru_grads;
+  model[2].dense = dense;
+  model[2].grads = dense_grads;
+  model[2].grads_len = dense_len;
 
   srnn_batch_init(&batch, BATCH, STEPS);
   batch.lengths = lengths;
@@ -85,35 +96,23 @@ int main(void) {
   srnn_state_init(&dlast, dh, h_len, NULL, 0);
 
   for (step = 1; step <= TRAINING_STEPS; ++step) {
-    float *grads[3];
-    size_t grads_len[3], rows_len;
-    const uint32_t *rows;
+    draw_batch();
+    check(srnn_modules_zero_grad(model, 3, &error));
 
     /* Forward, to the loss. */
-    draw_batch();
     check(srnn_embedding_forward(embedding, bits, STEPS * BATCH, x, x_len, &error));
     check(srnn_rnn_forward_train(gru, session, tape, &batch, step, x, x_len, NULL, NULL, 0, &last, &error));
     check(srnn_dense_forward(dense, session, h, h_len, logits, logits_len, &error));
     check(srnn_cross_entropy(NULL, CLASSES, logits, logits_len, parity, BATCH, &loss, dlogits, logits_len, &error));
 
     /* Backward, from the loss. */
-    memset(dense_grads, 0, sizeof dense_grads);
-    check(srnn_grads_zero(gru_grads, &error));
-    check(srnn_embedding_grads_zero(embedding_grads, &error));
     check(srnn_dense_backward(dense, session, h, h_len, dlogits, logits_len, dh, h_len, dense_grads, dense_len, &error));
     check(srnn_rnn_backward(gru, session, tape, NULL, 0, &dlast, dx, x_len, NULL, gru_grads, NULL, &error));
     check(srnn_embedding_grads_add(embedding_grads, bits, STEPS * BATCH, dx, x_len, &error));
 
     /* Clip all gradients together, and update. */
-    check(srnn_grads_data(gru_grads, &grads[0], &grads_len[0], &error));
-    check(srnn_embedding_grads_data(embedding_grads, &rows, &rows_len, &grads[1], &grads_len[1], &error));
-    grads[2] = dense_grads;
-    grads_len[2] = dense_len;
-    check(srnn_clip_grad_norm(grads, grads_len, 3, 1.0, 1, NULL, &error));
-    check(srnn_optimizer_begin_step(adam, &error));
-    check(srnn_optimizer_update_embedding(adam, 0, embedding, embedding_grads, &error));
-    check(srnn_optimizer_update_rnn(adam, 1, gru, gru_grads, &error));
-    check(srnn_optimizer_update_dense(adam, 2, dense, dense_grads, dense_len, &error));
+    check(srnn_modules_clip_grad_norm(model, 3, 1.0, 1, NULL, &error));
+    check(srnn_optimizer_step(adam, model, 3, &error));
     if (step % 100 == 0) printf("step %4d: loss %.4f\n", (int)step, loss);
   }
 

@@ -40,7 +40,8 @@ fallible! {
     fn srnn_rnn_create(config: *const Struct, rnn: *mut Handle, error: *mut c_void) -> i32;
     fn srnn_rnn_init(rnn: Handle, scheme: i32, seed: u64, error: *mut c_void) -> i32;
     fn srnn_rnn_write_values(rnn: Handle, values: *const f32, values_len: usize, error: *mut c_void) -> i32;
-    fn srnn_session_create(pool: Handle, session: *mut Handle, error: *mut c_void) -> i32;
+    fn srnn_session_create(session: *mut Handle, error: *mut c_void) -> i32;
+    fn srnn_session_set_pool(session: Handle, pool: Handle, error: *mut c_void) -> i32;
     fn srnn_rnn_forward(
         rnn: Handle, session: Handle, batch: *const Struct, x: *const f32, x_len: usize, initial: *const Struct,
         y: *mut f32, y_len: usize, last: *const Struct, error: *mut c_void,
@@ -124,6 +125,7 @@ fallible! {
     fn srnn_optimizer_create(config: *const Struct, optimizer: *mut Handle, error: *mut c_void) -> i32;
     fn srnn_optimizer_set_lr(optimizer: Handle, lr: f64, error: *mut c_void) -> i32;
     fn srnn_optimizer_set_pool(optimizer: Handle, pool: Handle, error: *mut c_void) -> i32;
+    fn srnn_optimizer_step(optimizer: Handle, modules: *const Struct, modules_len: usize, error: *mut c_void) -> i32;
     fn srnn_optimizer_begin_step(optimizer: Handle, error: *mut c_void) -> i32;
     fn srnn_optimizer_update_rnn(optimizer: Handle, slot: usize, rnn: Handle, grads: Handle, error: *mut c_void) -> i32;
     fn srnn_optimizer_update_dense(
@@ -162,7 +164,7 @@ fallible! {
     fn srnn_vocab_encode(
         vocab: Handle, text: *const c_char, ids: *mut u32, ids_len: usize, count: *mut usize, error: *mut c_void,
     ) -> i32;
-    fn srnn_dataset_read_train(
+    fn srnn_dataset_open_train(
         path: *const c_char, options: *const Struct, vocab_options: *const Struct, dataset: *mut Handle,
         vocab: *mut Handle, error: *mut c_void,
     ) -> i32;
@@ -170,7 +172,8 @@ fallible! {
         config: *const Struct, vocab: Handle, dataset: Handle, seed: u64, classifier: *mut Handle,
         error: *mut c_void,
     ) -> i32;
-    fn srnn_classifier_session_create(pool: Handle, session: *mut Handle, error: *mut c_void) -> i32;
+    fn srnn_classifier_session_create(session: *mut Handle, error: *mut c_void) -> i32;
+    fn srnn_classifier_session_set_pool(session: Handle, pool: Handle, error: *mut c_void) -> i32;
     fn srnn_classifier_classify(
         classifier: Handle, session: Handle, text: *const c_char, probabilities: *mut f32,
         probabilities_len: usize, error: *mut c_void,
@@ -180,9 +183,10 @@ fallible! {
         probabilities_len: usize, error: *mut c_void,
     ) -> i32;
     fn srnn_trainer_create(
-        classifier: Handle, optimizer: *const Struct, clip_norm: f64, seed: u64, pool: Handle,
-        trainer: *mut Handle, error: *mut c_void,
+        classifier: Handle, optimizer: *const Struct, clip_norm: f64, seed: u64, trainer: *mut Handle,
+        error: *mut c_void,
     ) -> i32;
+    fn srnn_trainer_set_pool(trainer: Handle, pool: Handle, error: *mut c_void) -> i32;
     fn srnn_trainer_step(
         trainer: Handle, classifier: Handle, dataset: Handle, examples: *const u32, examples_len: usize,
         report: *mut Struct, error: *mut c_void,
@@ -192,12 +196,12 @@ fallible! {
         vectors: Handle, word: *const c_char, values: *mut f32, values_len: usize, error: *mut c_void,
     ) -> i32;
     fn srnn_vectors_nearest(
-        vectors: Handle, pool: Handle, query: *const f32, query_len: usize, without: *const usize,
+        vectors: Handle, query: *const f32, query_len: usize, without: *const usize,
         without_len: usize, indices: *mut usize, indices_len: usize, similarities: *mut f32,
         similarities_len: usize, count: *mut usize, error: *mut c_void,
     ) -> i32;
     fn srnn_vectors_analogy(
-        vectors: Handle, pool: Handle, plus: *const usize, plus_len: usize, minus: *const usize, minus_len: usize,
+        vectors: Handle, plus: *const usize, plus_len: usize, minus: *const usize, minus_len: usize,
         indices: *mut usize, indices_len: usize, similarities: *mut f32, similarities_len: usize,
         count: *mut usize, error: *mut c_void,
     ) -> i32;
@@ -219,6 +223,7 @@ unsafe extern "C" {
     fn srnn_embedding_grads_destroy(grads: Handle);
     fn srnn_optimizer_config_init(config: *mut Struct, kind: i32);
     fn srnn_optimizer_destroy(optimizer: Handle);
+    fn srnn_module_init(module: *mut Struct);
     fn srnn_loss_options_init(options: *mut Struct);
     fn srnn_vocab_destroy(vocab: Handle);
     fn srnn_classifier_config_init(config: *mut Struct);
@@ -237,9 +242,9 @@ unsafe extern "C" {
     fn srnn_dense_value_count(dense: Handle) -> usize;
     fn srnn_embedding_num_embeddings(embedding: Handle) -> usize;
     fn srnn_embedding_dim(embedding: Handle) -> usize;
-    fn srnn_gradient_flow_passes(flow: Handle) -> usize;
-    fn srnn_gradient_flow_steps(flow: Handle) -> usize;
-    fn srnn_optimizer_step(optimizer: Handle) -> u64;
+    fn srnn_gradient_flow_pass_count(flow: Handle) -> usize;
+    fn srnn_gradient_flow_step_count(flow: Handle) -> usize;
+    fn srnn_optimizer_step_count(optimizer: Handle) -> u64;
 }
 
 /// Memory that runs out once, at the allocation that the fuse says.
@@ -354,7 +359,7 @@ fn fixed() -> &'static Fixed {
         std::fs::write(file, "a\tone two three\nb\tfour five\na\tone\nb\tsix seven one two two two\n").unwrap();
         // SAFETY: a path that ends with a NUL, and three places for handles.
         unsafe {
-            assert_eq!(srnn_dataset_read_train(c_path, null(), null(), &mut dataset, &mut vocab, null_mut()), 0);
+            assert_eq!(srnn_dataset_open_train(c_path, null(), null(), &mut dataset, &mut vocab, null_mut()), 0);
             std::fs::write(file, "one 1 2 3\ntwo -1 0 2\nthree 0 0 0\nfour 4 4 1\n").unwrap();
             assert_eq!(srnn_vectors_open(c_path, null(), &mut vectors, null_mut()), 0);
         }
@@ -524,7 +529,7 @@ impl World {
             first!(rnns, c::srnn_rnn_create(&config, &mut made, none));
             let rnn = made;
             assert_eq!(c::srnn_rnn_init(rnn, 0, 1, none), 0);
-            first!(sessions, c::srnn_session_create(null_mut(), &mut made, none));
+            first!(sessions, c::srnn_session_create(&mut made, none));
             first!(tapes, c::srnn_tape_create(&mut made, none));
             first!(grads, c::srnn_grads_create(rnn, &mut made, none));
             first!(flows, c::srnn_gradient_flow_create(&mut made, none));
@@ -544,9 +549,9 @@ impl World {
             (config.0[1], config.0[2]) = (3, 4);
             first!(classifiers, c::srnn_classifier_create(&config, vocab, dataset, 1, &mut made, none));
             let classifier = made;
-            first!(classifier_sessions, c::srnn_classifier_session_create(null_mut(), &mut made, none));
+            first!(classifier_sessions, c::srnn_classifier_session_create(&mut made, none));
             srnn_optimizer_config_init(&mut config, 0);
-            first!(trainers, c::srnn_trainer_create(classifier, &config, 1.0, 1, null_mut(), &mut made, none));
+            first!(trainers, c::srnn_trainer_create(classifier, &config, 1.0, 1, &mut made, none));
         }
         world
     }
@@ -583,8 +588,8 @@ impl World {
                 }
             }
             for flow in self.flows.all() {
-                let n = srnn_gradient_flow_steps(flow);
-                for pass in 0..srnn_gradient_flow_passes(flow) {
+                let n = srnn_gradient_flow_step_count(flow);
+                for pass in 0..srnn_gradient_flow_pass_count(flow) {
                     see(2 * n, &|values| {
                         let mut norms = vec![0.0f64; n];
                         let status = srnn_gradient_flow_state_norms(flow, pass, norms.as_mut_ptr(), n, null_mut());
@@ -594,7 +599,7 @@ impl World {
                 }
             }
             for optimizer in self.optimizers.all() {
-                see(0, &|_| srnn_optimizer_step(optimizer) as i32);
+                see(0, &|_| srnn_optimizer_step_count(optimizer) as i32);
             }
         }
         hash
@@ -634,7 +639,10 @@ impl World {
                 2 => srnn_rnn_write_values(rnn, xp, len(u, ROOM / 2)?, e),
                 3 => {
                     let pool = self.pools.pick(u)?;
-                    make!(self.sessions, u, srnn_session_destroy, |made| srnn_session_create(pool, made, e))
+                    make!(self.sessions, u, srnn_session_destroy, |made| match srnn_session_create(made, e) {
+                        0 => srnn_session_set_pool(*made, pool, e),
+                        status => status,
+                    })
                 }
                 4 => make!(self.tapes, u, srnn_tape_destroy, |made| srnn_tape_create(made, e)),
                 5 => make!(self.grads, u, srnn_grads_destroy, |made| srnn_grads_create(rnn, made, e)),
@@ -792,7 +800,19 @@ impl World {
                 }
                 17 => srnn_optimizer_set_lr(optimizer, number(u)?, e),
                 18 => srnn_optimizer_set_pool(optimizer, pool, e),
-                19 => srnn_optimizer_begin_step(optimizer, e),
+                19 => match slot {
+                    0 => {
+                        srnn_module_init(&mut config);
+                        (config.0[1], config.0[2]) = (self.rnns.pick(u)? as u64, self.grads.pick(u)? as u64);
+                        if u.ratio(1, 4)? {
+                            // A handle, or a length without its array.
+                            let at = *u.choose(&[1, 2, 7, 9])?;
+                            config.0[at] = if at < 7 { 0 } else { value_len as u64 };
+                        }
+                        srnn_optimizer_step(optimizer, &config, 1, e)
+                    }
+                    _ => srnn_optimizer_begin_step(optimizer, e),
+                },
                 20 => srnn_optimizer_update_rnn(optimizer, slot, self.rnns.pick(u)?, self.grads.pick(u)?, e),
                 21 => srnn_optimizer_update_dense(optimizer, slot, dense, xp, value_len, e),
                 22 => {
@@ -847,7 +867,10 @@ impl World {
                     })
                 }
                 28 => make!(self.classifier_sessions, u, srnn_classifier_session_destroy, |made| {
-                    srnn_classifier_session_create(pool, made, e)
+                    match srnn_classifier_session_create(made, e) {
+                        0 => srnn_classifier_session_set_pool(*made, pool, e),
+                        status => status,
+                    }
                 }),
                 29 => match slot {
                     0 => srnn_classifier_classify(classifier, classifier_session, text.as_ptr(), yp, len(u, 2)?, e),
@@ -860,7 +883,10 @@ impl World {
                     srnn_optimizer_config_init(&mut config, u.int_in_range(0..=3)?);
                     let clip = number(u)?;
                     make!(self.trainers, u, srnn_trainer_destroy, |made| {
-                        srnn_trainer_create(classifier, &config, clip, seed, pool, made, e)
+                        match srnn_trainer_create(classifier, &config, clip, seed, made, e) {
+                            0 => srnn_trainer_set_pool(*made, pool, e),
+                            status => status,
+                        }
                     })
                 }
                 31 => match slot {
@@ -889,8 +915,8 @@ impl World {
                     let (k, dim) = (len(u, 3)?.min(20), len(u, 3)?);
                     match slot {
                         0 => srnn_vectors_get(vectors, text.as_ptr(), yp, dim, e),
-                        1 => srnn_vectors_analogy(vectors, pool, plus, rows, plus, minus, to, k, yp, k, &mut count, e),
-                        _ => srnn_vectors_nearest(vectors, pool, xp, dim, plus, minus, to, k, yp, k, &mut count, e),
+                        1 => srnn_vectors_analogy(vectors, plus, rows, plus, minus, to, k, yp, k, &mut count, e),
+                        _ => srnn_vectors_nearest(vectors, xp, dim, plus, minus, to, k, yp, k, &mut count, e),
                     }
                 }
             }

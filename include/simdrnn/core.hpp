@@ -35,11 +35,11 @@ class Error : public std::runtime_error {
 /// What a call returns: whether it succeeded, and if not, why.
 class [[nodiscard]] Result {
  public:
-  /// Calls `f` with a place for the error.
+  /// Calls `f`, which returns a status, with a place for the error.
   template <typename Function>
   static Result of(Function &&f) {
     Result status;
-    std::forward<Function>(f)(&status.error_);
+    static_cast<void>(std::forward<Function>(f)(&status.error_));  // the error has it too
     return status;
   }
 
@@ -136,7 +136,7 @@ class Handle {
   template <typename Function>
   Result take(Function &&create) {
     Value *made = nullptr;
-    Result status = Result::of([&](srnn_error *e) { create(&made, e); });
+    Result status = Result::of([&](srnn_error *e) { return create(&made, e); });
     if (made != nullptr) handle_.reset(made);  // a failed call makes nothing and keeps what there was
     return status;
   }
@@ -154,29 +154,29 @@ inline bool isa_is_available(srnn_isa isa) noexcept { return srnn_isa_is_availab
 inline const char *isa_name(std::int32_t isa) noexcept { return srnn_isa_name(isa); }
 /// Lowers the instruction set of handles that are made from now on.
 inline Result isa_set_limit(srnn_isa isa) {
-  return Result::of([&](srnn_error *e) { srnn_isa_set_limit(isa, e); });
+  return Result::of([&](srnn_error *e) { return srnn_isa_set_limit(isa, e); });
 }
 /// The instruction set of a new handle.
 inline Result isa_choose(std::int32_t &isa) {
-  return Result::of([&](srnn_error *e) { srnn_isa_choose(&isa, e); });
+  return Result::of([&](srnn_error *e) { return srnn_isa_choose(&isa, e); });
 }
 
 class Pool : public Handle<srnn_pool, srnn_pool_destroy> {
  public:
   Result create(std::size_t threads = 0) {
-    return take([&](srnn_pool **p, srnn_error *e) { srnn_pool_create(threads, p, e); });
+    return take([&](srnn_pool **p, srnn_error *e) { return srnn_pool_create(threads, p, e); });
   }
-  std::size_t threads() const noexcept { return srnn_pool_threads(get()); }
+  std::size_t thread_count() const noexcept { return srnn_pool_thread_count(get()); }
 };
 
 /// Calls `f(char *text, size_t text_size, size_t *text_len, srnn_error *)` twice: to measure a text, and to copy it.
 template <typename Function>
 Result read_text(std::string &text, Function &&f) {
   std::size_t size = 0;
-  Result status = Result::of([&](srnn_error *e) { f(nullptr, 0, &size, e); });
+  Result status = Result::of([&](srnn_error *e) { return f(nullptr, 0, &size, e); });
   if (!status.ok()) return status;
   std::string room(size + 1, '\0');
-  status = Result::of([&](srnn_error *e) { f(room.data(), room.size(), &size, e); });
+  status = Result::of([&](srnn_error *e) { return f(room.data(), room.size(), &size, e); });
   if (status.ok()) {
     room.resize(size);
     text = std::move(room);

@@ -13,37 +13,37 @@ namespace simdrnn {
 
 /// Softmax of every row of `cols` values.
 inline Result softmax(std::size_t cols, Floats x, FloatsOut y) {
-  return Result::of([&](srnn_error *e) { srnn_softmax(cols, x.data(), x.size(), y.data(), y.size(), e); });
+  return Result::of([&](srnn_error *e) { return srnn_softmax(cols, x.data(), x.size(), y.data(), y.size(), e); });
 }
 /// Its logarithm.
 inline Result log_softmax(std::size_t cols, Floats x, FloatsOut y) {
-  return Result::of([&](srnn_error *e) { srnn_log_softmax(cols, x.data(), x.size(), y.data(), y.size(), e); });
+  return Result::of([&](srnn_error *e) { return srnn_log_softmax(cols, x.data(), x.size(), y.data(), y.size(), e); });
 }
 /// The logistic function, in place.
 inline Result sigmoid(FloatsOut x) {
-  return Result::of([&](srnn_error *e) { srnn_sigmoid(x.data(), x.size(), e); });
+  return Result::of([&](srnn_error *e) { return srnn_sigmoid(x.data(), x.size(), e); });
 }
 /// The hyperbolic tangent, in place.
 inline Result tanh(FloatsOut x) {
-  return Result::of([&](srnn_error *e) { srnn_tanh(x.data(), x.size(), e); });
+  return Result::of([&](srnn_error *e) { return srnn_tanh(x.data(), x.size(), e); });
 }
 /// max(x, 0), in place.
 inline Result relu(FloatsOut x) {
-  return Result::of([&](srnn_error *e) { srnn_relu(x.data(), x.size(), e); });
+  return Result::of([&](srnn_error *e) { return srnn_relu(x.data(), x.size(), e); });
 }
 /// Backward: `d`, the gradient of the results `y`, becomes that of the inputs.
 inline Result sigmoid_backward(Floats y, FloatsOut d) {
-  return Result::of([&](srnn_error *e) { srnn_sigmoid_backward(y.data(), y.size(), d.data(), d.size(), e); });
+  return Result::of([&](srnn_error *e) { return srnn_sigmoid_backward(y.data(), y.size(), d.data(), d.size(), e); });
 }
 inline Result tanh_backward(Floats y, FloatsOut d) {
-  return Result::of([&](srnn_error *e) { srnn_tanh_backward(y.data(), y.size(), d.data(), d.size(), e); });
+  return Result::of([&](srnn_error *e) { return srnn_tanh_backward(y.data(), y.size(), d.data(), d.size(), e); });
 }
 inline Result relu_backward(Floats y, FloatsOut d) {
-  return Result::of([&](srnn_error *e) { srnn_relu_backward(y.data(), y.size(), d.data(), d.size(), e); });
+  return Result::of([&](srnn_error *e) { return srnn_relu_backward(y.data(), y.size(), d.data(), d.size(), e); });
 }
 /// Dropout in place; the same call on a gradient is its backward.
 inline Result dropout(double p, std::uint64_t seed, std::uint64_t offset, FloatsOut x) {
-  return Result::of([&](srnn_error *e) { srnn_dropout(p, seed, offset, x.data(), x.size(), e); });
+  return Result::of([&](srnn_error *e) { return srnn_dropout(p, seed, offset, x.data(), x.size(), e); });
 }
 
 /// PyTorch's defaults of a loss. What `weight` points to must outlive the options; the classes below own theirs.
@@ -68,7 +68,7 @@ struct CrossEntropy {
     o.weight = weight.empty() ? nullptr : weight.data();
     o.weight_len = weight.size();
     return Result::of([&](srnn_error *e) {
-      srnn_cross_entropy(&o, classes, logits.data(), logits.size(), targets.data(), targets.size(), &loss,
+      return srnn_cross_entropy(&o, classes, logits.data(), logits.size(), targets.data(), targets.size(), &loss,
                          dlogits.data(), dlogits.size(), e);
     });
   }
@@ -85,7 +85,7 @@ struct BceWithLogits {
     o.weight = pos_weight.empty() ? nullptr : pos_weight.data();
     o.weight_len = pos_weight.size();
     return Result::of([&](srnn_error *e) {
-      srnn_bce_with_logits(&o, classes, logits.data(), logits.size(), targets.data(), targets.size(), &loss,
+      return srnn_bce_with_logits(&o, classes, logits.data(), logits.size(), targets.data(), targets.size(), &loss,
                            dlogits.data(), dlogits.size(), e);
     });
   }
@@ -99,7 +99,7 @@ struct MseLoss {
     srnn_loss_options o = loss_options();
     o.reduction = reduction;
     return Result::of([&](srnn_error *e) {
-      srnn_mse_loss(&o, prediction.data(), prediction.size(), target.data(), target.size(), &loss, dprediction.data(),
+      return srnn_mse_loss(&o, prediction.data(), prediction.size(), target.data(), target.size(), &loss, dprediction.data(),
                     dprediction.size(), e);
     });
   }
@@ -126,7 +126,7 @@ struct Pieces {
 inline Result grad_norm(View<const Floats> grads, double &norm) {
   const detail::Pieces<const float> pieces(grads);
   return Result::of(
-      [&](srnn_error *e) { srnn_grad_norm(pieces.data.data(), pieces.sizes.data(), grads.size(), &norm, e); });
+      [&](srnn_error *e) { return srnn_grad_norm(pieces.data.data(), pieces.sizes.data(), grads.size(), &norm, e); });
 }
 /// Scales several gradients together to a norm of at most `max_norm`; `norm` receives the one from before. One that is not
 /// finite is an error, if `error_if_nonfinite` says so.
@@ -134,14 +134,14 @@ inline Result clip_grad_norm(View<const FloatsOut> grads, double max_norm, doubl
                              bool error_if_nonfinite = true) {
   const detail::Pieces<float> pieces(grads);
   return Result::of([&](srnn_error *e) {
-    srnn_clip_grad_norm(pieces.data.data(), pieces.sizes.data(), grads.size(), max_norm, error_if_nonfinite, norm, e);
+    return srnn_clip_grad_norm(pieces.data.data(), pieces.sizes.data(), grads.size(), max_norm, error_if_nonfinite, norm, e);
   });
 }
 /// Limits every value of several gradients.
 inline Result clip_grad_value(View<const FloatsOut> grads, float clip_value) {
   const detail::Pieces<float> pieces(grads);
   return Result::of([&](srnn_error *e) {
-    srnn_clip_grad_value(pieces.data.data(), pieces.sizes.data(), grads.size(), clip_value, e);
+    return srnn_clip_grad_value(pieces.data.data(), pieces.sizes.data(), grads.size(), clip_value, e);
   });
 }
 

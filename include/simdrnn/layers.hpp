@@ -12,32 +12,32 @@ namespace simdrnn {
 class Dense : public Handle<srnn_dense, srnn_dense_destroy> {
  public:
   Result create(std::size_t in_features, std::size_t out_features, bool bias = true) {
-    return take([&](srnn_dense **d, srnn_error *e) { srnn_dense_create(in_features, out_features, bias, d, e); });
+    return take([&](srnn_dense **d, srnn_error *e) { return srnn_dense_create(in_features, out_features, bias, d, e); });
   }
   std::size_t in_features() const noexcept { return srnn_dense_in_features(get()); }
   std::size_t out_features() const noexcept { return srnn_dense_out_features(get()); }
   std::size_t value_count() const noexcept { return srnn_dense_value_count(get()); }
   Result init(std::uint64_t seed) {
-    return Result::of([&](srnn_error *e) { srnn_dense_init(get(), seed, e); });
+    return Result::of([&](srnn_error *e) { return srnn_dense_init(get(), seed, e); });
   }
   Result read_values(FloatsOut values) const {
-    return Result::of([&](srnn_error *e) { srnn_dense_read_values(get(), values.data(), values.size(), e); });
+    return Result::of([&](srnn_error *e) { return srnn_dense_read_values(get(), values.data(), values.size(), e); });
   }
   Result write_values(Floats values) {
-    return Result::of([&](srnn_error *e) { srnn_dense_write_values(get(), values.data(), values.size(), e); });
+    return Result::of([&](srnn_error *e) { return srnn_dense_write_values(get(), values.data(), values.size(), e); });
   }
   Result load_safetensors(const char *path, const char *prefix = "") {
-    return Result::of([&](srnn_error *e) { srnn_dense_load_safetensors(get(), path, prefix, e); });
+    return Result::of([&](srnn_error *e) { return srnn_dense_load_safetensors(get(), path, prefix, e); });
   }
   Result save_safetensors(const char *path, const char *prefix = "") const {
-    return Result::of([&](srnn_error *e) { srnn_dense_save_safetensors(get(), path, prefix, e); });
+    return Result::of([&](srnn_error *e) { return srnn_dense_save_safetensors(get(), path, prefix, e); });
   }
   /// From an opened file, strictly without `options`.
   Result load(const TensorFile &file, const char *prefix = "", const srnn_load_options *options = nullptr) {
-    return Result::of([&](srnn_error *e) { srnn_dense_load_tensors(get(), file.get(), prefix, options, e); });
+    return Result::of([&](srnn_error *e) { return srnn_dense_load_tensors(get(), file.get(), prefix, options, e); });
   }
   Result save(TensorWriter &writer, const char *prefix = "") const {
-    return Result::of([&](srnn_error *e) { srnn_dense_save_tensors(get(), writer.get(), prefix, e); });
+    return Result::of([&](srnn_error *e) { return srnn_dense_save_tensors(get(), writer.get(), prefix, e); });
   }
   /// On the caller's thread alone.
   Result forward(Floats x, FloatsOut y) const { return forward_with(nullptr, x, y); }
@@ -45,7 +45,7 @@ class Dense : public Handle<srnn_dense, srnn_dense_destroy> {
   Result forward(Session &session, Floats x, FloatsOut y) const { return forward_with(session.get(), x, y); }
   Result backward(Session &session, Floats x, Floats dy, FloatsOut dx, FloatsOut grads) const {
     return Result::of([&](srnn_error *e) {
-      srnn_dense_backward(get(), session.get(), x.data(), x.size(), dy.data(), dy.size(), dx.data(), dx.size(),
+      return srnn_dense_backward(get(), session.get(), x.data(), x.size(), dy.data(), dy.size(), dx.data(), dx.size(),
                           grads.data(), grads.size(), e);
     });
   }
@@ -53,7 +53,7 @@ class Dense : public Handle<srnn_dense, srnn_dense_destroy> {
  private:
   Result forward_with(srnn_session *session, Floats x, FloatsOut y) const {
     return Result::of([&](srnn_error *e) {
-      srnn_dense_forward(get(), session, x.data(), x.size(), y.data(), y.size(), e);
+      return srnn_dense_forward(get(), session, x.data(), x.size(), y.data(), y.size(), e);
     });
   }
 };
@@ -62,45 +62,45 @@ class Embedding : public Handle<srnn_embedding, srnn_embedding_destroy> {
  public:
   Result create(std::size_t num_embeddings, std::size_t embedding_dim, std::int64_t padding_idx = -1) {
     return take([&](srnn_embedding **t, srnn_error *e) {
-      srnn_embedding_create(num_embeddings, embedding_dim, padding_idx, t, e);
+      return srnn_embedding_create(num_embeddings, embedding_dim, padding_idx, t, e);
     });
   }
   std::size_t num_embeddings() const noexcept { return srnn_embedding_num_embeddings(get()); }
   std::size_t dim() const noexcept { return srnn_embedding_dim(get()); }
   bool is_frozen() const noexcept { return srnn_embedding_is_frozen(get()) != 0; }
   Result set_frozen(bool frozen) {
-    return Result::of([&](srnn_error *e) { srnn_embedding_set_frozen(get(), frozen, e); });
+    return Result::of([&](srnn_error *e) { return srnn_embedding_set_frozen(get(), frozen, e); });
   }
   Result init_normal(std::uint64_t seed) {
-    return Result::of([&](srnn_error *e) { srnn_embedding_init_normal(get(), seed, e); });
+    return Result::of([&](srnn_error *e) { return srnn_embedding_init_normal(get(), seed, e); });
   }
   Result init_uniform(float range, std::uint64_t seed) {
-    return Result::of([&](srnn_error *e) { srnn_embedding_init_uniform(get(), range, seed, e); });
+    return Result::of([&](srnn_error *e) { return srnn_embedding_init_uniform(get(), range, seed, e); });
   }
   Result load_safetensors(const char *path, const char *prefix = "") {
-    return Result::of([&](srnn_error *e) { srnn_embedding_load_safetensors(get(), path, prefix, e); });
+    return Result::of([&](srnn_error *e) { return srnn_embedding_load_safetensors(get(), path, prefix, e); });
   }
   Result save_safetensors(const char *path, const char *prefix = "") const {
-    return Result::of([&](srnn_error *e) { srnn_embedding_save_safetensors(get(), path, prefix, e); });
+    return Result::of([&](srnn_error *e) { return srnn_embedding_save_safetensors(get(), path, prefix, e); });
   }
   /// From an opened file, strictly without `options`.
   Result load(const TensorFile &file, const char *prefix = "", const srnn_load_options *options = nullptr) {
-    return Result::of([&](srnn_error *e) { srnn_embedding_load_tensors(get(), file.get(), prefix, options, e); });
+    return Result::of([&](srnn_error *e) { return srnn_embedding_load_tensors(get(), file.get(), prefix, options, e); });
   }
   Result save(TensorWriter &writer, const char *prefix = "") const {
-    return Result::of([&](srnn_error *e) { srnn_embedding_save_tensors(get(), writer.get(), prefix, e); });
+    return Result::of([&](srnn_error *e) { return srnn_embedding_save_tensors(get(), writer.get(), prefix, e); });
   }
   Result read_rows(std::size_t first_row, FloatsOut values) const {
     return Result::of(
-        [&](srnn_error *e) { srnn_embedding_read_rows(get(), first_row, values.data(), values.size(), e); });
+        [&](srnn_error *e) { return srnn_embedding_read_rows(get(), first_row, values.data(), values.size(), e); });
   }
   Result write_rows(std::size_t first_row, Floats values) {
     return Result::of(
-        [&](srnn_error *e) { srnn_embedding_write_rows(get(), first_row, values.data(), values.size(), e); });
+        [&](srnn_error *e) { return srnn_embedding_write_rows(get(), first_row, values.data(), values.size(), e); });
   }
   Result forward(View<const std::uint32_t> indices, FloatsOut y) const {
     return Result::of([&](srnn_error *e) {
-      srnn_embedding_forward(get(), indices.data(), indices.size(), y.data(), y.size(), e);
+      return srnn_embedding_forward(get(), indices.data(), indices.size(), y.data(), y.size(), e);
     });
   }
 };
@@ -109,7 +109,7 @@ inline Result Rnn::forward(Session &session, const srnn_batch &batch, const Embe
                            View<const std::uint32_t> indices, FloatsOut y, const srnn_state *initial,
                            const srnn_state_out *last) const {
   return Result::of([&](srnn_error *e) {
-    srnn_rnn_forward_tokens(get(), session.get(), &batch, embedding.get(), indices.data(), indices.size(), initial,
+    return srnn_rnn_forward_tokens(get(), session.get(), &batch, embedding.get(), indices.data(), indices.size(), initial,
                             y.data(), y.size(), last, e);
   });
 }
@@ -118,7 +118,7 @@ inline Result Rnn::forward_train(Session &session, Tape &tape, const srnn_batch 
                                  const Embedding &embedding, View<const std::uint32_t> indices, FloatsOut y,
                                  const srnn_state *initial, const srnn_state_out *last) const {
   return Result::of([&](srnn_error *e) {
-    srnn_rnn_forward_train_tokens(get(), session.get(), tape.get(), &batch, dropout_seed, embedding.get(),
+    return srnn_rnn_forward_train_tokens(get(), session.get(), tape.get(), &batch, dropout_seed, embedding.get(),
                                   indices.data(), indices.size(), initial, y.data(), y.size(), last, e);
   });
 }
@@ -126,14 +126,14 @@ inline Result Rnn::forward_train(Session &session, Tape &tape, const srnn_batch 
 class EmbeddingGrads : public Handle<srnn_embedding_grads, srnn_embedding_grads_destroy> {
  public:
   Result create(const Embedding &embedding) {
-    return take([&](srnn_embedding_grads **g, srnn_error *e) { srnn_embedding_grads_create(embedding.get(), g, e); });
+    return take([&](srnn_embedding_grads **g, srnn_error *e) { return srnn_embedding_grads_create(embedding.get(), g, e); });
   }
   Result zero() {
-    return Result::of([&](srnn_error *e) { srnn_embedding_grads_zero(get(), e); });
+    return Result::of([&](srnn_error *e) { return srnn_embedding_grads_zero(get(), e); });
   }
   Result add(View<const std::uint32_t> indices, Floats dy) {
     return Result::of([&](srnn_error *e) {
-      srnn_embedding_grads_add(get(), indices.data(), indices.size(), dy.data(), dy.size(), e);
+      return srnn_embedding_grads_add(get(), indices.data(), indices.size(), dy.data(), dy.size(), e);
     });
   }
   /// Rows and their gradients, in memory of this handle, until the next call.
@@ -142,7 +142,7 @@ class EmbeddingGrads : public Handle<srnn_embedding_grads, srnn_embedding_grads_
     float *v = nullptr;
     std::size_t rows_size = 0, values_size = 0;
     Result status = Result::of(
-        [&](srnn_error *e) { srnn_embedding_grads_data(get(), &r, &rows_size, &v, &values_size, e); });
+        [&](srnn_error *e) { return srnn_embedding_grads_data(get(), &r, &rows_size, &v, &values_size, e); });
     if (status.ok()) {
       rows = {r, rows_size};
       values = {v, values_size};

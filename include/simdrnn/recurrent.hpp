@@ -37,39 +37,40 @@ inline srnn_batch batch(std::size_t batch_size, std::size_t seq_len, View<const 
 
 class Session : public Handle<srnn_session, srnn_session_destroy> {
  public:
-  /// Without a pool, or with an empty one: on the caller's thread.
-  Result create(const Pool &pool = {}) {
-    return take([&](srnn_session **s, srnn_error *e) { srnn_session_create(pool.get(), s, e); });
+  Result create() { return take([](srnn_session **s, srnn_error *e) { return srnn_session_create(s, e); }); }
+  /// With an empty pool: on the caller's thread alone.
+  Result set_pool(const Pool &pool) {
+    return Result::of([&](srnn_error *e) { return srnn_session_set_pool(get(), pool.get(), e); });
   }
   std::size_t bytes() const noexcept { return srnn_session_bytes(get()); }
 };
 
 class Tape : public Handle<srnn_tape, srnn_tape_destroy> {
  public:
-  Result create() { return take([](srnn_tape **t, srnn_error *e) { srnn_tape_create(t, e); }); }
+  Result create() { return take([](srnn_tape **t, srnn_error *e) { return srnn_tape_create(t, e); }); }
   std::size_t bytes() const noexcept { return srnn_tape_bytes(get()); }
 };
 
 class GradientFlow : public Handle<srnn_gradient_flow, srnn_gradient_flow_destroy> {
  public:
-  Result create() { return take([](srnn_gradient_flow **f, srnn_error *e) { srnn_gradient_flow_create(f, e); }); }
-  std::size_t passes() const noexcept { return srnn_gradient_flow_passes(get()); }
-  std::size_t steps() const noexcept { return srnn_gradient_flow_steps(get()); }
-  std::size_t gates() const noexcept { return srnn_gradient_flow_gates(get()); }
+  Result create() { return take([](srnn_gradient_flow **f, srnn_error *e) { return srnn_gradient_flow_create(f, e); }); }
+  std::size_t pass_count() const noexcept { return srnn_gradient_flow_pass_count(get()); }
+  std::size_t step_count() const noexcept { return srnn_gradient_flow_step_count(get()); }
+  std::size_t gate_count() const noexcept { return srnn_gradient_flow_gate_count(get()); }
   Result state_norms(std::size_t pass, View<double> norms) const {
     return Result::of(
-        [&](srnn_error *e) { srnn_gradient_flow_state_norms(get(), pass, norms.data(), norms.size(), e); });
+        [&](srnn_error *e) { return srnn_gradient_flow_state_norms(get(), pass, norms.data(), norms.size(), e); });
   }
   /// For LSTM alone.
   Result cell_norms(std::size_t pass, View<double> norms) const {
     return Result::of(
-        [&](srnn_error *e) { srnn_gradient_flow_cell_norms(get(), pass, norms.data(), norms.size(), e); });
+        [&](srnn_error *e) { return srnn_gradient_flow_cell_norms(get(), pass, norms.data(), norms.size(), e); });
   }
   Result singular_value(std::size_t pass, std::size_t gate, double &value) const {
-    return Result::of([&](srnn_error *e) { srnn_gradient_flow_singular_value(get(), pass, gate, &value, e); });
+    return Result::of([&](srnn_error *e) { return srnn_gradient_flow_singular_value(get(), pass, gate, &value, e); });
   }
   Result saturation(std::size_t pass, std::size_t gate, float &low, float &high) const {
-    return Result::of([&](srnn_error *e) { srnn_gradient_flow_saturation(get(), pass, gate, &low, &high, e); });
+    return Result::of([&](srnn_error *e) { return srnn_gradient_flow_saturation(get(), pass, gate, &low, &high, e); });
   }
 };
 
@@ -77,18 +78,18 @@ class Grads : public Handle<srnn_grads, srnn_grads_destroy> {
  public:
   inline Result create(const Rnn &rnn);
   Result zero() {
-    return Result::of([&](srnn_error *e) { srnn_grads_zero(get(), e); });
+    return Result::of([&](srnn_error *e) { return srnn_grads_zero(get(), e); });
   }
   /// All gradients, in memory of this handle.
   Result data(FloatsOut &values) {
     float *data = nullptr;
     std::size_t size = 0;
-    Result status = Result::of([&](srnn_error *e) { srnn_grads_data(get(), &data, &size, e); });
+    Result status = Result::of([&](srnn_error *e) { return srnn_grads_data(get(), &data, &size, e); });
     if (status.ok()) values = {data, size};
     return status;
   }
   Result read_param(std::size_t index, FloatsOut values) const {
-    return Result::of([&](srnn_error *e) { srnn_grads_read_param(get(), index, values.data(), values.size(), e); });
+    return Result::of([&](srnn_error *e) { return srnn_grads_read_param(get(), index, values.data(), values.size(), e); });
   }
 };
 
@@ -100,14 +101,14 @@ class Rnn : public Handle<srnn_rnn, srnn_rnn_destroy> {
     return c;
   }
   Result create(const srnn_rnn_config &config) {
-    return take([&](srnn_rnn **r, srnn_error *e) { srnn_rnn_create(&config, r, e); });
+    return take([&](srnn_rnn **r, srnn_error *e) { return srnn_rnn_create(&config, r, e); });
   }
   /// Becomes a copy of `other`, with weights of its own.
   Result clone(const Rnn &other) {
-    return take([&](srnn_rnn **r, srnn_error *e) { srnn_rnn_clone(other.get(), r, e); });
+    return take([&](srnn_rnn **r, srnn_error *e) { return srnn_rnn_clone(other.get(), r, e); });
   }
   Result get_config(srnn_rnn_config &config) const {
-    return Result::of([&](srnn_error *e) { srnn_rnn_get_config(get(), &config, e); });
+    return Result::of([&](srnn_error *e) { return srnn_rnn_get_config(get(), &config, e); });
   }
   std::int32_t isa() const noexcept { return srnn_rnn_isa(get()); }
   std::size_t bytes() const noexcept { return srnn_rnn_bytes(get()); }
@@ -116,57 +117,57 @@ class Rnn : public Handle<srnn_rnn, srnn_rnn_destroy> {
   std::size_t value_count() const noexcept { return srnn_rnn_value_count(get()); }
 
   Result init(srnn_init scheme, std::uint64_t seed) {
-    return Result::of([&](srnn_error *e) { srnn_rnn_init(get(), scheme, seed, e); });
+    return Result::of([&](srnn_error *e) { return srnn_rnn_init(get(), scheme, seed, e); });
   }
   Result param_name(std::size_t index, char (&name)[SRNN_PARAM_NAME_SIZE]) const {
-    return Result::of([&](srnn_error *e) { srnn_rnn_param_name(get(), index, name, sizeof name, e); });
+    return Result::of([&](srnn_error *e) { return srnn_rnn_param_name(get(), index, name, sizeof name, e); });
   }
   Result param_shape(std::size_t index, std::size_t &rows, std::size_t &cols) const {
-    return Result::of([&](srnn_error *e) { srnn_rnn_param_shape(get(), index, &rows, &cols, nullptr, e); });
+    return Result::of([&](srnn_error *e) { return srnn_rnn_param_shape(get(), index, &rows, &cols, nullptr, e); });
   }
   Result param_shape(std::size_t index, std::size_t &rows, std::size_t &cols, std::size_t &ndim) const {
-    return Result::of([&](srnn_error *e) { srnn_rnn_param_shape(get(), index, &rows, &cols, &ndim, e); });
+    return Result::of([&](srnn_error *e) { return srnn_rnn_param_shape(get(), index, &rows, &cols, &ndim, e); });
   }
   Result find_param(const char *name, std::size_t &index) const {
-    return Result::of([&](srnn_error *e) { srnn_rnn_find_param(get(), name, &index, e); });
+    return Result::of([&](srnn_error *e) { return srnn_rnn_find_param(get(), name, &index, e); });
   }
   Result read_param(std::size_t index, FloatsOut values) const {
-    return Result::of([&](srnn_error *e) { srnn_rnn_read_param(get(), index, values.data(), values.size(), e); });
+    return Result::of([&](srnn_error *e) { return srnn_rnn_read_param(get(), index, values.data(), values.size(), e); });
   }
   Result write_param(std::size_t index, Floats values) {
-    return Result::of([&](srnn_error *e) { srnn_rnn_write_param(get(), index, values.data(), values.size(), e); });
+    return Result::of([&](srnn_error *e) { return srnn_rnn_write_param(get(), index, values.data(), values.size(), e); });
   }
   Result read_values(FloatsOut values) const {
-    return Result::of([&](srnn_error *e) { srnn_rnn_read_values(get(), values.data(), values.size(), e); });
+    return Result::of([&](srnn_error *e) { return srnn_rnn_read_values(get(), values.data(), values.size(), e); });
   }
   Result write_values(Floats values) {
-    return Result::of([&](srnn_error *e) { srnn_rnn_write_values(get(), values.data(), values.size(), e); });
+    return Result::of([&](srnn_error *e) { return srnn_rnn_write_values(get(), values.data(), values.size(), e); });
   }
 
   Result load_safetensors(const char *path, const char *prefix = "") {
-    return Result::of([&](srnn_error *e) { srnn_rnn_load_safetensors(get(), path, prefix, e); });
+    return Result::of([&](srnn_error *e) { return srnn_rnn_load_safetensors(get(), path, prefix, e); });
   }
   Result save_safetensors(const char *path, const char *prefix = "") const {
-    return Result::of([&](srnn_error *e) { srnn_rnn_save_safetensors(get(), path, prefix, e); });
+    return Result::of([&](srnn_error *e) { return srnn_rnn_save_safetensors(get(), path, prefix, e); });
   }
   /// From an opened file, strictly without `options`.
   Result load(const TensorFile &file, const char *prefix = "", const srnn_load_options *options = nullptr) {
-    return Result::of([&](srnn_error *e) { srnn_rnn_load_tensors(get(), file.get(), prefix, options, e); });
+    return Result::of([&](srnn_error *e) { return srnn_rnn_load_tensors(get(), file.get(), prefix, options, e); });
   }
   Result save(TensorWriter &writer, const char *prefix = "") const {
-    return Result::of([&](srnn_error *e) { srnn_rnn_save_tensors(get(), writer.get(), prefix, e); });
+    return Result::of([&](srnn_error *e) { return srnn_rnn_save_tensors(get(), writer.get(), prefix, e); });
   }
 
   Result forward(Session &session, const srnn_batch &batch, Floats x, FloatsOut y, const srnn_state *initial = nullptr,
                  const srnn_state_out *last = nullptr) const {
     return Result::of([&](srnn_error *e) {
-      srnn_rnn_forward(get(), session.get(), &batch, x.data(), x.size(), initial, y.data(), y.size(), last, e);
+      return srnn_rnn_forward(get(), session.get(), &batch, x.data(), x.size(), initial, y.data(), y.size(), last, e);
     });
   }
   Result forward_train(Session &session, Tape &tape, const srnn_batch &batch, std::uint64_t dropout_seed, Floats x,
                        FloatsOut y, const srnn_state *initial = nullptr, const srnn_state_out *last = nullptr) const {
     return Result::of([&](srnn_error *e) {
-      srnn_rnn_forward_train(get(), session.get(), tape.get(), &batch, dropout_seed, x.data(), x.size(), initial,
+      return srnn_rnn_forward_train(get(), session.get(), tape.get(), &batch, dropout_seed, x.data(), x.size(), initial,
                              y.data(), y.size(), last, e);
     });
   }
@@ -181,87 +182,87 @@ class Rnn : public Handle<srnn_rnn, srnn_rnn_destroy> {
                   const srnn_state *dlast = nullptr, const srnn_state_out *dinitial = nullptr,
                   GradientFlow *flow = nullptr) const {
     return Result::of([&](srnn_error *e) {
-      srnn_rnn_backward(get(), session.get(), tape.get(), dy.data(), dy.size(), dlast, dx.data(), dx.size(), dinitial,
+      return srnn_rnn_backward(get(), session.get(), tape.get(), dy.data(), dy.size(), dlast, dx.data(), dx.size(), dinitial,
                         grads ? grads->get() : nullptr, flow ? flow->get() : nullptr, e);
     });
   }
 };
 
 inline Result Grads::create(const Rnn &rnn) {
-  return take([&](srnn_grads **g, srnn_error *e) { srnn_grads_create(rnn.get(), g, e); });
+  return take([&](srnn_grads **g, srnn_error *e) { return srnn_grads_create(rnn.get(), g, e); });
 }
 
 class TruncatedBptt : public Handle<srnn_truncated_bptt, srnn_truncated_bptt_destroy> {
  public:
   Result create(const Rnn &rnn, std::size_t batch_size, std::size_t k1, std::size_t k2) {
     return take([&](srnn_truncated_bptt **b, srnn_error *e) {
-      srnn_truncated_bptt_create(rnn.get(), batch_size, k1, k2, b, e);
+      return srnn_truncated_bptt_create(rnn.get(), batch_size, k1, k2, b, e);
     });
   }
   std::size_t bytes() const noexcept { return srnn_truncated_bptt_bytes(get()); }
   Result reset() {
-    return Result::of([&](srnn_error *e) { srnn_truncated_bptt_reset(get(), e); });
+    return Result::of([&](srnn_error *e) { return srnn_truncated_bptt_reset(get(), e); });
   }
   Result forward(const Rnn &rnn, Session &session, std::size_t steps, std::uint64_t dropout_seed, Floats x,
                  FloatsOut y) {
     return Result::of([&](srnn_error *e) {
-      srnn_truncated_bptt_forward(get(), rnn.get(), session.get(), steps, dropout_seed, x.data(), x.size(), y.data(),
+      return srnn_truncated_bptt_forward(get(), rnn.get(), session.get(), steps, dropout_seed, x.data(), x.size(), y.data(),
                                   y.size(), e);
     });
   }
   Result backward(const Rnn &rnn, Session &session, Floats dy, FloatsOut dx, Grads &grads) {
     return Result::of([&](srnn_error *e) {
-      srnn_truncated_bptt_backward(get(), rnn.get(), session.get(), dy.data(), dy.size(), dx.data(), dx.size(),
+      return srnn_truncated_bptt_backward(get(), rnn.get(), session.get(), dy.data(), dy.size(), dx.data(), dx.size(),
                                    grads.get(), e);
     });
   }
   Result get_state(const srnn_state_out &state) const {
-    return Result::of([&](srnn_error *e) { srnn_truncated_bptt_get_state(get(), &state, e); });
+    return Result::of([&](srnn_error *e) { return srnn_truncated_bptt_get_state(get(), &state, e); });
   }
   Result set_state(const srnn_state &state, std::uint32_t steps_done) {
-    return Result::of([&](srnn_error *e) { srnn_truncated_bptt_set_state(get(), &state, steps_done, e); });
+    return Result::of([&](srnn_error *e) { return srnn_truncated_bptt_set_state(get(), &state, steps_done, e); });
   }
-  std::uint32_t steps_done() const noexcept { return srnn_truncated_bptt_steps_done(get()); }
-  std::size_t saved_size() const noexcept { return srnn_truncated_bptt_saved_size(get()); }
-  Result save(View<std::uint8_t> bytes) const {
-    return Result::of([&](srnn_error *e) { srnn_truncated_bptt_save(get(), bytes.data(), bytes.size(), e); });
+  std::uint32_t step_count() const noexcept { return srnn_truncated_bptt_step_count(get()); }
+  std::size_t saved_bytes() const noexcept { return srnn_truncated_bptt_saved_bytes(get()); }
+  Result save_memory(View<std::uint8_t> bytes) const {
+    return Result::of([&](srnn_error *e) { return srnn_truncated_bptt_save_memory(get(), bytes.data(), bytes.size(), e); });
   }
-  Result restore(View<const std::uint8_t> bytes) {
-    return Result::of([&](srnn_error *e) { srnn_truncated_bptt_restore(get(), bytes.data(), bytes.size(), e); });
+  Result load_memory(View<const std::uint8_t> bytes) {
+    return Result::of([&](srnn_error *e) { return srnn_truncated_bptt_load_memory(get(), bytes.data(), bytes.size(), e); });
   }
 };
 
 class Stream : public Handle<srnn_stream, srnn_stream_destroy> {
  public:
   Result create(const Rnn &rnn, std::size_t lanes = 1) {
-    return take([&](srnn_stream **s, srnn_error *e) { srnn_stream_create(rnn.get(), lanes, s, e); });
+    return take([&](srnn_stream **s, srnn_error *e) { return srnn_stream_create(rnn.get(), lanes, s, e); });
   }
   /** Without a pool, steps use no other thread than the caller's, and wait for nobody. */
   Result set_pool(const Pool &pool) {
-    return Result::of([&](srnn_error *e) { srnn_stream_set_pool(get(), pool.get(), e); });
+    return Result::of([&](srnn_error *e) { return srnn_stream_set_pool(get(), pool.get(), e); });
   }
-  std::size_t lanes() const noexcept { return srnn_stream_lanes(get()); }
+  std::size_t lane_count() const noexcept { return srnn_stream_lane_count(get()); }
   std::size_t bytes() const noexcept { return srnn_stream_bytes(get()); }
   Result step(const Rnn &rnn, Floats x, FloatsOut y) {
     return Result::of(
-        [&](srnn_error *e) { srnn_stream_step(get(), rnn.get(), x.data(), x.size(), y.data(), y.size(), e); });
+        [&](srnn_error *e) { return srnn_stream_step(get(), rnn.get(), x.data(), x.size(), y.data(), y.size(), e); });
   }
   Result process(const Rnn &rnn, std::size_t steps, Floats x, FloatsOut y) {
     return Result::of([&](srnn_error *e) {
-      srnn_stream_process(get(), rnn.get(), steps, x.data(), x.size(), y.data(), y.size(), e);
+      return srnn_stream_process(get(), rnn.get(), steps, x.data(), x.size(), y.data(), y.size(), e);
     });
   }
   Result get_state(const srnn_state_out &state) const {
-    return Result::of([&](srnn_error *e) { srnn_stream_get_state(get(), &state, e); });
+    return Result::of([&](srnn_error *e) { return srnn_stream_get_state(get(), &state, e); });
   }
   Result set_state(const srnn_state &state) {
-    return Result::of([&](srnn_error *e) { srnn_stream_set_state(get(), &state, e); });
+    return Result::of([&](srnn_error *e) { return srnn_stream_set_state(get(), &state, e); });
   }
   Result reset() {
-    return Result::of([&](srnn_error *e) { srnn_stream_reset(get(), e); });
+    return Result::of([&](srnn_error *e) { return srnn_stream_reset(get(), e); });
   }
   Result reset_lane(std::size_t lane) {
-    return Result::of([&](srnn_error *e) { srnn_stream_reset_lane(get(), lane, e); });
+    return Result::of([&](srnn_error *e) { return srnn_stream_reset_lane(get(), lane, e); });
   }
 };
 

@@ -12,35 +12,35 @@ namespace simdrnn {
 /// What was found of a vocabulary.
 class Coverage : public Handle<srnn_coverage, srnn_coverage_destroy> {
  public:
-  std::size_t words(srnn_match kind) const noexcept { return srnn_coverage_words(get(), kind); }
-  std::uint64_t tokens(srnn_match kind) const noexcept { return srnn_coverage_tokens(get(), kind); }
-  std::uint64_t skipped_rows() const noexcept { return srnn_coverage_skipped_rows(get()); }
+  std::size_t word_count(srnn_match kind) const noexcept { return srnn_coverage_word_count(get(), kind); }
+  std::uint64_t token_count(srnn_match kind) const noexcept { return srnn_coverage_token_count(get(), kind); }
+  std::uint64_t skipped_row_count() const noexcept { return srnn_coverage_skipped_row_count(get()); }
   /// Fills `ids` as far as there are missing words; `count` is how many there are.
   Result missing(View<std::uint32_t> ids, std::size_t &count) const {
-    return Result::of([&](srnn_error *e) { srnn_coverage_missing(get(), ids.data(), ids.size(), &count, e); });
+    return Result::of([&](srnn_error *e) { return srnn_coverage_missing(get(), ids.data(), ids.size(), &count, e); });
   }
 };
 
-/// Makes an embedding of the vectors that the words of `vocab` have in a file; see srnn_embedding_load_file.
-inline Result load_embedding(const char *path, const Vocab &vocab, Embedding &embedding, Coverage *coverage = nullptr,
+/// Makes an embedding of the vectors that the words of `vocab` have in a file; see srnn_embedding_open_vectors.
+inline Result open_vectors(const char *path, const Vocab &vocab, Embedding &embedding, Coverage *coverage = nullptr,
                              const srnn_vectors_options *options = nullptr, View<const std::uint64_t> counts = {}) {
   srnn_embedding *table = nullptr;
   srnn_coverage *found = nullptr;
   Result status = Result::of([&](srnn_error *e) {
-    srnn_embedding_load_file(path, vocab.get(), counts.data(), counts.size(), options, &table,
-                             coverage ? &found : nullptr, e);
+    return srnn_embedding_open_vectors(path, vocab.get(), counts.data(), counts.size(), options, &table,
+                                coverage ? &found : nullptr, e);
   });
   if (status.ok()) embedding.adopt(table);
   if (status.ok() && coverage) coverage->adopt(found);
   return status;
 }
 
-/// Gives a classifier's words the vectors that they have in a file; see srnn_classifier_load_embeddings.
-inline Result load_embeddings(Classifier &classifier, const char *path, const Dataset &dataset = {},
+/// Gives a classifier's words the vectors that they have in a file; see srnn_classifier_load_vectors.
+inline Result load_vectors(Classifier &classifier, const char *path, const Dataset &dataset = {},
                               Coverage *coverage = nullptr, const srnn_vectors_options *options = nullptr) {
   srnn_coverage *found = nullptr;
   Result status = Result::of([&](srnn_error *e) {
-    srnn_classifier_load_embeddings(classifier.get(), path, dataset.get(), options, coverage ? &found : nullptr, e);
+    return srnn_classifier_load_vectors(classifier.get(), path, dataset.get(), options, coverage ? &found : nullptr, e);
   });
   if (status.ok() && coverage) coverage->adopt(found);
   return status;
@@ -55,52 +55,56 @@ class Vectors : public Handle<srnn_vectors, srnn_vectors_destroy> {
     return o;
   }
   Result open(const char *path, const srnn_vectors_options *options = nullptr) {
-    return take([&](srnn_vectors **v, srnn_error *e) { srnn_vectors_open(path, options, v, e); });
+    return take([&](srnn_vectors **v, srnn_error *e) { return srnn_vectors_open(path, options, v, e); });
   }
-  std::size_t count() const noexcept { return srnn_vectors_count(get()); }
+  std::size_t word_count() const noexcept { return srnn_vectors_word_count(get()); }
   std::size_t dim() const noexcept { return srnn_vectors_dim(get()); }
   std::int32_t file_format() const noexcept { return srnn_vectors_file_format(get()); }
-  std::uint64_t duplicates() const noexcept { return srnn_vectors_duplicates(get()); }
-  std::uint64_t skipped_rows() const noexcept { return srnn_vectors_skipped_rows(get()); }
+  std::uint64_t duplicate_count() const noexcept { return srnn_vectors_duplicate_count(get()); }
+  std::uint64_t skipped_row_count() const noexcept { return srnn_vectors_skipped_row_count(get()); }
   Result word(std::size_t index, std::string &word) const {
     return read_text(word, [&](char *text, std::size_t size, std::size_t *len, srnn_error *e) {
-      srnn_vectors_word(get(), index, text, size, len, e);
+      return srnn_vectors_word(get(), index, text, size, len, e);
     });
   }
   Result find(const char *word, std::size_t &index) const {
-    return Result::of([&](srnn_error *e) { srnn_vectors_find(get(), word, &index, e); });
+    return Result::of([&](srnn_error *e) { return srnn_vectors_find(get(), word, &index, e); });
   }
   Result get_vector(const char *word, FloatsOut values) const {
-    return Result::of([&](srnn_error *e) { srnn_vectors_get(get(), word, values.data(), values.size(), e); });
+    return Result::of([&](srnn_error *e) { return srnn_vectors_get(get(), word, values.data(), values.size(), e); });
   }
   Result similarity(std::size_t a, std::size_t b, float &similarity) const {
-    return Result::of([&](srnn_error *e) { srnn_vectors_similarity(get(), a, b, &similarity, e); });
+    return Result::of([&](srnn_error *e) { return srnn_vectors_similarity(get(), a, b, &similarity, e); });
+  }
+  /// For the searches below; with an empty pool: on the caller's thread alone.
+  Result set_pool(const Pool &pool) {
+    return Result::of([&](srnn_error *e) { return srnn_vectors_set_pool(get(), pool.get(), e); });
   }
   Result nearest(Floats query, View<std::size_t> indices, FloatsOut similarities, std::size_t &count,
-                 View<const std::size_t> without = {}, const Pool &pool = {}) const {
+                 View<const std::size_t> without = {}) const {
     return Result::of([&](srnn_error *e) {
-      srnn_vectors_nearest(get(), pool.get(), query.data(), query.size(), without.data(), without.size(),
+      return srnn_vectors_nearest(get(), query.data(), query.size(), without.data(), without.size(),
                            indices.data(), indices.size(), similarities.data(), similarities.size(), &count, e);
     });
   }
   /// Neighbours of several queries, `counts.size()` of them; see srnn_vectors_nearest_batch.
   Result nearest_batch(Floats queries, View<std::size_t> indices, FloatsOut similarities, View<std::size_t> counts,
-                       View<const std::size_t> without = {}, const Pool &pool = {}) const {
+                       View<const std::size_t> without = {}) const {
     return Result::of([&](srnn_error *e) {
-      srnn_vectors_nearest_batch(get(), pool.get(), queries.data(), queries.size(), without.data(), without.size(),
+      return srnn_vectors_nearest_batch(get(), queries.data(), queries.size(), without.data(), without.size(),
                                  indices.data(), indices.size(), similarities.data(), similarities.size(),
                                  counts.data(), counts.size(), e);
     });
   }
   Result analogy(View<const std::size_t> plus, View<const std::size_t> minus, View<std::size_t> indices,
-                 FloatsOut similarities, std::size_t &count, const Pool &pool = {}) const {
+                 FloatsOut similarities, std::size_t &count) const {
     return Result::of([&](srnn_error *e) {
-      srnn_vectors_analogy(get(), pool.get(), plus.data(), plus.size(), minus.data(), minus.size(), indices.data(),
+      return srnn_vectors_analogy(get(), plus.data(), plus.size(), minus.data(), minus.size(), indices.data(),
                            indices.size(), similarities.data(), similarities.size(), &count, e);
     });
   }
   Result save(const char *path, srnn_vectors_format format) const {
-    return Result::of([&](srnn_error *e) { srnn_vectors_save(get(), path, format, e); });
+    return Result::of([&](srnn_error *e) { return srnn_vectors_save(get(), path, format, e); });
   }
 };
 

@@ -8,14 +8,13 @@ use super::call;
 use super::dataset::{copy_label, srnn_dataset, srnn_dataset_options};
 use super::error::{srnn_error, srnn_status};
 use super::handle;
-use super::pool::srnn_pool;
+use super::pool::{self, srnn_pool};
 use super::rnn::copy;
-use super::session::with_pool;
 use super::structs::{self, Growing};
 use super::vocab::srnn_vocab;
 use crate::buffer::try_strings;
 use crate::error::{Result, check_len, ensure, product};
-use crate::rnn::Cell;
+use crate::rnn::{Cell, Session};
 use crate::text::{
     ClassifierConfig, ClassifierSession, Dataset, DatasetOptions, LabelMode, Pooling, TextClassifier, trainer,
 };
@@ -156,7 +155,7 @@ pub unsafe extern "C" fn srnn_classifier_create(
 /// Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for a file that is damaged or holds no classifier;
 /// SRNN_ERROR_OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_classifier_load(
+pub unsafe extern "C" fn srnn_classifier_open(
     path: *const c_char,
     classifier: *mut *mut srnn_classifier,
     error: *mut srnn_error,
@@ -203,7 +202,7 @@ pub unsafe extern "C" fn srnn_classifier_bytes(classifier: *const srnn_classifie
 
 /// Number of words of its vocabulary; 0 for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_classifier_vocab_size(classifier: *const srnn_classifier) -> usize {
+pub unsafe extern "C" fn srnn_classifier_word_count(classifier: *const srnn_classifier) -> usize {
     // SAFETY: the header's contract.
     unsafe { handle::get(classifier, 0, |c| c.0.vocab().len()) }
 }
@@ -239,10 +238,10 @@ pub unsafe extern "C" fn srnn_classifier_label(
 ///
 /// - options: NULL for the defaults, with the classifier's label mode
 ///
-/// Errors: as srnn_dataset_read_train, but a single label is enough; SRNN_ERROR_INVALID_DATA for a label that the classifier
+/// Errors: as srnn_dataset_open_train, but a single label is enough; SRNN_ERROR_INVALID_DATA for a label that the classifier
 /// does not have; SRNN_ERROR_INVALID_ARGUMENT for another label mode than the classifier's.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_classifier_read_dataset(
+pub unsafe extern "C" fn srnn_dataset_open(
     classifier: *const srnn_classifier,
     path: *const c_char,
     options: *const srnn_dataset_options,
@@ -272,17 +271,16 @@ pub unsafe extern "C" fn srnn_classifier_read_dataset(
     })
 }
 
-/// Creates a session on the caller's thread or, with a `pool`, on the pool's threads. The caller destroys it.
+/// Creates a session that works on the caller's thread. The caller destroys it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_classifier_session_create(
-    pool: *const srnn_pool,
     session: *mut *mut srnn_classifier_session,
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (inner, session) = unsafe { (with_pool(pool)?, Arrays::new().out("session", session)?) };
-        session.write(handle::create(srnn_classifier_session(ClassifierSession::new(inner)))?);
+        let session = unsafe { Arrays::new().out("session", session) }?;
+        session.write(handle::create(srnn_classifier_session(ClassifierSession::new(Session::new())))?);
         Ok(())
     })
 }
@@ -292,6 +290,22 @@ pub unsafe extern "C" fn srnn_classifier_session_create(
 pub unsafe extern "C" fn srnn_classifier_session_destroy(session: *mut srnn_classifier_session) {
     // SAFETY: the header's contract.
     unsafe { handle::destroy(session) }
+}
+
+/// Spreads the session's work over the threads of `pool` from now on; NULL for the caller's thread alone. The pool may be
+/// destroyed before the session. The number of threads changes no bit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_classifier_session_set_pool(
+    session: *mut srnn_classifier_session,
+    pool: *const srnn_pool,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (session, pool) = unsafe { (handle::exclusive("session", session)?, pool::optional(pool)?) };
+        session.0.set_pool(pool);
+        Ok(())
+    })
 }
 
 /// Writes the probability of every label of `text` to `probabilities`, srnn_classifier_label_count of them. A text without
@@ -322,7 +336,7 @@ pub unsafe extern "C" fn srnn_classifier_classify(
 
 /// Texts so far of which only the first max_tokens were read; 0 for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_classifier_session_truncated(session: *const srnn_classifier_session) -> u64 {
+pub unsafe extern "C" fn srnn_classifier_session_truncated_count(session: *const srnn_classifier_session) -> u64 {
     // SAFETY: the header's contract.
     unsafe { handle::get(session, 0, |s| s.0.truncated()) }
 }

@@ -210,7 +210,7 @@ pub unsafe extern "C" fn srnn_vocab_options_init(options: *mut srnn_vocab_option
 /// a quote that is never closed, and a header without the columns' names, and for fewer than two labels;
 /// SRNN_ERROR_INVALID_ARGUMENT, naming the field, for options that make no sense; SRNN_ERROR_OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_dataset_read_train(
+pub unsafe extern "C" fn srnn_dataset_open_train(
     path: *const c_char,
     options: *const srnn_dataset_options,
     vocab_options: *const srnn_vocab_options,
@@ -248,7 +248,7 @@ pub unsafe extern "C" fn srnn_dataset_destroy(dataset: *mut srnn_dataset) {
 
 /// Number of examples; 0 for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_dataset_size(dataset: *const srnn_dataset) -> usize {
+pub unsafe extern "C" fn srnn_dataset_example_count(dataset: *const srnn_dataset) -> usize {
     // SAFETY: the header's contract.
     unsafe { handle::get(dataset, 0, |d| d.0.len()) }
 }

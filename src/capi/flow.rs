@@ -42,27 +42,27 @@ pub unsafe extern "C" fn srnn_gradient_flow_destroy(flow: *mut srnn_gradient_flo
 
 /// Passes that were measured; 0 before a measurement and for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_gradient_flow_passes(flow: *const srnn_gradient_flow) -> usize {
+pub unsafe extern "C" fn srnn_gradient_flow_pass_count(flow: *const srnn_gradient_flow) -> usize {
     // SAFETY: the header's contract.
     unsafe { handle::get(flow, 0, |f| f.0.passes()) }
 }
 
 /// Time steps that were measured; 0 before a measurement and for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_gradient_flow_steps(flow: *const srnn_gradient_flow) -> usize {
+pub unsafe extern "C" fn srnn_gradient_flow_step_count(flow: *const srnn_gradient_flow) -> usize {
     // SAFETY: the header's contract.
     unsafe { handle::get(flow, 0, |f| f.0.steps()) }
 }
 
 /// Gates of a pass, in PyTorch's order; 0 before a measurement and for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_gradient_flow_gates(flow: *const srnn_gradient_flow) -> usize {
+pub unsafe extern "C" fn srnn_gradient_flow_gate_count(flow: *const srnn_gradient_flow) -> usize {
     // SAFETY: the header's contract.
     unsafe { handle::get(flow, 0, |f| f.0.gates()) }
 }
 
 /// Copies, for each time step, the Euclidean norm, over the batch and the features, of the loss's gradient with respect
-/// to the hidden state of `pass` to `norms`: srnn_gradient_flow_steps of them. Zero past all sequences' ends.
+/// to the hidden state of `pass` to `norms`: srnn_gradient_flow_step_count of them. Zero past all sequences' ends.
 ///
 /// Errors: SRNN_ERROR_INVALID_STATE before a measurement; SRNN_ERROR_INVALID_ARGUMENT for a pass that does not exist;
 /// SRNN_ERROR_SHAPE_MISMATCH for the length.

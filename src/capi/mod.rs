@@ -35,6 +35,7 @@ mod pool;
 mod pretrained;
 mod rnn;
 mod session;
+mod step;
 mod stream;
 mod tensors;
 mod tokens;

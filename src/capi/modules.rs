@@ -290,7 +290,7 @@ pub unsafe extern "C" fn srnn_optimizer_save_tensors(
 /// the file, but for those under "optimizer." and "trainer.", that stay unused; SRNN_ERROR_OUT_OF_MEMORY.
 #[cfg(feature = "text")]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_classifier_load_tensors(
+pub unsafe extern "C" fn srnn_classifier_open_tensors(
     file: *const srnn_tensor_file,
     options: *const srnn_load_options,
     classifier: *mut *mut srnn_classifier,

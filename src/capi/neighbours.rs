@@ -6,7 +6,7 @@ use super::args::Arrays;
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
-use super::pool::srnn_pool;
+use super::pool::{self, srnn_pool};
 use super::vectors::srnn_vectors;
 use crate::buffer::try_with_capacity;
 use crate::error::{Result, check_len, ensure, product};
@@ -28,6 +28,22 @@ pub unsafe extern "C" fn srnn_vectors_similarity(
         let (vectors, similarity) =
             unsafe { (&handle::shared("vectors", vectors)?.0, Arrays::new().out("similarity", similarity)?) };
         similarity.write(vectors.similarity(a, b)?);
+        Ok(())
+    })
+}
+
+/// Spreads the searches for neighbours over the threads of `pool` from now on; NULL for the caller's thread alone. The pool may
+/// be destroyed before the vectors. The number of threads changes no bit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_vectors_set_pool(
+    vectors: *mut srnn_vectors,
+    pool: *const srnn_pool,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (vectors, pool) = unsafe { (handle::exclusive("vectors", vectors)?, pool::optional(pool)?) };
+        vectors.1 = pool.cloned();
         Ok(())
     })
 }
@@ -78,7 +94,7 @@ fn put(neighbours: &[Neighbour], indices: &mut [usize], similarities: &mut [f32]
 
 /// Finds the words whose vectors have the greatest cosines with `query`, as many as `indices` has places, without those
 /// whose numbers are in `without`. Writes their numbers and cosines, the greatest first, equal ones in the file's order,
-/// and to `count` how many there are. Works on the caller's thread or, with a `pool`, on the pool's threads.
+/// and to `count` how many there are.
 ///
 /// - query: (dim)
 /// - indices, similarities: of one length
@@ -88,7 +104,6 @@ fn put(neighbours: &[Neighbour], indices: &mut [usize], similarities: &mut [f32]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_vectors_nearest(
     vectors: *const srnn_vectors,
-    pool: *const srnn_pool,
     query: *const f32,
     query_len: usize,
     without: *const usize,
@@ -103,14 +118,14 @@ pub unsafe extern "C" fn srnn_vectors_nearest(
     call(error, || {
         let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (vectors, pool, query, without, places) = unsafe {
-            let vectors = &handle::shared("vectors", vectors)?.0;
+        let (vectors, query, without, places) = unsafe {
+            let vectors = handle::shared("vectors", vectors)?;
             let query = a.read("query", query, query_len)?;
             let without = a.read("without", without, without_len)?;
             let places = Places::new(&mut a, (indices, indices_len), (similarities, similarities_len), count)?;
-            (vectors, handle::shared_optional("pool", pool)?.map(|pool| &pool.0), query, without, places)
+            (vectors, query, without, places)
         };
-        let found = vectors.nearest(query, places.len()?, without, pool)?;
+        let found = vectors.0.nearest(query, places.len()?, without, vectors.1.as_ref())?;
         places.write(&found);
         Ok(())
     })
@@ -127,7 +142,6 @@ pub unsafe extern "C" fn srnn_vectors_nearest(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_vectors_nearest_batch(
     vectors: *const srnn_vectors,
-    pool: *const srnn_pool,
     queries: *const f32,
     queries_len: usize,
     without: *const usize,
@@ -143,10 +157,9 @@ pub unsafe extern "C" fn srnn_vectors_nearest_batch(
     call(error, || {
         let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (vectors, pool, queries, without, indices, similarities, counts) = unsafe {
+        let (vectors, queries, without, indices, similarities, counts) = unsafe {
             (
-                &handle::shared("vectors", vectors)?.0,
-                handle::shared_optional("pool", pool)?.map(|pool| &pool.0),
+                handle::shared("vectors", vectors)?,
                 a.read("queries", queries, queries_len)?,
                 a.read("without", without, without_len)?,
                 a.write("indices", indices, indices_len)?,
@@ -154,7 +167,7 @@ pub unsafe extern "C" fn srnn_vectors_nearest_batch(
                 a.write("counts", counts, counts_len)?,
             )
         };
-        check_len("queries", queries.len(), product("queries", &[counts.len(), vectors.dim()])?)?;
+        check_len("queries", queries.len(), product("queries", &[counts.len(), vectors.0.dim()])?)?;
         check_len("similarities", similarities.len(), indices.len())?;
         ensure!(
             indices.len().is_multiple_of(counts.len()),
@@ -167,7 +180,7 @@ pub unsafe extern "C" fn srnn_vectors_nearest_batch(
         let mut lists = try_with_capacity(without.len())?;
         lists.extend(without.iter().map(std::slice::from_ref));
         let each = indices.len().checked_div(counts.len()).unwrap_or(0);
-        let found = vectors.nearest_batch(queries, each, &lists, pool)?;
+        let found = vectors.0.nearest_batch(queries, each, &lists, vectors.1.as_ref())?;
         for (i, neighbours) in found.iter().enumerate() {
             put(neighbours, &mut indices[i * each..][..each], &mut similarities[i * each..][..each]);
             counts[i] = neighbours.len();
@@ -185,7 +198,6 @@ pub unsafe extern "C" fn srnn_vectors_nearest_batch(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_vectors_analogy(
     vectors: *const srnn_vectors,
-    pool: *const srnn_pool,
     plus: *const usize,
     plus_len: usize,
     minus: *const usize,
@@ -200,14 +212,14 @@ pub unsafe extern "C" fn srnn_vectors_analogy(
     call(error, || {
         let mut a = Arrays::new();
         // SAFETY: the header's contract.
-        let (vectors, pool, plus, minus, places) = unsafe {
-            let vectors = &handle::shared("vectors", vectors)?.0;
+        let (vectors, plus, minus, places) = unsafe {
+            let vectors = handle::shared("vectors", vectors)?;
             let plus = a.read("plus", plus, plus_len)?;
             let minus = a.read("minus", minus, minus_len)?;
             let places = Places::new(&mut a, (indices, indices_len), (similarities, similarities_len), count)?;
-            (vectors, handle::shared_optional("pool", pool)?.map(|pool| &pool.0), plus, minus, places)
+            (vectors, plus, minus, places)
         };
-        let found = vectors.analogy(plus, minus, places.len()?, pool)?;
+        let found = vectors.0.analogy(plus, minus, places.len()?, vectors.1.as_ref())?;
         places.write(&found);
         Ok(())
     })

@@ -1,8 +1,9 @@
 //! # Optimizers
 //!
-//! SGD, Adam, AdamW and RMSprop with PyTorch's semantics. A training step is srnn_optimizer_begin_step, then one update
-//! for every parameter array. The caller numbers these arrays: a slot holds the state of one, is created by the slot's
-//! first update, and counts its own updates.
+//! SGD, Adam, AdamW and RMSprop with PyTorch's semantics. srnn_optimizer_step updates a whole model, a list of modules with
+//! their gradients. Piece by piece, a step is srnn_optimizer_begin_step, then one update for every parameter array. A slot
+//! holds the state of one of them, is created by the slot's first update, and counts its own updates: a module's slot is
+//! its place in the list, and the caller numbers the pieces.
 
 use super::args::{self, Arrays};
 use super::call;
@@ -10,7 +11,7 @@ use super::dense::srnn_dense;
 use super::embedding::{srnn_embedding, srnn_embedding_grads};
 use super::error::{srnn_error, srnn_status};
 use super::handle;
-use super::pool::srnn_pool;
+use super::pool::{self, srnn_pool};
 use super::rnn::srnn_rnn;
 use super::structs::{self, Growing};
 use super::train::srnn_grads;
@@ -247,23 +248,22 @@ pub unsafe extern "C" fn srnn_optimizer_set_pool(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (optimizer, pool) =
-            unsafe { (handle::exclusive("optimizer", optimizer)?, handle::shared_optional("pool", pool)?) };
-        optimizer.0.set_pool(pool.map(|pool| &pool.0));
+        let (optimizer, pool) = unsafe { (handle::exclusive("optimizer", optimizer)?, pool::optional(pool)?) };
+        optimizer.0.set_pool(pool);
         Ok(())
     })
 }
 
-/// Steps begun so far; 0 for NULL.
+/// Steps begun so far, those that were left out not counted; 0 for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_optimizer_step(optimizer: *const srnn_optimizer) -> u64 {
+pub unsafe extern "C" fn srnn_optimizer_step_count(optimizer: *const srnn_optimizer) -> u64 {
     // SAFETY: the header's contract.
-    unsafe { handle::get(optimizer, 0, |o| o.0.step()) }
+    unsafe { handle::get(optimizer, 0, |o| o.0.step_count()) }
 }
 
 /// Updates that SRNN_NON_FINITE_SKIP left out; 0 for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_optimizer_skipped(optimizer: *const srnn_optimizer) -> u64 {
+pub unsafe extern "C" fn srnn_optimizer_skipped_count(optimizer: *const srnn_optimizer) -> u64 {
     // SAFETY: the header's contract.
     unsafe { handle::get(optimizer, 0, |o| o.0.skipped()) }
 }

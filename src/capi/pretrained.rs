@@ -52,13 +52,13 @@ pub struct srnn_coverage(Coverage);
 /// reading. For each word: itself, else its lower case, else (options.fold_case) a word that equals it but for case, else
 /// its subwords, else options.unknown. Row 0 is the padding and zero. The caller destroys the embedding and the coverage.
 ///
-/// - counts: how often each word occurs, srnn_vocab_size of them, for the coverage; or NULL and 0
+/// - counts: how often each word occurs, srnn_vocab_word_count of them, for the coverage; or NULL and 0
 /// - options: NULL for the defaults
 /// - coverage: what was found; may be NULL
 ///
 /// Errors: as srnn_vectors_open; SRNN_ERROR_SHAPE_MISMATCH for the number of counts.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_embedding_load_file(
+pub unsafe extern "C" fn srnn_embedding_open_vectors(
     path: *const c_char,
     vocab: *const srnn_vocab,
     counts: *const u64,
@@ -120,7 +120,7 @@ unsafe fn report(
     Ok(())
 }
 
-/// Replaces a classifier's token table with the vectors that its words have in a file, as srnn_embedding_load_file, and
+/// Replaces a classifier's token table with the vectors that its words have in a file, as srnn_embedding_open_vectors, and
 /// freezes it or sets it free as options.frozen says.
 ///
 /// - dataset: where words are counted for the coverage; may be NULL
@@ -131,7 +131,7 @@ unsafe fn report(
 /// and for an options.dim that is neither that nor 0; SRNN_ERROR_INVALID_ARGUMENT for a dataset with word numbers beyond the
 /// classifier's vocabulary.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_classifier_load_embeddings(
+pub unsafe extern "C" fn srnn_classifier_load_vectors(
     classifier: *mut srnn_classifier,
     path: *const c_char,
     dataset: *const srnn_dataset,
@@ -189,21 +189,21 @@ pub unsafe extern "C" fn srnn_coverage_destroy(coverage: *mut srnn_coverage) {
 
 /// Words of the vocabulary with that srnn_match; 0 for NULL or another number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_coverage_words(coverage: *const srnn_coverage, kind: i32) -> usize {
+pub unsafe extern "C" fn srnn_coverage_word_count(coverage: *const srnn_coverage, kind: i32) -> usize {
     // SAFETY: the header's contract.
     unsafe { handle::get(coverage, 0, |c| one_of("kind", kind, &MATCHES).map_or(0, |kind| c.0.words(kind))) }
 }
 
 /// Occurrences of words with that srnn_match; 0 for NULL or another number, and where nothing was counted.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_coverage_tokens(coverage: *const srnn_coverage, kind: i32) -> u64 {
+pub unsafe extern "C" fn srnn_coverage_token_count(coverage: *const srnn_coverage, kind: i32) -> u64 {
     // SAFETY: the header's contract.
     unsafe { handle::get(coverage, 0, |c| one_of("kind", kind, &MATCHES).map_or(0, |kind| c.0.tokens(kind))) }
 }
 
 /// Rows of the file that were left out since they cannot be used; see srnn_vectors_options.skip_bad_rows. 0 for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_coverage_skipped_rows(coverage: *const srnn_coverage) -> u64 {
+pub unsafe extern "C" fn srnn_coverage_skipped_row_count(coverage: *const srnn_coverage) -> u64 {
     // SAFETY: the header's contract.
     unsafe { handle::get(coverage, 0, |c| c.0.skipped_rows()) }
 }

@@ -6,7 +6,7 @@ use super::call;
 use super::embedding::srnn_embedding;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
-use super::pool::srnn_pool;
+use super::pool::{self, srnn_pool};
 use super::rnn::srnn_rnn;
 use super::structs;
 use crate::error::Result;
@@ -16,29 +16,15 @@ use crate::rnn::{ForwardArgs, Session};
 /// allocates nothing. A session serves any number of models, one call at a time; give each thread its own.
 pub struct srnn_session(pub(super) Session);
 
-/// Creates a session that works on the caller's thread or, with a `pool`, on the pool's threads. The caller destroys it;
-/// the pool may be destroyed before.
+/// Creates a session that works on the caller's thread. The caller destroys it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_session_create(
-    pool: *const srnn_pool,
-    session: *mut *mut srnn_session,
-    error: *mut srnn_error,
-) -> srnn_status {
+pub unsafe extern "C" fn srnn_session_create(session: *mut *mut srnn_session, error: *mut srnn_error) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (new, session) = unsafe { (with_pool(pool)?, Arrays::new().out("session", session)?) };
-        session.write(handle::create(srnn_session(new))?);
+        let session = unsafe { Arrays::new().out("session", session) }?;
+        session.write(handle::create(srnn_session(Session::new()))?);
         Ok(())
     })
-}
-
-/// A session with the pool, if there is one.
-///
-/// # Safety
-/// As for [`handle::shared`].
-pub(super) unsafe fn with_pool(pool: *const srnn_pool) -> Result<Session> {
-    // SAFETY: the caller's promise.
-    Ok(unsafe { handle::shared_optional("pool", pool) }?.map_or_else(Session::new, |pool| Session::with_pool(&pool.0)))
 }
 
 /// Destroys a session. NULL is allowed.
@@ -46,6 +32,22 @@ pub(super) unsafe fn with_pool(pool: *const srnn_pool) -> Result<Session> {
 pub unsafe extern "C" fn srnn_session_destroy(session: *mut srnn_session) {
     // SAFETY: the header's contract.
     unsafe { handle::destroy(session) }
+}
+
+/// Spreads the session's work over the threads of `pool` from now on; NULL for the caller's thread alone. The pool may be
+/// destroyed before the session. The number of threads changes no bit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_session_set_pool(
+    session: *mut srnn_session,
+    pool: *const srnn_pool,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (session, pool) = unsafe { (handle::exclusive("session", session)?, pool::optional(pool)?) };
+        session.0.set_pool(pool);
+        Ok(())
+    })
 }
 
 /// Bytes of scratch memory held; 0 for NULL.

@@ -12,7 +12,7 @@ use super::args::Arrays;
 use super::batch::{read_state, srnn_state, srnn_state_out, write_state};
 use super::error::{srnn_error, srnn_status};
 use super::handle;
-use super::pool::srnn_pool;
+use super::pool::{self, srnn_pool};
 use super::rnn::srnn_rnn;
 use super::{call, compute};
 use crate::rnn::Stream;
@@ -49,7 +49,7 @@ pub unsafe extern "C" fn srnn_stream_destroy(stream: *mut srnn_stream) {
 
 /// Number of lanes; 0 for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_stream_lanes(stream: *const srnn_stream) -> usize {
+pub unsafe extern "C" fn srnn_stream_lane_count(stream: *const srnn_stream) -> usize {
     // SAFETY: the header's contract.
     unsafe { handle::get(stream, 0, |s| s.0.lanes()) }
 }
@@ -75,8 +75,8 @@ pub unsafe extern "C" fn srnn_stream_set_pool(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (stream, pool) = unsafe { (handle::exclusive("stream", stream)?, handle::shared_optional("pool", pool)?) };
-        stream.0.set_pool(pool.map(|pool| &pool.0))
+        let (stream, pool) = unsafe { (handle::exclusive("stream", stream)?, pool::optional(pool)?) };
+        stream.0.set_pool(pool)
     })
 }
 

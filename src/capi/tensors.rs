@@ -204,7 +204,7 @@ pub unsafe extern "C" fn srnn_tensor_file_open(
 ///
 /// Errors: SRNN_ERROR_INVALID_DATA for bytes that are not whole and consistent; SRNN_ERROR_OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_tensor_file_from_memory(
+pub unsafe extern "C" fn srnn_tensor_file_open_memory(
     bytes: *const u8,
     bytes_len: usize,
     name: *const c_char,
@@ -461,7 +461,7 @@ pub unsafe extern "C" fn srnn_tensor_writer_add(
 ///
 /// Errors: SRNN_ERROR_INVALID_ARGUMENT for a key that is taken; SRNN_ERROR_OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_tensor_writer_metadata(
+pub unsafe extern "C" fn srnn_tensor_writer_add_metadata(
     writer: *mut srnn_tensor_writer,
     key: *const c_char,
     text: *const c_char,

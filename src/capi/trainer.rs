@@ -7,11 +7,11 @@ use super::dataset::srnn_dataset;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
 use super::optimizer::srnn_optimizer_config;
-use super::pool::srnn_pool;
-use super::session::with_pool;
+use super::pool::{self, srnn_pool};
 use super::structs;
 use crate::error::{Result, ensure};
 use crate::nn::NonFinite;
+use crate::rnn::Session;
 use crate::text::{Trainer, TrainerConfig, TrainingPosition};
 use std::ffi::c_char;
 
@@ -61,8 +61,7 @@ impl srnn_training_position {
     }
 }
 
-/// Creates a trainer for `classifier`, or for another of the same shape; it does not keep it. Work is spread over the
-/// threads of `pool`, if it is not NULL. The caller destroys it.
+/// Creates a trainer for `classifier`, or for another of the same shape; it does not keep it. The caller destroys it.
 ///
 /// - optimizer: the optimizer and its learning rate, and what a step does that is not finite
 /// - clip_norm: gradients are scaled down to this global norm; infinite for no clipping
@@ -75,19 +74,18 @@ pub unsafe extern "C" fn srnn_trainer_create(
     optimizer: *const srnn_optimizer_config,
     clip_norm: f64,
     seed: u64,
-    pool: *const srnn_pool,
     trainer: *mut *mut srnn_trainer,
     error: *mut srnn_error,
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (classifier, optimizer, session, trainer) = unsafe {
+        let (classifier, optimizer, trainer) = unsafe {
             let classifier = handle::shared("classifier", classifier)?;
-            (classifier, structs::read(optimizer)?, with_pool(pool)?, Arrays::new().out("trainer", trainer)?)
+            (classifier, structs::read(optimizer)?, Arrays::new().out("trainer", trainer)?)
         };
         let non_finite = NonFinite::from_number(optimizer.non_finite)?;
         let config = TrainerConfig { optimizer: optimizer.to_rust()?, clip_norm, seed, non_finite };
-        trainer.write(handle::create(srnn_trainer(Trainer::new(&classifier.0, &config, session)?))?);
+        trainer.write(handle::create(srnn_trainer(Trainer::new(&classifier.0, &config, Session::new())?))?);
         Ok(())
     })
 }
@@ -99,6 +97,22 @@ pub unsafe extern "C" fn srnn_trainer_destroy(trainer: *mut srnn_trainer) {
     unsafe { handle::destroy(trainer) }
 }
 
+/// Spreads the trainer's work over the threads of `pool` from now on; NULL for the caller's thread alone. The pool may be
+/// destroyed before the trainer. The number of threads changes no bit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_trainer_set_pool(
+    trainer: *mut srnn_trainer,
+    pool: *const srnn_pool,
+    error: *mut srnn_error,
+) -> srnn_status {
+    call(error, || {
+        // SAFETY: the header's contract.
+        let (trainer, pool) = unsafe { (handle::exclusive("trainer", trainer)?, pool::optional(pool)?) };
+        trainer.0.set_pool(pool);
+        Ok(())
+    })
+}
+
 /// The learning rate; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn srnn_trainer_lr(trainer: *const srnn_trainer) -> f64 {
@@ -108,21 +122,21 @@ pub unsafe extern "C" fn srnn_trainer_lr(trainer: *const srnn_trainer) -> f64 {
 
 /// Steps taken; 0 for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_trainer_steps(trainer: *const srnn_trainer) -> u64 {
+pub unsafe extern "C" fn srnn_trainer_step_count(trainer: *const srnn_trainer) -> u64 {
     // SAFETY: the header's contract.
-    unsafe { handle::get(trainer, 0, |t| t.0.optimizer().step()) }
+    unsafe { handle::get(trainer, 0, |t| t.0.optimizer().step_count()) }
 }
 
 /// Steps that SRNN_NON_FINITE_SKIP left out; 0 for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_trainer_skipped(trainer: *const srnn_trainer) -> u64 {
+pub unsafe extern "C" fn srnn_trainer_skipped_count(trainer: *const srnn_trainer) -> u64 {
     // SAFETY: the header's contract.
     unsafe { handle::get(trainer, 0, |t| t.0.skipped()) }
 }
 
 /// Fills in `config` with the optimizer's kind and hyperparameters, with the present learning rate.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_trainer_optimizer_config(
+pub unsafe extern "C" fn srnn_trainer_get_optimizer_config(
     trainer: *const srnn_trainer,
     config: *mut srnn_optimizer_config,
     error: *mut srnn_error,
@@ -149,8 +163,8 @@ pub unsafe extern "C" fn srnn_trainer_set_lr(
     call(error, || unsafe { handle::exclusive("trainer", trainer) }?.0.optimizer_mut().set_lr(lr))
 }
 
-/// Writes `classifier` and the whole state of its training to one safetensors file, from which srnn_trainer_load goes on
-/// bit for bit. srnn_classifier_load reads the classifier in it.
+/// Writes `classifier` and the whole state of its training to one safetensors file, from which srnn_trainer_open goes on
+/// bit for bit. srnn_classifier_open reads the classifier in it.
 ///
 /// - position: where the run stands among its batches; NULL for a position of zeros
 ///
@@ -177,15 +191,14 @@ pub unsafe extern "C" fn srnn_trainer_save(
     })
 }
 
-/// Reads what srnn_trainer_save wrote: a trainer, its classifier, and where the run stood (`position` may be NULL). Work is
-/// spread over the threads of `pool`, if it is not NULL; that changes no bit. The caller destroys trainer and classifier.
+/// Reads what srnn_trainer_save wrote: a trainer, its classifier, and where the run stood (`position` may be NULL). The caller
+/// destroys trainer and classifier.
 ///
 /// Errors: SRNN_ERROR_IO; SRNN_ERROR_INVALID_DATA for a file that is damaged or holds no classifier; SRNN_ERROR_NOT_FOUND
 /// for one that holds no training run; SRNN_ERROR_OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_trainer_load(
+pub unsafe extern "C" fn srnn_trainer_open(
     path: *const c_char,
-    pool: *const srnn_pool,
     trainer: *mut *mut srnn_trainer,
     classifier: *mut *mut srnn_classifier,
     position: *mut srnn_training_position,
@@ -193,13 +206,13 @@ pub unsafe extern "C" fn srnn_trainer_load(
 ) -> srnn_status {
     call(error, || {
         // SAFETY: the header's contract.
-        let (path, session, trainer, classifier, position) = unsafe {
+        let (path, trainer, classifier, position) = unsafe {
             let mut a = Arrays::new();
-            let (path, session) = (a.path("path", path)?, with_pool(pool)?);
+            let path = a.path("path", path)?;
             let (trainer, classifier) = (a.out("trainer", trainer)?, a.out("classifier", classifier)?);
-            (path, session, trainer, classifier, a.out_optional("position", position)?)
+            (path, trainer, classifier, a.out_optional("position", position)?)
         };
-        let (run, model, found) = Trainer::load(path, session)?;
+        let (run, model, found) = Trainer::load(path, Session::new())?;
         let run = handle::create(srnn_trainer(run))?;
         let model = handle::create(srnn_classifier(model)).inspect_err(|_| {
             // SAFETY: made above, and known to nobody.

@@ -4,8 +4,8 @@
 //! steps its errors are propagated back over the last k2 steps. k2 = k1 is the usual training on consecutive chunks with
 //! carried, detached states.
 //!
-//! Training can stop at any point and go on later, bit for bit: srnn_truncated_bptt_save keeps the carried states, the place
-//! in the sequence and the chunks of the last k2 steps, for srnn_truncated_bptt_restore. Where no chunk is needed any more
+//! Training can stop at any point and go on later, bit for bit: srnn_truncated_bptt_save_memory keeps the carried states, the place
+//! in the sequence and the chunks of the last k2 steps, for srnn_truncated_bptt_load_memory. Where no chunk is needed any more
 //! (k2 = k1, and the newest chunk's errors have been propagated) srnn_truncated_bptt_get_state, _steps_done and _set_state
 //! do. The model, the optimizer and the gradients added up so far are the caller's to keep.
 
@@ -166,7 +166,7 @@ pub unsafe extern "C" fn srnn_truncated_bptt_get_state(
 }
 
 /// Goes on from other states, with nothing to propagate into; what is NULL becomes zero. `steps_done` is the number of steps
-/// before them, which says where dropout stands: what srnn_truncated_bptt_steps_done told when the states were copied out.
+/// before them, which says where dropout stands: what srnn_truncated_bptt_step_count told when the states were copied out.
 ///
 /// Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for cell states where the cell has none.
 /// Nothing has changed then.
@@ -189,24 +189,24 @@ pub unsafe extern "C" fn srnn_truncated_bptt_set_state(
 
 /// Steps since the start of the sequences; it wraps at 2^32. 0 for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_truncated_bptt_steps_done(bptt: *const srnn_truncated_bptt) -> u32 {
+pub unsafe extern "C" fn srnn_truncated_bptt_step_count(bptt: *const srnn_truncated_bptt) -> u32 {
     // SAFETY: the header's contract.
     unsafe { handle::get(bptt, 0, |b| b.0.steps_done()) }
 }
 
-/// Bytes that srnn_truncated_bptt_save writes now; 0 for NULL.
+/// Bytes that srnn_truncated_bptt_save_memory writes now; 0 for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_truncated_bptt_saved_size(bptt: *const srnn_truncated_bptt) -> usize {
+pub unsafe extern "C" fn srnn_truncated_bptt_saved_bytes(bptt: *const srnn_truncated_bptt) -> usize {
     // SAFETY: the header's contract.
     unsafe { handle::get(bptt, 0, |b| b.0.saved_len()) }
 }
 
-/// Writes all that later calls depend on to `bytes`, srnn_truncated_bptt_saved_size of them, to be kept wherever the caller
+/// Writes all that later calls depend on to `bytes`, srnn_truncated_bptt_saved_bytes of them, to be kept wherever the caller
 /// likes. They mean the same on every machine.
 ///
 /// Errors: SRNN_ERROR_SHAPE_MISMATCH for the length.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_truncated_bptt_save(
+pub unsafe extern "C" fn srnn_truncated_bptt_save_memory(
     bptt: *const srnn_truncated_bptt,
     bytes: *mut u8,
     bytes_len: usize,
@@ -222,10 +222,10 @@ pub unsafe extern "C" fn srnn_truncated_bptt_save(
 /// Makes `bptt`, which was created for the same configuration, batch_size, k1 and k2, what was saved: later calls give the
 /// bits that they would have given there.
 ///
-/// Errors: SRNN_ERROR_INVALID_DATA for bytes that srnn_truncated_bptt_save has not written; SRNN_ERROR_SHAPE_MISMATCH, naming
+/// Errors: SRNN_ERROR_INVALID_DATA for bytes that srnn_truncated_bptt_save_memory has not written; SRNN_ERROR_SHAPE_MISMATCH, naming
 /// the size, for those of another; SRNN_ERROR_OUT_OF_MEMORY. Nothing has changed then.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_truncated_bptt_restore(
+pub unsafe extern "C" fn srnn_truncated_bptt_load_memory(
     bptt: *mut srnn_truncated_bptt,
     bytes: *const u8,
     bytes_len: usize,

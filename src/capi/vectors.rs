@@ -12,6 +12,7 @@ use crate::buffer::try_string;
 use crate::error::{Result, err};
 use crate::io::vectors::{BadRows, Duplicates, Format, InvalidUtf8, ReadOptions};
 use crate::nn::vectors::{FillOptions, Unknown, WordVectors};
+use crate::parallel::Pool;
 use std::ffi::c_char;
 
 /// A file format of word vectors.
@@ -103,7 +104,7 @@ pub struct srnn_vectors_options {
     pub member: *const c_char,
     /// Zero.
     pub reserved1: usize,
-    /// 1 if rows that cannot be used are left out and counted (srnn_vectors_skipped_rows): lines without a word, with too few or
+    /// 1 if rows that cannot be used are left out and counted (srnn_vectors_skipped_row_count): lines without a word, with too few or
     /// too many numbers or with something else than finite numbers; empty words; with invalid_utf8 = refuse those that are
     /// not UTF-8. For embeddings only the numbers of words that are kept are looked at. 0 if they are errors. Default 0.
     pub skip_bad_rows: i32,
@@ -190,7 +191,7 @@ impl srnn_vectors_options {
 }
 
 /// Words and their vectors. Any number of threads may use them at once.
-pub struct srnn_vectors(pub(super) WordVectors);
+pub struct srnn_vectors(pub(super) WordVectors, pub(super) Option<Pool>);
 
 /// Fills in `options` with defaults. NULL is ignored.
 #[unsafe(no_mangle)]
@@ -220,7 +221,7 @@ pub unsafe extern "C" fn srnn_vectors_open(
         let (path, options, vectors) = unsafe {
             (a.path("path", path)?, structs::read_optional(options)?.read(&mut a)?, a.out("vectors", vectors)?)
         };
-        vectors.write(handle::create(srnn_vectors(WordVectors::open(path, &options)?))?);
+        vectors.write(handle::create(srnn_vectors(WordVectors::open(path, &options)?, None))?);
         Ok(())
     })
 }
@@ -234,7 +235,7 @@ pub unsafe extern "C" fn srnn_vectors_destroy(vectors: *mut srnn_vectors) {
 
 /// Number of words; 0 for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_vectors_count(vectors: *const srnn_vectors) -> usize {
+pub unsafe extern "C" fn srnn_vectors_word_count(vectors: *const srnn_vectors) -> usize {
     // SAFETY: the header's contract.
     unsafe { handle::get(vectors, 0, |v| v.0.len()) }
 }
@@ -255,14 +256,14 @@ pub unsafe extern "C" fn srnn_vectors_file_format(vectors: *const srnn_vectors) 
 
 /// Words of the file that came again and were left out; 0 for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_vectors_duplicates(vectors: *const srnn_vectors) -> u64 {
+pub unsafe extern "C" fn srnn_vectors_duplicate_count(vectors: *const srnn_vectors) -> u64 {
     // SAFETY: the header's contract.
     unsafe { handle::get(vectors, 0, |v| v.0.duplicates()) }
 }
 
 /// Rows of the file that were left out since they cannot be used; see srnn_vectors_options.skip_bad_rows. 0 for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_vectors_skipped_rows(vectors: *const srnn_vectors) -> u64 {
+pub unsafe extern "C" fn srnn_vectors_skipped_row_count(vectors: *const srnn_vectors) -> u64 {
     // SAFETY: the header's contract.
     unsafe { handle::get(vectors, 0, |v| v.0.skipped_rows()) }
 }

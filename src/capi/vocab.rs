@@ -57,7 +57,7 @@ pub unsafe extern "C" fn srnn_vocab_destroy(vocab: *mut srnn_vocab) {
 /// Writes how texts are normalized: 1 to `lowercase` if they are put in lower case, and 1 to `nfc` if they are brought to NFC;
 /// 0 otherwise.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_vocab_normalization(
+pub unsafe extern "C" fn srnn_vocab_get_normalization(
     vocab: *const srnn_vocab,
     lowercase: *mut i32,
     nfc: *mut i32,
@@ -76,7 +76,7 @@ pub unsafe extern "C" fn srnn_vocab_normalization(
 
 /// Number of words, the two special ones included; 0 for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_vocab_size(vocab: *const srnn_vocab) -> usize {
+pub unsafe extern "C" fn srnn_vocab_word_count(vocab: *const srnn_vocab) -> usize {
     // SAFETY: the header's contract.
     unsafe { handle::get(vocab, 0, |v| v.0.len()) }
 }

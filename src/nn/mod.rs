@@ -7,6 +7,7 @@ mod dropout;
 mod embedding;
 mod finite;
 mod loss;
+mod modules;
 mod optimizer;
 #[cfg(feature = "vectors")]
 pub mod vectors;
@@ -19,6 +20,7 @@ pub use dropout::Dropout;
 pub use embedding::{Embedding, EmbeddingGrads};
 pub use finite::NonFinite;
 pub use loss::{BceWithLogits, CrossEntropy, Reduction, mse_loss};
+pub use modules::{Module, clip_module_grads, zero_grads};
 pub use optimizer::{
     AdamConfig, Optimizer, OptimizerConfig, RmsPropConfig, SgdConfig, StateSink, StateSource, StateTensor,
 };

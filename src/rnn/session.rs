@@ -34,6 +34,12 @@ impl Session {
         Self { pool: Some(pool.clone()), ..Self::default() }
     }
 
+    /// Spreads the work over the threads of `pool` from now on, or with `None` over no others. The number of threads changes
+    /// no bit.
+    pub fn set_pool(&mut self, pool: Option<&Pool>) {
+        self.pool = pool.cloned();
+    }
+
     /// Bytes of scratch memory held. Forward of a stack in one direction needs no more for a longer sequence, except 8
     /// bytes a step if lengths differ; a bidirectional stack also keeps two layers' outputs. A training forward needs 8
     /// bytes for each step of each sequence.

@@ -7,6 +7,7 @@ use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::{Result, check_len, ensure, err, product};
 use crate::kernel::activation::sigmoid;
 use crate::nn::{Dense, Dropout, Embedding, softmax_on};
+use crate::parallel::Pool;
 use crate::rnn::{Batch, Cell, Direction, DropoutPosition, ForwardArgs, Init, Rnn, RnnConfig, Session, Tape};
 use crate::shown::Excerpt;
 
@@ -146,6 +147,11 @@ impl ClassifierSession {
     /// Empty memory; work is spread over `session`'s pool, if it has one.
     pub fn new(session: Session) -> Self {
         Self { session, ..Self::default() }
+    }
+
+    /// Spreads the work over the threads of `pool` from now on, or with `None` over no others.
+    pub fn set_pool(&mut self, pool: Option<&Pool>) {
+        self.session.set_pool(pool);
     }
 
     /// Texts so far of which only the first [`ClassifierConfig::max_tokens`] tokens were read.

@@ -9,6 +9,7 @@ use crate::error::{Result, check_len, ensure, err, product};
 use crate::nn::{
     BceWithLogits, CrossEntropy, Dropout, EmbeddingGrads, NonFinite, Optimizer, OptimizerConfig, clip_grad_norm,
 };
+use crate::parallel::Pool;
 use crate::rnn::{BackwardArgs, Grads, Session, Tape};
 use crate::shown::Excerpt;
 
@@ -135,6 +136,13 @@ impl Trainer {
         (self.optimizer, self.skipped) = (optimizer, skipped);
     }
 
+    /// Spreads the work over the threads of `pool` from now on, or with `None` over no others. The number of threads changes
+    /// no bit.
+    pub fn set_pool(&mut self, pool: Option<&Pool>) {
+        self.memory.set_pool(pool);
+        self.optimizer.set_pool(pool);
+    }
+
     /// How it trains, with the present learning rate.
     pub fn config(&self) -> TrainerConfig {
         TrainerConfig { optimizer: *self.optimizer.config(), ..self.config.clone() }
@@ -169,7 +177,7 @@ impl Trainer {
     pub fn step(&mut self, model: &mut TextClassifier, data: &Dataset, batch: &[u32]) -> Result<StepReport> {
         let texts = self.check(model, data, batch)?;
         // Every step has its own masks: the words of one seed are told apart by the position.
-        let step = self.optimizer.step().wrapping_add(self.skipped);
+        let step = self.optimizer.step_count().wrapping_add(self.skipped);
         let seed = self.config.seed ^ step.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         model.pooled(&mut self.memory, Some((&mut self.tape, seed)), &texts)?;
         let dropout = Dropout::new(f64::from(model.config.dropout), seed)?;

@@ -61,7 +61,7 @@ pub fn functions() -> Vec<Function> {
         let parameters = parameters.strip_suffix(')').unwrap().split(',').filter(|p| *p != "void");
         Function { result: head.ty, name: head.name, parameters: parameters.map(Variable::parse).collect() }
     };
-    code().split("\nSRNN_API ").skip(1).map(parse).collect()
+    code().replace("\nSRNN_MUST_USE SRNN_API ", "\nSRNN_API ").split("\nSRNN_API ").skip(1).map(parse).collect()
 }
 
 /// The structs that have fields.

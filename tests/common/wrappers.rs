@@ -83,7 +83,11 @@ fn wrapper(function: &Function) -> String {
     *arguments.last_mut().unwrap() = "error == NULL ? NULL : &call.error";
     let arguments = arguments.join(", ");
     let handles = handles();
-    let look: String = changed(function, &handles).iter().map(|p| format!(" see_{}({});", base(p), p.name)).collect();
+    let mut look: String =
+        changed(function, &handles).iter().map(|p| format!(" see_{}({});", base(p), p.name)).collect();
+    if function.parameters.iter().any(|p| base(p) == "srnn_module" && p.ty.starts_with("const ")) {
+        look += " see_modules(modules, modules_len);";
+    }
     let results: String = (0..function.parameters.len()).map(|i| result(&function.parameters, i, &handles)).collect();
     format!(
         "

@@ -30,7 +30,9 @@ Handle<T> make(Destroy destroy, Create create, Arguments... arguments) {
 Handle<srnn_pool> pool;
 
 Handle<srnn_session> session() {
-  return make<srnn_session>(srnn_session_destroy, srnn_session_create, static_cast<const srnn_pool *>(pool.get()));
+  auto session = make<srnn_session>(srnn_session_destroy, srnn_session_create);
+  check(srnn_session_set_pool(session.get(), pool.get(), &error));
+  return session;
 }
 
 Handle<srnn_rnn> model(const Problem &p) {
@@ -185,6 +187,7 @@ Calls classifier(const Problem &p) {
     std::vector<int64_t> labels;
     std::vector<size_t> batch_lengths;
     Values dx, hn, dh, pooled, dpooled, logits, dlogits, dense_grads;
+    srnn_module modules[3];
 
     explicit Classifier(const Problem &problem) : p(problem), rnn(model(p)) {
       auto extents = p.read<uint64_t>("extents.u64");  // words, classes, batches
@@ -214,6 +217,10 @@ Calls classifier(const Problem &p) {
       logits.resize(p.batch * classes);
       dlogits = logits;
       dense_grads.resize(w.size());
+      for (srnn_module &module : modules) srnn_module_init(&module);
+      modules[0].embedding = embedding.get(), modules[0].embedding_grads = embedding_grads.get();
+      modules[1].rnn = rnn.get(), modules[1].rnn_grads = rnn_grads.get();
+      modules[2].dense = dense.get(), modules[2].grads = dense_grads.data(), modules[2].grads_len = dense_grads.size();
     }
 
     // From (directions, batch, hidden) to (batch, directions, hidden), or back.
@@ -250,9 +257,7 @@ Calls classifier(const Problem &p) {
       check(srnn_cross_entropy(nullptr, classes, logits.data(), logits.size(), &labels[number * p.batch], p.batch,
                                &loss, dlogits.data(), dlogits.size(), &error));
 
-      std::fill(dense_grads.begin(), dense_grads.end(), 0.0f);
-      check(srnn_grads_zero(rnn_grads.get(), &error));
-      check(srnn_embedding_grads_zero(embedding_grads.get(), &error));
+      check(srnn_modules_zero_grad(modules, 3, &error));
       check(srnn_dense_backward(dense.get(), scratch.get(), pooled.data(), pooled.size(), dlogits.data(),
                                 dlogits.size(), dpooled.data(), dpooled.size(), dense_grads.data(), dense_grads.size(),
                                 &error));
@@ -261,10 +266,7 @@ Calls classifier(const Problem &p) {
                               rnn_grads.get(), nullptr, &error));
       check(srnn_embedding_grads_add(embedding_grads.get(), words, count, dx.data(), dx_len, &error));
 
-      check(srnn_optimizer_begin_step(adam.get(), &error));
-      check(srnn_optimizer_update_embedding(adam.get(), 0, embedding.get(), embedding_grads.get(), &error));
-      check(srnn_optimizer_update_rnn(adam.get(), 1, rnn.get(), rnn_grads.get(), &error));
-      check(srnn_optimizer_update_dense(adam.get(), 2, dense.get(), dense_grads.data(), dense_grads.size(), &error));
+      check(srnn_optimizer_step(adam.get(), modules, 3, &error));
       return loss;
     }
   };

@@ -31,8 +31,8 @@ fn is_worth_a_team(values: usize) -> bool {
 
 /// An optimizer and its state: one slot a parameter tensor, numbered by the caller.
 ///
-/// A training step is [`begin_step`](Self::begin_step), then one [`update`](Self::update) (or
-/// [`update_rows`](Self::update_rows)) for every parameter. A slot's state is created on its first update and has that
+/// A training step is [`step`](Self::step) with a list of modules; or, piece by piece, [`begin_step`](Self::begin_step), then
+/// one [`update`](Self::update) (or [`update_rows`](Self::update_rows)) for every parameter. A slot's state is created on its first update and has that
 /// length from then on. As in PyTorch, every slot counts its own updates, so a parameter that joins late gets the bias
 /// correction of its own age.
 ///
@@ -40,8 +40,7 @@ fn is_worth_a_team(values: usize) -> bool {
 /// f64. The same gradients give the same bits on every machine, where they are finite.
 ///
 /// A gradient that is not finite is seen before anything changes; [`set_non_finite`](Self::set_non_finite) says what
-/// follows. That decides slot by slot: to leave out or stop whole steps, look at all gradients first, as
-/// [`clip_grad_norm`](crate::nn::clip_grad_norm) does.
+/// follows: `step` decides for the whole step, updates piece by piece decide slot by slot.
 ///
 /// Two deviations: where rounding makes centered RMSprop's variance negative it counts as 0, while PyTorch's square root
 /// gives NaN; and running means below 2^-100, and below 2^-120 those of squares where `eps >= 1e-10` hides them, become
@@ -151,13 +150,28 @@ impl Optimizer {
     }
 
     /// Steps begun so far.
-    pub fn step(&self) -> u64 {
+    pub fn step_count(&self) -> u64 {
         self.step
     }
 
     /// Begins the next step: every slot may be updated once more.
     pub fn begin_step(&mut self) {
         self.step = self.step.saturating_add(1);
+    }
+
+    /// Whether these gradients are left out of the step, as [`NonFinite`] says.
+    pub(super) fn leaves_out_dense(&mut self, slot: usize, grads: &[f32]) -> Result<bool> {
+        self.leaves_out(slot, Gradients::Dense(grads))
+    }
+
+    /// Begins the next step and calls `update`, whose gradients [`leaves_out_dense`](Self::leaves_out_dense) has let pass.
+    pub(super) fn step_with(&mut self, update: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        self.begin_step();
+        // That question is answered.
+        let non_finite = std::mem::replace(&mut self.non_finite, NonFinite::Continue);
+        let result = update(self);
+        self.non_finite = non_finite;
+        result
     }
 
     /// Updates the parameter `values` of slot `slot` with its gradient `grads` (the same length).

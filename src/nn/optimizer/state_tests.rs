@@ -82,7 +82,7 @@ fn training_goes_on_bit_for_bit() {
         restored.restore(&file).unwrap();
         assert_eq!(restored.pool.as_ref().map(crate::Pool::threads), Some(2), "a pool is not part of a file");
         assert_eq!(restored.config(), o.config());
-        assert_eq!((restored.step(), restored.updates(2), restored.updates(5)), (7, 3, 7));
+        assert_eq!((restored.step_count(), restored.updates(2), restored.updates(5)), (7, 3, 7));
         let mut again = File::default();
         restored.save(&mut again).unwrap();
         assert_eq!(again, file);

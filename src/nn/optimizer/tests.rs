@@ -94,7 +94,7 @@ fn fifty_steps_follow_the_formulas() {
                 assert!(error < 4e-7 * f64::from(t) * (1.0 + plain[i].abs()), "{config:?} step {t}: {error:e}");
             }
         }
-        assert_eq!((o.step(), o.updates(3), o.updates(2)), (50, 50, 0));
+        assert_eq!((o.step_count(), o.updates(3), o.updates(2)), (50, 50, 0));
     }
 }
 
