@@ -1,6 +1,5 @@
-//! Texts as numbers: tokens, a vocabulary, labelled data sets, batches, a baseline and scores.
+//! Texts as numbers: tokens, a vocabulary, labelled data sets, batches, and scores.
 
-pub mod bag_of_words;
 pub mod batches;
 mod checkpoint;
 pub mod classifier;
@@ -16,7 +15,6 @@ pub mod tokenizer;
 pub mod trainer;
 pub mod vocab;
 
-pub use bag_of_words::BagOfWords;
 pub use batches::{Batches, TrainingPosition};
 pub use classifier::{ClassifierConfig, ClassifierSession, Pooling, TextClassifier};
 pub use dataset::{Dataset, DatasetSummary};

@@ -13,12 +13,14 @@
 //! Ctrl-C and SIGTERM end training and keep what has been learned; the run itself is kept beside the model after every epoch
 //! and every ten minutes, and goes on from there as if it had never stopped, bit for bit.
 
+mod bag_of_words;
 mod files;
 mod options;
 mod output;
 mod report;
 mod run;
 
+use bag_of_words::BagOfWords;
 use clap::Parser;
 use options::{Options, UnknownOption};
 use output::{complain, say};
@@ -28,9 +30,7 @@ use simdrnn::Error;
 use simdrnn::io::vectors::ReadOptions;
 use simdrnn::nn::vectors::{FillOptions, Unknown, WordVectors};
 use simdrnn::nn::{AdamConfig, OptimizerConfig};
-use simdrnn::text::{
-    BagOfWords, ClassifierSession, Dataset, LabelMode, TextClassifier, Trainer, TrainerConfig, trainer::predict,
-};
+use simdrnn::text::{ClassifierSession, Dataset, LabelMode, TextClassifier, Trainer, TrainerConfig, trainer::predict};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

@@ -5,12 +5,9 @@
 //! `C = 1 / (l2 · examples)`. Everything is f64 in one fixed order with portable exp and log: the same bits on every
 //! machine, with nothing random in it.
 
-use super::dataset::Dataset;
-use super::metrics::Confusion;
-use super::options::LabelMode;
-use super::push;
-use crate::buffer::{AlignedBuf, try_vec, try_with_capacity};
-use crate::error::{Result, check_len, ensure, product};
+use simdrnn::text::{Confusion, Dataset, LabelMode};
+use simdrnn::{Error, ErrorKind, Result};
+use std::fmt;
 
 /// Steps whose curvature L-BFGS remembers.
 const MEMORY: usize = 6;
@@ -18,10 +15,11 @@ const MEMORY: usize = 6;
 const TOLERANCE: f64 = 1e-5;
 
 /// A trained model.
-pub struct BagOfWords {
+pub(crate) struct BagOfWords {
     classes: usize,
     /// A row of `classes` for each word, and one more for the biases.
-    weights: AlignedBuf<f64>,
+    weights: Vec<f64>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests"))]
     objective: f64,
     converged: bool,
 }
@@ -33,34 +31,35 @@ impl BagOfWords {
     ///
     /// # Errors
     /// `InvalidArgument` if the examples have several labels, `l2` is negative or not finite, or a word number is not
-    /// below `vocab_len`; `SizeOverflow`; `OutOfMemory`.
-    pub fn train(data: &Dataset, vocab_len: usize, l2: f64, epochs: usize) -> Result<Self> {
-        ensure!(l2 >= 0.0 && l2.is_finite(), InvalidArgument, "l2 is {l2}, expected a number from 0 on");
+    /// below `vocab_len`.
+    pub(crate) fn train(data: &Dataset, vocab_len: usize, l2: f64, epochs: usize) -> Result<Self> {
+        ensure(l2 >= 0.0 && l2.is_finite(), format_args!("l2 is {l2}, expected a number from 0 on"))?;
         let counts = Counts::new(data, vocab_len)?;
         let classes = data.labels().len();
-        let size = product("bag of words", &[vocab_len + 1, classes])?;
-        let mut problem = Problem { counts, classes, words: size - classes, l2, scores: try_vec(classes, 0.0)? };
-        let mut weights = AlignedBuf::zeroed(size)?;
-        let (objective, converged) = minimize(&mut problem, &mut weights, epochs)?;
+        let size = (vocab_len + 1) * classes;
+        let mut problem = Problem { counts, classes, words: size - classes, l2, scores: vec![0.0; classes] };
+        let mut weights = vec![0.0; size];
+        let (objective, converged) = minimize(&mut problem, &mut weights, epochs);
         Ok(Self { classes, weights, objective, converged })
     }
 
     /// The minimized value: mean cross-entropy in nats, plus the penalty.
-    pub fn objective(&self) -> f64 {
+    #[cfg(test)]
+    fn objective(&self) -> f64 {
         self.objective
     }
 
     /// Whether training reached its minimum before `epochs` ran out.
-    pub fn converged(&self) -> bool {
+    pub(crate) fn converged(&self) -> bool {
         self.converged
     }
 
     /// The classes' probabilities, given a text's word numbers; unknown numbers add nothing.
     ///
     /// # Errors
-    /// `ShapeMismatch` if `out` has not one value per class.
-    pub fn probabilities(&self, tokens: &[u32], out: &mut [f64]) -> Result<()> {
-        check_len("out", out.len(), self.classes)?;
+    /// `InvalidArgument` if `out` has not one value per class.
+    pub(crate) fn probabilities(&self, tokens: &[u32], out: &mut [f64]) -> Result<()> {
+        ensure(out.len() == self.classes, format_args!("out has {} values, expected {}", out.len(), self.classes))?;
         let (words, biases) = self.weights.split_at(self.weights.len() - self.classes);
         out.copy_from_slice(biases);
         for &t in tokens {
@@ -75,13 +74,13 @@ impl BagOfWords {
     /// Counts the predictions for all examples; of equally probable classes the first is predicted.
     ///
     /// # Errors
-    /// `InvalidArgument` if the examples have several labels or not the classes of training; `OutOfMemory`.
-    pub fn evaluate(&self, data: &Dataset) -> Result<Confusion> {
+    /// `InvalidArgument` if the examples have several labels or not the classes of training.
+    pub(crate) fn evaluate(&self, data: &Dataset) -> Result<Confusion> {
         check_mode(data)?;
         let n = data.labels().len();
-        ensure!(n == self.classes, InvalidArgument, "the examples have {n} classes, expected {}", self.classes);
+        ensure(n == self.classes, format_args!("the examples have {n} classes, expected {}", self.classes))?;
         let mut confusion = Confusion::new(n)?;
-        let mut p = try_vec(n, 0.0)?;
+        let mut p = vec![0.0; n];
         for i in 0..data.len() {
             self.probabilities(data.tokens(i), &mut p)?;
             let best = (1..n).fold(0, |best, c| if p[c] > p[best] { c } else { best });
@@ -94,13 +93,17 @@ impl BagOfWords {
     ///
     /// # Errors
     /// As [`BagOfWords::evaluate`].
-    pub fn accuracy(&self, data: &Dataset) -> Result<f64> {
+    pub(crate) fn accuracy(&self, data: &Dataset) -> Result<f64> {
         Ok(self.evaluate(data)?.accuracy())
     }
 }
 
+fn ensure(holds: bool, otherwise: fmt::Arguments<'_>) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::new(ErrorKind::InvalidArgument, otherwise)) }
+}
+
 fn check_mode(data: &Dataset) -> Result<()> {
-    ensure!(data.mode() == LabelMode::Single, InvalidArgument, "the examples have several labels, expected one each");
+    ensure(data.mode() == LabelMode::Single, format_args!("the examples have several labels, expected one each"))?;
     Ok(())
 }
 
@@ -117,19 +120,17 @@ impl Counts {
         check_mode(data)?;
         let n = data.len();
         let mut s =
-            Self { words: Vec::new(), counts: Vec::new(), ends: try_with_capacity(n)?, targets: try_with_capacity(n)? };
+            Self { words: Vec::new(), counts: Vec::new(), ends: Vec::with_capacity(n), targets: Vec::with_capacity(n) };
         let mut sorted = Vec::new();
         for i in 0..n {
             sorted.clear();
-            for &t in data.tokens(i) {
-                push(&mut sorted, t)?;
-            }
+            sorted.extend_from_slice(data.tokens(i));
             sorted.sort_unstable();
             let largest = sorted.last().map_or(0, |&t| t as usize);
-            ensure!(largest < vocab_len, InvalidArgument, "example {i}: word {largest}, expected below {vocab_len}");
+            ensure(largest < vocab_len, format_args!("example {i}: word {largest}, expected below {vocab_len}"))?;
             for same in sorted.chunk_by(|a, b| a == b) {
-                push(&mut s.words, same[0])?;
-                push(&mut s.counts, same.len() as f64)?;
+                s.words.push(same[0]);
+                s.counts.push(same.len() as f64);
             }
             s.ends.push(s.words.len());
             s.targets.push(data.targets(i)[0]);
@@ -212,23 +213,23 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 /// A remembered step: how far the weights went, how the gradient changed, and 1 / their product.
 struct Step {
-    moved: AlignedBuf<f64>,
-    change: AlignedBuf<f64>,
+    moved: Vec<f64>,
+    change: Vec<f64>,
     scale: f64,
 }
 
 /// Moves `weights` to the minimum with at most `passes` evaluations; the value there, and whether it is the minimum.
-fn minimize(problem: &mut Problem, weights: &mut AlignedBuf<f64>, passes: usize) -> Result<(f64, bool)> {
+fn minimize(problem: &mut Problem, weights: &mut Vec<f64>, passes: usize) -> (f64, bool) {
     let size = weights.len();
-    let mut gradient = AlignedBuf::zeroed(size)?;
-    let (mut next, mut next_gradient) = (AlignedBuf::<f64>::zeroed(size)?, AlignedBuf::<f64>::zeroed(size)?);
-    let mut direction = AlignedBuf::<f64>::zeroed(size)?;
-    let mut steps: Vec<Step> = try_with_capacity(MEMORY)?;
+    let mut gradient = vec![0.0; size];
+    let (mut next, mut next_gradient) = (vec![0.0; size], vec![0.0; size]);
+    let mut direction = vec![0.0; size];
+    let mut steps: Vec<Step> = Vec::with_capacity(MEMORY);
     let mut value = problem.evaluate(weights, &mut gradient);
     let mut used = 1;
     let mut converged = largest(&gradient) <= TOLERANCE;
     while !converged && used < passes {
-        let slope = descend(&steps, &gradient, &mut direction)?;
+        let slope = descend(&steps, &gradient, &mut direction);
         // The first step has no curvature to go by: unit length.
         let mut t = if steps.is_empty() { 1.0 / dot(&gradient, &gradient).sqrt() } else { 1.0 };
 
@@ -258,7 +259,7 @@ fn minimize(problem: &mut Problem, weights: &mut AlignedBuf<f64>, passes: usize)
         let mut step = if steps.len() == MEMORY {
             steps.remove(0)
         } else {
-            Step { moved: AlignedBuf::zeroed(size)?, change: AlignedBuf::zeroed(size)?, scale: 0.0 }
+            Step { moved: vec![0.0; size], change: vec![0.0; size], scale: 0.0 }
         };
         for i in 0..size {
             step.moved[i] = next[i] - weights[i];
@@ -273,7 +274,7 @@ fn minimize(problem: &mut Problem, weights: &mut AlignedBuf<f64>, passes: usize)
         value = there;
         converged = largest(&gradient) <= TOLERANCE;
     }
-    Ok((value, converged))
+    (value, converged)
 }
 
 fn largest(values: &[f64]) -> f64 {
@@ -281,7 +282,7 @@ fn largest(values: &[f64]) -> f64 {
 }
 
 /// Two-loop recursion: minus the approximate inverse Hessian times the gradient; the slope along it is returned.
-fn descend(steps: &[Step], gradient: &[f64], direction: &mut [f64]) -> Result<f64> {
+fn descend(steps: &[Step], gradient: &[f64], direction: &mut [f64]) -> f64 {
     for (d, g) in direction.iter_mut().zip(gradient) {
         *d = -g;
     }
@@ -298,15 +299,20 @@ fn descend(steps: &[Step], gradient: &[f64], direction: &mut [f64]) -> Result<f6
         let back = taken - step.scale * dot(&step.change, direction);
         add_scaled(direction, back, &step.moved);
     }
-    Ok(dot(gradient, direction))
+    dot(gradient, direction)
 }
+
+// The library's, whose bits are the same everywhere.
+#[cfg(test)]
+#[allow(dead_code)]
+#[path = "../../../src/random.rs"]
+mod random;
 
 #[cfg(test)]
 mod tests {
+    use super::random::Random;
     use super::*;
-    use crate::error::ErrorKind;
-    use crate::random::Random;
-    use crate::text::{DatasetOptions, Tokenizer, Vocab, VocabOptions};
+    use simdrnn::text::{DatasetOptions, Tokenizer, Vocab, VocabOptions};
 
     const AS_IS: VocabOptions =
         VocabOptions { tokenizer: Tokenizer { lowercase: false, nfc: false }, min_count: 1, max_size: usize::MAX };
@@ -379,8 +385,6 @@ mod tests {
         assert!(p[0] == p[1] && p[1] == p[2], "{p:?}");
         let confusion = m.evaluate(&data).unwrap();
         assert_eq!([0, 1, 2].map(|target| confusion.count(target, 0)), [1; 3]);
-        // As a classifier's predictions have it.
-        assert_eq!(crate::text::trainer::argmax(&[0.2, 0.4, 0.4, 0.1]), 1);
     }
 
     #[test]
