@@ -7,6 +7,7 @@
 
 use super::cell::{Equations, Flush, MOST_SLOTS, Reads, Recorded, SecondProduct};
 use super::mat::{Gathered, Mat, STATE_PADDING, Scattered, Strided};
+use super::panel::slot_vector;
 use crate::simd::Ops;
 use std::ops::Range;
 
@@ -276,7 +277,7 @@ impl Cursor {
         let mut slots = [s.splat(0.0); MOST_SLOTS];
         for (slot, v) in slots.iter_mut().take(C::SLOTS).enumerate() {
             // SAFETY: the caller's contract.
-            *v = unsafe { s.load(pre.at(self.row, (self.block * C::SLOTS + slot) * S::LANES)) };
+            *v = unsafe { s.load(pre.at(self.row, slot_vector(S::LANES, C::SLOTS, self.block, slot))) };
         }
         slots
     }

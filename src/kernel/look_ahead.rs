@@ -3,7 +3,7 @@
 
 use super::cell::Equations;
 use super::mat::Series;
-use super::panel::PanelData;
+use super::panel::{PanelData, slot_vector};
 use crate::simd::Ops;
 
 /// The most rows of a window.
@@ -60,7 +60,7 @@ impl LookAhead<'_> {
         let gates = C::INPUT.len();
         let vector = block * gates + v;
         // Where a layer's last vector has no mate, that is the vector after the last slot, which takes what pads panels.
-        let offset = |v: usize| ((block + v / gates) * C::SLOTS + C::INPUT[v % gates].1) * S::LANES;
+        let offset = |v: usize| slot_vector(S::LANES, C::SLOTS, block + v / gates, C::INPUT[v % gates].1);
         let offsets = [offset(v), offset(v + S::AHEAD_VECTORS - 1)];
         let (panel, column) = (vector / S::PANEL_VECTORS, vector % S::PANEL_VECTORS * S::LANES);
         // SAFETY: the caller's contract.

@@ -44,9 +44,22 @@ pub(crate) struct GateColumns<'a> {
     pub(crate) units: usize,
 }
 
+/// Where the vector of a slot begins in a row of pre-activations, or any output row for gate columns: for each block of `lanes`
+/// units one vector a slot.
+#[inline(always)]
+pub(crate) fn slot_vector(lanes: usize, slots: usize, block: usize, slot: usize) -> usize {
+    (block * slots + slot) * lanes
+}
+
+/// Where the value of a unit is in it.
+#[inline]
+pub(crate) fn slot_value(lanes: usize, slots: usize, unit: usize, slot: usize) -> usize {
+    slot_vector(lanes, slots, unit / lanes, slot) + unit % lanes
+}
+
 /// Length of an output row for gate columns: every slot's vectors and one more that takes the padding.
 pub(crate) fn padded_row(lanes: usize, units: usize, slots: usize) -> usize {
-    (units.div_ceil(lanes) * slots + 1) * lanes
+    slot_vector(lanes, slots, units.div_ceil(lanes), 0) + lanes
 }
 
 /// A matrix packed for multiplication from the left: `k` input features by many output columns.
@@ -101,10 +114,10 @@ impl Panels {
         let vectors = blocks * columns.gates.len();
         let padded = vectors.next_multiple_of(panel_vectors);
         let mut offsets = AlignedBuf::zeroed(padded)?;
-        offsets.fill(blocks * columns.slots * lanes);
+        offsets.fill(slot_vector(lanes, columns.slots, blocks, 0));
         for v in 0..vectors {
             let (block, gate) = (v / columns.gates.len(), v % columns.gates.len());
-            offsets[v] = (block * columns.slots + columns.gates[gate].1) * lanes;
+            offsets[v] = slot_vector(lanes, columns.slots, block, columns.gates[gate].1);
         }
         let data = AlignedBuf::zeroed(product("a packed matrix", &[padded, lanes, k])?)?;
         let gates = try_copy(columns.gates)?;

@@ -6,7 +6,7 @@
 use super::cell::{Equations, Flush, MOST_SLOTS, Reads};
 use super::look_ahead::{LookAhead, Tile};
 use super::mat::Series;
-use super::panel::PanelData;
+use super::panel::{PanelData, slot_vector};
 use crate::simd::Ops;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -347,7 +347,7 @@ impl<C: Equations> Group<C> {
         block: usize,
         tile: Option<&Tile>,
     ) {
-        let slots = block * C::SLOTS * S::LANES;
+        let slots = slot_vector(S::LANES, C::SLOTS, block, 0);
         let mut acc = [[s.splat(0.0); MOST_SLOTS]; B];
         // The gates' loop reads the slots back from memory: indexed in a loop, they could not stay in registers.
         let mut scratch = [const { MaybeUninit::<[f32; MOST_LANES]>::uninit() }; MOST_GROUP * MOST_SLOTS];
@@ -356,7 +356,7 @@ impl<C: Equations> Group<C> {
             for b in 0..B {
                 for i in 0..C::SLOTS {
                     let start = if has_input::<C>(i) { row.start } else { row.bias };
-                    acc[b][i] = s.load(start.add(slots + (b * C::SLOTS + i) * S::LANES));
+                    acc[b][i] = s.load(start.add(slots + slot_vector(S::LANES, C::SLOTS, b, i)));
                 }
             }
             if let Some(input) = weights.input {
@@ -369,7 +369,7 @@ impl<C: Equations> Group<C> {
             };
             for b in 0..B {
                 for i in 0..C::SLOTS {
-                    s.store(complete.add((b * C::SLOTS + i) * S::LANES), acc[b][i]);
+                    s.store(complete.add(slot_vector(S::LANES, C::SLOTS, b, i)), acc[b][i]);
                 }
             }
             let h = row.h.add(block * S::LANES);
@@ -377,7 +377,7 @@ impl<C: Equations> Group<C> {
             for b in 1..B {
                 let mut slots = acc[0];
                 for i in 0..C::SLOTS {
-                    slots[i] = s.load(complete.add((b * C::SLOTS + i) * S::LANES));
+                    slots[i] = s.load(complete.add(slot_vector(S::LANES, C::SLOTS, b, i)));
                 }
                 let next = self.begin(s, row, block + b, slots);
                 s.store(h.add((b - 1) * S::LANES), self.cell.finish(s, half, self.flush));

@@ -7,7 +7,7 @@ use super::tape::Tape;
 use crate::buffer::{AlignedBuf, try_grow};
 use crate::error::{Result, ensure, product};
 use crate::kernel::cell::{Activation, MOST_SLOTS};
-use crate::kernel::panel::Geometry;
+use crate::kernel::panel::{Geometry, slot_value};
 
 /// Share of a gate's activations that sit near its limits, over all steps and sequences of a tape (the shares that
 /// Karpathy, Johnson and Fei-Fei 2015 plot).
@@ -204,7 +204,7 @@ fn saturation(rnn: &Rnn, tape: &Tape, pass: usize, gate: usize) -> Saturation {
         for unit in 0..config.hidden_size {
             let mut slots = [0.0; MOST_SLOTS];
             for (slot, v) in slots.iter_mut().enumerate().take(cell.slots) {
-                *v = row[(unit / lanes * cell.slots + slot) * lanes + unit % lanes];
+                *v = row[slot_value(lanes, cell.slots, unit, slot)];
             }
             let a = (cell.pre_activation)(gate, slots);
             let (is_low, is_high) = match cell.activations[gate] {

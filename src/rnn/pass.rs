@@ -16,7 +16,7 @@ use crate::kernel::gemm::{Output, Start, gemm_gates};
 use crate::kernel::lhs::{Lhs, Rows};
 use crate::kernel::look_ahead::{LookAhead, MOST_AHEAD};
 use crate::kernel::mat::{Gathered, Mat, Scattered, Series};
-use crate::kernel::panel::Panels;
+use crate::kernel::panel::{Panels, slot_vector};
 use crate::kernel::single_row::{RowBuffers, States, Weights};
 use crate::parallel::{Elements, FEWEST_PRODUCTS, Load, MOST_SHARED, NEAR_VALUES, Split, Team};
 use crate::simd::Ops;
@@ -382,7 +382,7 @@ impl<S: Ops> Run<'_, S> {
             gemm_gates(s, input, weights.input.view(), panels, Start::Row(bias), out);
             // Products of the state that are kept apart begin at their bias.
             for slot in (0..cell.slots).filter(|&slot| cell.own_slots.contains(slot)) {
-                let at = |block: usize| (block * cell.slots + slot) * S::LANES;
+                let at = |block: usize| slot_vector(S::LANES, cell.slots, block, slot);
                 assert!(cell.slots * S::LANES * blocks.end <= bias.len());
                 s.enter(
                     #[inline(always)]

@@ -13,7 +13,7 @@ use super::tape::{Recorded, Tape};
 use super::truncated::TruncatedBptt;
 use crate::buffer::{AlignedBuf, try_vec, try_with_capacity};
 use crate::error::{Result, check_len, ensure, err};
-use crate::kernel::panel::Geometry;
+use crate::kernel::panel::{Geometry, slot_vector};
 use crate::simd::Isa;
 use std::ops::Range;
 
@@ -216,7 +216,7 @@ fn for_each_run(
         for row in 0..rows {
             for slot in 0..slots {
                 for unit in (0..units).step_by(lanes) {
-                    let start = row * strides.pre + (unit / lanes * slots + slot) * lanes;
+                    let start = row * strides.pre + slot_vector(lanes, slots, unit / lanes, slot);
                     f(layer, Which::Pre, run(start, lanes.min(units - unit)));
                 }
             }

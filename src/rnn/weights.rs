@@ -3,7 +3,7 @@
 use super::config::{ParamSpec, RnnConfig};
 use crate::buffer::{AlignedBuf, try_with_capacity};
 use crate::error::Result;
-use crate::kernel::panel::{GateColumns, Geometry, Panels, padded_row};
+use crate::kernel::panel::{GateColumns, Geometry, Panels, padded_row, slot_value};
 use crate::parallel::Team;
 use crate::simd::Isa;
 use std::ops::Range;
@@ -104,7 +104,7 @@ impl ForwardWeights {
             let mut add = |gate: usize, slot: usize, bias: &[f32]| {
                 for (unit, &b) in bias[gate * units..(gate + 1) * units].iter().enumerate() {
                     // One rounded sum of both biases, unless the slot belongs to one of them alone.
-                    self.bias[(unit / lanes * cell.slots + slot) * lanes + unit % lanes] += b;
+                    self.bias[slot_value(lanes, cell.slots, unit, slot)] += b;
                 }
             };
             for &(gate, slot) in cell.input {
