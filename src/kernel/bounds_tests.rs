@@ -10,7 +10,7 @@ use super::gates::{self, Backward, Forward, Span};
 use super::gemm::{Output, Start, gemm_gates, gemm_view};
 use super::lhs::{Lhs, Rows};
 use super::look_ahead::{LookAhead, MOST_AHEAD};
-use super::mat::{Gathered, Mat, STATE_PADDING, Scattered, Series};
+use super::mat::{Mat, STATE_PADDING, Series};
 use super::nearest::{Best, dot, scan};
 use super::outer::{Accumulator, OuterScratch, Right};
 use super::panel::{GateColumns, Geometry, PanelView, Panels, pack_as_panels, padded_row};
@@ -481,8 +481,8 @@ impl Kernel for GateKernel<'_> {
         let copied: Vec<usize> = (0..rows).map(|r| (r * gate_count + gate_count - 1) * units).collect();
         let blocks = units.div_ceil(S::LANES);
         let flush = Flush::new(units % 2 == 1);
-        let before = Gathered { values: before.values(), offsets: &offsets };
-        let copies = Some(Scattered { values: gates.values(), offsets: &copied });
+        let before = before.read().gathered(&offsets);
+        let copies = Some(gates.scattered(&copied));
         let forward = Forward { pre, before, c: a, h: b, copies, flush };
         // The gradient of the hidden states is in `a`, but for an LSTM, whose cell states are there.
         let backward = Backward { pre: pre.read(), before, c: a.read(), dh: a, carried: b, gates };

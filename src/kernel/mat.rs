@@ -122,6 +122,12 @@ impl<'a> Mat<'a> {
         Self { stride: self.stride * n, ..self }
     }
 
+    /// The buffer's rows that start at `offsets`, for writing.
+    #[inline]
+    pub(crate) fn scattered(self, offsets: &'a [usize]) -> Scattered<'a> {
+        Scattered { rows: self, offsets }
+    }
+
     /// The same rows, for reading.
     #[inline]
     pub(crate) fn read(self) -> Strided<'a> {
@@ -142,6 +148,12 @@ impl<'a> Strided<'a> {
     #[inline]
     pub(crate) fn new(values: &'a [f32], stride: usize) -> Self {
         Self { values: values.as_ptr(), len: values.len(), stride, borrow: PhantomData }
+    }
+
+    /// The buffer's rows that start at `offsets`.
+    #[inline]
+    pub(crate) fn gathered(self, offsets: &'a [usize]) -> Gathered<'a> {
+        Gathered { rows: self, offsets }
     }
 
     /// Pointer to value `i` of row `r`.
@@ -168,8 +180,8 @@ impl<'a> Strided<'a> {
 /// Rows for reading that lie anywhere in a buffer: row `i` starts at `offsets[i]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Gathered<'a> {
-    pub(crate) values: *const f32,
-    pub(crate) offsets: &'a [usize],
+    rows: Strided<'a>,
+    offsets: &'a [usize],
 }
 
 impl Gathered<'_> {
@@ -179,16 +191,18 @@ impl Gathered<'_> {
     /// The buffer reaches to it.
     #[inline(always)]
     pub(crate) unsafe fn at(self, r: usize, i: usize) -> *const f32 {
+        let place = self.offsets[r] + i;
+        debug_assert!(place < self.rows.len, "value {i} of row {r}");
         // SAFETY: the caller's contract.
-        unsafe { self.values.add(self.offsets[r] + i) }
+        unsafe { self.rows.values.add(place) }
     }
 }
 
 /// As [`Gathered`], for writing.
 #[derive(Clone, Copy)]
 pub(crate) struct Scattered<'a> {
-    pub(crate) values: *mut f32,
-    pub(crate) offsets: &'a [usize],
+    rows: Mat<'a>,
+    offsets: &'a [usize],
 }
 
 impl Scattered<'_> {
@@ -198,8 +212,10 @@ impl Scattered<'_> {
     /// The buffer reaches to it.
     #[inline(always)]
     pub(crate) unsafe fn at(self, r: usize, i: usize) -> *mut f32 {
+        let place = self.offsets[r] + i;
+        debug_assert!(place < self.rows.len, "value {i} of row {r}");
         // SAFETY: the caller's contract.
-        unsafe { self.values.add(self.offsets[r] + i) }
+        unsafe { self.rows.values.add(place) }
     }
 }
 

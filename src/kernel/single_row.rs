@@ -481,7 +481,7 @@ mod tests {
     use crate::kernel::gemm::{Output, Start, gemm_gates};
     use crate::kernel::lhs::Rows;
     use crate::kernel::look_ahead::MOST_AHEAD;
-    use crate::kernel::mat::{Gathered, Mat, STATE_PADDING};
+    use crate::kernel::mat::{Mat, STATE_PADDING};
     use crate::kernel::panel::{GateColumns, Panels, padded_row};
     use crate::parallel::Team;
     use crate::random::Random;
@@ -540,11 +540,11 @@ mod tests {
                 let h = Rows::strided(&found.h[t * stride..], 1, stride, self.units);
                 let panels = 0..self.recurrent.view().panels;
                 gemm_gates(s, h, self.recurrent.view(), panels, Start::Output, Output::new(pre, width));
-                let read = if C::READS == Reads::Cell { &mut found.c } else { &mut found.h };
-                let before = Gathered { values: read.as_ptr(), offsets: &[t * stride] };
                 let span = Span { rows: 1, blocks: 0..self.units.div_ceil(S::LANES), units: self.units };
                 let (pre, c, h) =
                     (Mat::new(pre, width), Mat::new(&mut found.c, stride), Mat::new(&mut found.h, stride));
+                let (read, offsets) = (if C::READS == Reads::Cell { c } else { h }, [t * stride]);
+                let before = read.read().gathered(&offsets);
                 // SAFETY: rows t and t + 1 exist, and whole blocks fit their stride.
                 unsafe {
                     let (c, h) = (c.starting_at(t + 1), h.starting_at(t + 1));

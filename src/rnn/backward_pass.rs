@@ -12,7 +12,7 @@ use crate::kernel::columns::gemm_columns;
 use crate::kernel::gates::{Backward, Span};
 use crate::kernel::gemm::{Output, Start, gemm};
 use crate::kernel::lhs::Rows;
-use crate::kernel::mat::{Gathered, Mat, Strided};
+use crate::kernel::mat::{Mat, Strided};
 use crate::parallel::{Elements, FEWEST_COPIES, FEWEST_PRODUCTS, MOST_SHARED, NEAR_VALUES, Split, Team};
 use crate::simd::Ops;
 use std::ops::Range;
@@ -432,8 +432,8 @@ impl<S: Ops> Run<'_, S> {
             if self.wants_norms {
                 self.leave_squares(&step);
             }
-            let before_h = Gathered { values: history.h.as_ptr(), offsets: step.h_offsets };
-            let before_c = Gathered { values: history.c.as_ptr(), offsets: step.c_offsets };
+            let before_h = Strided::new(&history.h, strides.h).gathered(step.h_offsets);
+            let before_c = Strided::new(&history.c, strides.c).gathered(step.c_offsets);
             let dc = memory.dc.starting_at(step.sequences.start);
             let c = Strided::new(&history.c, strides.c);
             let index = history.kept.index(pass.plan, step.first);

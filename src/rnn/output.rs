@@ -2,7 +2,7 @@
 
 use super::batch::Plan;
 use super::config::RnnConfig;
-use crate::kernel::mat::Mat;
+use crate::kernel::mat::{Mat, Scattered};
 
 /// The arrays that a call writes; threads write the rows of different sequences.
 #[derive(Clone, Copy)]
@@ -67,12 +67,15 @@ impl<'a> OutputRows<'a> {
     #[inline]
     pub(crate) fn row(&self, t: usize, j: usize, direction: usize) -> *mut f32 {
         // SAFETY: the offset lies within the array.
-        unsafe { self.values().add(self.offset(t, j, direction)) }
+        unsafe { self.rows.values().add(self.offset(t, j, direction)) }
     }
 
-    /// What offsets are counted from.
-    pub(crate) fn values(&self) -> *mut f32 {
-        self.rows.values()
+    /// The rows at some offsets.
+    pub(crate) fn at<'o>(&self, offsets: &'o [usize]) -> Scattered<'o>
+    where
+        'a: 'o,
+    {
+        self.rows.scattered(offsets)
     }
 
     /// As [`OutputRows::row`], as an offset.

@@ -15,7 +15,7 @@ use crate::kernel::gates::{Forward, Span};
 use crate::kernel::gemm::{Output, Start, gemm_gates};
 use crate::kernel::lhs::{Lhs, Rows};
 use crate::kernel::look_ahead::{LookAhead, MOST_AHEAD};
-use crate::kernel::mat::{Gathered, Mat, Scattered, Series};
+use crate::kernel::mat::{Mat, Series};
 use crate::kernel::panel::{Panels, slot_vector};
 use crate::kernel::single_row::{RowBuffers, States, Weights};
 use crate::parallel::{Elements, FEWEST_PRODUCTS, Load, MOST_SHARED, NEAR_VALUES, Split, Team};
@@ -486,8 +486,8 @@ impl<S: Ops> Run<'_, S> {
             } else {
                 memory.rows
             };
-            let before_h = Gathered { values: memory.h.values(), offsets: h };
-            let before_c = Gathered { values: memory.c.values(), offsets: c };
+            let before_h = memory.h.read().gathered(h);
+            let before_c = memory.c.read().gathered(c);
             let before = if cell.has_cell_state { before_c } else { before_h };
             let is_projected = weights.projection.is_some();
             let flush = Flush::new(config.flush_small_states);
@@ -496,10 +496,7 @@ impl<S: Ops> Run<'_, S> {
                 before,
                 c: own_c,
                 h: if is_projected { step_rows } else { own_h },
-                copies: self
-                    .target
-                    .filter(|_| !is_projected)
-                    .map(|(target, _)| Scattered { values: target.values(), offsets: copies }),
+                copies: self.target.filter(|_| !is_projected).map(|(target, _)| target.at(copies)),
                 flush,
             };
             let state = Rows::at_raw(memory.h.values(), memory.h.len(), h, config.state_size());
