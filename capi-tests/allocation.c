@@ -23,7 +23,7 @@ static void recurrent(void) {
   srnn_stream *stream;
   srnn_optimizer_config sgd;
   srnn_optimizer *optimizer;
-  srnn_batch batch;
+  srnn_forward_args batch;
   size_t index;
   long before;
   char name[SRNN_PARAM_NAME_SIZE];
@@ -41,14 +41,14 @@ static void recurrent(void) {
   OK(srnn_tape_create(&tape, &err));
   OK(srnn_grads_create(rnn, &grads, &err));
   OK(srnn_gradient_flow_create(&flow, &err));
-  srnn_batch_init(&batch, BATCH, STEPS);
+  srnn_forward_args_init(&batch, BATCH, STEPS);
   batch.lengths = lengths;
   batch.lengths_len = BATCH;
-  OK(srnn_rnn_forward(rnn, session, &batch, x, X, NULL, y, Y, NULL, &err));
-  OK(srnn_rnn_forward_train(rnn, session, tape, &batch, 0, x, X, NULL, z, Y, NULL, &err));
+  OK(run_forward(rnn, session, &batch, x, X, NULL, y, Y, NULL, &err));
+  OK(run_forward_train(rnn, session, tape, &batch, 0, x, X, NULL, z, Y, NULL, &err));
   CHECK(same_bits(y, z, Y));
   OK(srnn_session_create(&fresh, &err));
-  OK(srnn_rnn_backward(rnn, fresh, tape, dy, Y, NULL, dx, X, NULL, grads, flow, &err));
+  OK(run_backward(rnn, fresh, tape, dy, Y, NULL, dx, X, NULL, grads, flow, &err));
   srnn_optimizer_config_init(&sgd, SRNN_OPTIMIZER_ADAM);
   OK(srnn_optimizer_create(&sgd, &optimizer, &err));
   OK(srnn_optimizer_begin_step(optimizer, &err));
@@ -69,8 +69,8 @@ static void recurrent(void) {
   SUCCEEDS(srnn_stream_process(stream, forward, 3, x, 3 * X / STEPS, y, 3 * Y / 2 / STEPS, &err));
   SUCCEEDS(srnn_stream_reset(stream, &err));
   /* And a session that has seen the shape. */
-  SUCCEEDS(srnn_rnn_forward(rnn, session, &batch, x, X, NULL, y, Y, NULL, &err));
-  BAD_SHAPE("x", srnn_rnn_forward(rnn, session, &batch, x, X - 1, NULL, y, Y, NULL, &err)); /* nor do errors allocate */
+  SUCCEEDS(run_forward(rnn, session, &batch, x, X, NULL, y, Y, NULL, &err));
+  BAD_SHAPE("x", run_forward(rnn, session, &batch, x, X - 1, NULL, y, Y, NULL, &err)); /* nor do errors allocate */
   until_failure = -1;
   CHECK(failed == before);
   srnn_optimizer_destroy(optimizer);

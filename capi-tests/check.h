@@ -98,6 +98,68 @@ static int all(const float *values, size_t len, float value) {
   return 1;
 }
 
+/* srnn_rnn_forward with its arrays one by one: `shape` has the rest. */
+static inline srnn_status run_any(const srnn_rnn *rnn, srnn_session *session, srnn_tape *tape, srnn_forward_args args,
+                                  const srnn_state *initial, float *y, size_t y_len, const srnn_state_out *last,
+                                  srnn_error *error) {
+  if (initial != NULL) args.h0 = initial->h, args.h0_len = initial->h_len;
+  if (initial != NULL) args.c0 = initial->c, args.c0_len = initial->c_len;
+  if (last != NULL) args.hn = last->h, args.hn_len = last->h_len, args.cn = last->c, args.cn_len = last->c_len;
+  args.y = y, args.y_len = y_len;
+  return srnn_rnn_forward(rnn, session, tape, &args, error);
+}
+
+static inline srnn_status run_forward_train(const srnn_rnn *rnn, srnn_session *session, srnn_tape *tape,
+                                            const srnn_forward_args *shape, uint64_t dropout_seed, const float *x,
+                                            size_t x_len, const srnn_state *initial, float *y, size_t y_len,
+                                            const srnn_state_out *last, srnn_error *error) {
+  srnn_forward_args args;
+  if (shape == NULL) return srnn_rnn_forward(rnn, session, tape, NULL, error);
+  args = *shape;
+  args.dropout_seed = dropout_seed, args.x = x, args.x_len = x_len;
+  return run_any(rnn, session, tape, args, initial, y, y_len, last, error);
+}
+
+static inline srnn_status run_forward(const srnn_rnn *rnn, srnn_session *session, const srnn_forward_args *shape,
+                                      const float *x, size_t x_len, const srnn_state *initial, float *y, size_t y_len,
+                                      const srnn_state_out *last, srnn_error *error) {
+  return run_forward_train(rnn, session, NULL, shape, 0, x, x_len, initial, y, y_len, last, error);
+}
+
+static inline srnn_status run_forward_train_tokens(const srnn_rnn *rnn, srnn_session *session, srnn_tape *tape,
+                                                   const srnn_forward_args *shape, uint64_t dropout_seed,
+                                                   const srnn_embedding *embedding, const uint32_t *indices,
+                                                   size_t indices_len, const srnn_state *initial, float *y,
+                                                   size_t y_len, const srnn_state_out *last, srnn_error *error) {
+  srnn_forward_args args;
+  if (shape == NULL) return srnn_rnn_forward(rnn, session, tape, NULL, error);
+  args = *shape;
+  args.dropout_seed = dropout_seed, args.embedding = embedding, args.indices = indices, args.indices_len = indices_len;
+  return run_any(rnn, session, tape, args, initial, y, y_len, last, error);
+}
+
+static inline srnn_status run_forward_tokens(const srnn_rnn *rnn, srnn_session *session, const srnn_forward_args *shape,
+                                             const srnn_embedding *embedding, const uint32_t *indices,
+                                             size_t indices_len, const srnn_state *initial, float *y, size_t y_len,
+                                             const srnn_state_out *last, srnn_error *error) {
+  return run_forward_train_tokens(rnn, session, NULL, shape, 0, embedding, indices, indices_len, initial, y, y_len, last,
+                                  error);
+}
+
+/* srnn_rnn_backward with its arrays one by one. */
+static inline srnn_status run_backward(const srnn_rnn *rnn, srnn_session *session, const srnn_tape *tape,
+                                       const float *dy, size_t dy_len, const srnn_state *dlast, float *dx,
+                                       size_t dx_len, const srnn_state_out *dinitial, srnn_grads *grads,
+                                       srnn_gradient_flow *flow, srnn_error *error) {
+  srnn_backward_args args;
+  srnn_backward_args_init(&args);
+  args.dy = dy, args.dy_len = dy_len, args.dx = dx, args.dx_len = dx_len, args.grads = grads, args.flow = flow;
+  if (dlast != NULL) args.dhn = dlast->h, args.dhn_len = dlast->h_len, args.dcn = dlast->c, args.dcn_len = dlast->c_len;
+  if (dinitial != NULL) args.dh0 = dinitial->h, args.dh0_len = dinitial->h_len;
+  if (dinitial != NULL) args.dc0 = dinitial->c, args.dc0_len = dinitial->c_len;
+  return srnn_rnn_backward(rnn, session, tape, &args, error);
+}
+
 static srnn_rnn *make_rnn(int32_t cell, size_t input_size, size_t hidden_size, size_t num_layers, int32_t direction) {
   srnn_rnn_config config;
   srnn_rnn *rnn;

@@ -50,7 +50,7 @@ static_assert(std::is_constructible_v<Floats, const std::vector<float> &> && std
 static_assert(!std::is_constructible_v<FloatsOut, const std::vector<float> &>);
 static_assert(std::is_constructible_v<View<const char>, std::string_view> && std::is_constructible_v<Floats, const Floats>);
 template <typename Lengths>
-using BatchOf = decltype(batch(2, 4, std::declval<Lengths>()));
+using BatchOf = decltype(ForwardArgs(2, 4).lengths(std::declval<Lengths>()));
 template <typename Lengths, typename = void>
 constexpr bool makes_a_batch = false;
 template <typename Lengths>
@@ -140,11 +140,14 @@ static void training() {
   x.fill(0.5f);
   dy.fill(1);
   dx.fill(0);
-  const srnn_state initial = state(h, c), dlast = state(h);
-  const srnn_state_out last = state_out(hn, cn), dinitial = state_out(hn);
-  OK(rnn.forward_train(session, tape, batch(size, steps), 0, x, y, &initial, &last));
+  const srnn_state initial = state(h, c);
+  const srnn_state_out last = state_out(hn, cn);
+  const std::uint64_t generation = rnn.generation();
+  CHECK(rnn.state_size() == hidden && rnn.pass_count() == 1 && generation != 0);
+  OK(rnn.forward(session, tape, ForwardArgs(size, steps).x(x).y(y).h0(h).c0(c).hn(hn).cn(cn).dropout(0)));
+  CHECK(tape.batch_size() == size && tape.seq_len() == steps);
   CHECK(std::memcmp(hn.data(), y.data() + (steps - 1) * size * hidden, sizeof hn) == 0 && tape.bytes() > 0);
-  OK(rnn.backward(session, tape, dy, dx, &grads, &dlast, &dinitial, &flow));
+  OK(rnn.backward(session, tape, BackwardArgs().dy(dy).dhn(h).dx(dx).dh0(hn).dc0(cn).dcn(c).grads(grads).flow(flow)));
   CHECK(dx[0] != 0);
   std::array<double, steps> norms;
   double value = 0;
@@ -225,7 +228,10 @@ static void training() {
   OK(stream.set_state(initial));
   OK(stream.reset_lane(0));
   OK(stream.reset());
-  OK(rnn.forward(session, batch(size, steps), x, again));
+  std::array<float, size * hidden> carried_h{}, carried_c{};
+  const std::size_t lengths[] = {steps, steps};
+  OK(rnn.forward(session, ForwardArgs(size, steps).lengths(lengths).packed(false).no_dropout().x(x).y(again).state(carried_h, carried_c)));
+  CHECK(std::memcmp(carried_h.data(), again.data() + (steps - 1) * size * hidden, sizeof carried_h) == 0);
   CHECK(again == y);
 }
 
@@ -269,9 +275,9 @@ static void layers() {
   OK(rnn.create(Rnn::config(SRNN_CELL_GRU, 2, 4)));
   OK(rnn.init(SRNN_INIT_TORCH_UNIFORM, 1));
   OK(tape.create());
-  OK(rnn.forward(session, batch(1, 1), x, plain));
-  OK(rnn.forward(session, batch(1, 1), embedding, indices, out));
-  OK(rnn.forward_train(session, tape, batch(1, 1), 0, embedding, indices, recorded));
+  OK(rnn.forward(session, ForwardArgs(1, 1).x(x).y(plain)));
+  OK(rnn.forward(session, ForwardArgs(1, 1).words(embedding, indices).y(out)));
+  OK(rnn.forward(session, tape, ForwardArgs(1, 1).words(embedding, indices).y(recorded)));
   CHECK(plain[0] != 0 && out == plain && recorded == plain);
   OK(embedding_grads.create(embedding));
   OK(embedding_grads.add(indices, dx));

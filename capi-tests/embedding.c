@@ -125,40 +125,40 @@ static void layers(srnn_session *session) {
   srnn_embedding *e, *wide;
   srnn_rnn *rnn = make_rnn(SRNN_CELL_GRU, DIM, 5, 1, SRNN_DIRECTION_FORWARD);
   srnn_tape *tape;
-  srnn_batch batch;
+  srnn_forward_args batch;
   srnn_state_out last, last_words;
   OK(srnn_embedding_create(ROWS, DIM, 0, &e, &err));
   OK(srnn_embedding_create(ROWS, DIM + 1, 0, &wide, &err));
   OK(srnn_embedding_init_normal(e, 3, &err));
   OK(srnn_tape_create(&tape, &err));
-  srnn_batch_init(&batch, BATCH, STEPS);
+  srnn_forward_args_init(&batch, BATCH, STEPS);
   batch.lengths = lengths;
   batch.lengths_len = BATCH;
   srnn_state_out_init(&last, h, STATE, NULL, 0);
   srnn_state_out_init(&last_words, h_words, STATE, NULL, 0);
   memset(x, 0, sizeof x);
   OK(srnn_embedding_forward(e, padded, TOKENS - 1, x, (TOKENS - 1) * DIM, &err));
-  OK(srnn_rnn_forward(rnn, session, &batch, x, TOKENS * DIM, NULL, out, OUT, &last, &err));
-  OK(srnn_rnn_forward_tokens(rnn, session, &batch, e, padded, TOKENS, NULL, out_words, OUT, &last_words, &err));
+  OK(run_forward(rnn, session, &batch, x, TOKENS * DIM, NULL, out, OUT, &last, &err));
+  OK(run_forward_tokens(rnn, session, &batch, e, padded, TOKENS, NULL, out_words, OUT, &last_words, &err));
   CHECK(same_bits(out, out_words, OUT) && same_bits(h, h_words, STATE) && !all(h, STATE, 0.0f));
-  OK(srnn_rnn_forward_train(rnn, session, tape, &batch, 0, x, TOKENS * DIM, NULL, out, OUT, &last, &err));
-  OK(srnn_rnn_backward(rnn, session, tape, out, OUT, NULL, dx[0], TOKENS * DIM, NULL, NULL, NULL, &err));
+  OK(run_forward_train(rnn, session, tape, &batch, 0, x, TOKENS * DIM, NULL, out, OUT, &last, &err));
+  OK(run_backward(rnn, session, tape, out, OUT, NULL, dx[0], TOKENS * DIM, NULL, NULL, NULL, &err));
   memset(out_words, 0, sizeof out_words);
   memset(h_words, 0, sizeof h_words);
-  OK(srnn_rnn_forward_train_tokens(rnn, session, tape, &batch, 0, e, padded, TOKENS, NULL, out_words, OUT, &last_words,
+  OK(run_forward_train_tokens(rnn, session, tape, &batch, 0, e, padded, TOKENS, NULL, out_words, OUT, &last_words,
                                    &err));
   CHECK(same_bits(out, out_words, OUT) && same_bits(h, h_words, STATE));
-  OK(srnn_rnn_backward(rnn, session, tape, out, OUT, NULL, dx[1], TOKENS * DIM, NULL, NULL, NULL, &err));
+  OK(run_backward(rnn, session, tape, out, OUT, NULL, dx[1], TOKENS * DIM, NULL, NULL, NULL, &err));
   CHECK(same_bits(dx[0], dx[1], TOKENS * DIM) && !all(dx[0], TOKENS * DIM, 0.0f));
 
   kept = out[0];
   out[0] = h[0] = 77;
 #define WORDS(rnn_, session_, batch_, table_, words_, len_) \
-  srnn_rnn_forward_tokens(rnn_, session_, batch_, table_, words_, len_, NULL, out, OUT, &last, &err)
-  IS_NULL("rnn", srnn_rnn_forward_tokens(NULL, session, &batch, e, padded, TOKENS, NULL, out, OUT, &last, &err));
+  run_forward_tokens(rnn_, session_, batch_, table_, words_, len_, NULL, out, OUT, &last, &err)
+  IS_NULL("rnn", run_forward_tokens(NULL, session, &batch, e, padded, TOKENS, NULL, out, OUT, &last, &err));
   IS_NULL("session", WORDS(rnn, NULL, &batch, e, padded, TOKENS));
-  IS_NULL("batch", WORDS(rnn, session, NULL, e, padded, TOKENS));
-  IS_NULL("embedding", WORDS(rnn, session, &batch, NULL, padded, TOKENS));
+  IS_NULL("srnn_forward_args", WORDS(rnn, session, NULL, e, padded, TOKENS));
+  BAD_ARGUMENT("no embedding", WORDS(rnn, session, &batch, NULL, padded, TOKENS));
   IS_NULL("indices", WORDS(rnn, session, &batch, e, NULL, TOKENS));
   BAD_SHAPE("indices has 3", WORDS(rnn, session, &batch, e, padded, TOKENS - 1));
   BAD_SHAPE("input_size", WORDS(rnn, session, &batch, wide, padded, TOKENS));
@@ -166,13 +166,19 @@ static void layers(srnn_session *session) {
   TOO_LARGE("indices", WORDS(rnn, session, &batch, e, padded, HUGE_LEN));
 #undef WORDS
 #define WORDS(rnn_, session_, tape_, batch_, table_, words_, len_) \
-  srnn_rnn_forward_train_tokens(rnn_, session_, tape_, batch_, 0, table_, words_, len_, NULL, out, OUT, &last, &err)
-  IS_NULL("rnn", srnn_rnn_forward_train_tokens(NULL, session, tape, &batch, 0, e, padded, TOKENS, NULL, out, OUT, &last,
+  run_forward_train_tokens(rnn_, session_, tape_, batch_, 0, table_, words_, len_, NULL, out, OUT, &last, &err)
+  IS_NULL("rnn", run_forward_train_tokens(NULL, session, tape, &batch, 0, e, padded, TOKENS, NULL, out, OUT, &last,
                                                &err));
   IS_NULL("session", WORDS(rnn, NULL, tape, &batch, e, padded, TOKENS));
-  IS_NULL("tape", WORDS(rnn, session, NULL, &batch, e, padded, TOKENS));
-  IS_NULL("batch", WORDS(rnn, session, tape, NULL, e, padded, TOKENS));
-  IS_NULL("embedding", WORDS(rnn, session, tape, &batch, NULL, padded, TOKENS));
+  IS_NULL("srnn_forward_args", WORDS(rnn, session, tape, NULL, e, padded, TOKENS));
+  BAD_ARGUMENT("no embedding", WORDS(rnn, session, tape, &batch, NULL, padded, TOKENS));
+  batch.x = x;
+  batch.x_len = 1;
+  BAD_ARGUMENT("both x and tokens", WORDS(rnn, session, tape, &batch, e, padded, TOKENS));
+  batch.x_len = 0;
+  batch.x_row_stride = DIM;
+  BAD_ARGUMENT("x_row_stride", WORDS(rnn, session, tape, &batch, e, padded, TOKENS));
+  batch.x_row_stride = 0;
   IS_NULL("indices", WORDS(rnn, session, tape, &batch, e, NULL, TOKENS));
   BAD_SHAPE("indices has 3", WORDS(rnn, session, tape, &batch, e, padded, TOKENS - 1));
   BAD_SHAPE("input_size", WORDS(rnn, session, tape, &batch, wide, padded, TOKENS));
@@ -182,7 +188,7 @@ static void layers(srnn_session *session) {
   /* A tape that training failed to fill holds what it held. */
   out[0] = kept;
   memset(dx[1], 0, sizeof dx[1]);
-  OK(srnn_rnn_backward(rnn, session, tape, out, OUT, NULL, dx[1], TOKENS * DIM, NULL, NULL, NULL, &err));
+  OK(run_backward(rnn, session, tape, out, OUT, NULL, dx[1], TOKENS * DIM, NULL, NULL, NULL, &err));
   CHECK(same_bits(dx[0], dx[1], TOKENS * DIM));
   srnn_tape_destroy(tape);
   srnn_rnn_destroy(rnn);

@@ -20,10 +20,10 @@ static srnn_rnn *rnn;
 static float x[X], y[Y], expected[Y];
 
 static int forward(srnn_session *session) {
-  srnn_batch batch;
-  srnn_batch_init(&batch, 1, STEPS);
+  srnn_forward_args batch;
+  srnn_forward_args_init(&batch, 1, STEPS);
   memset(y, 0, sizeof y);
-  return srnn_rnn_forward(rnn, session, &batch, x, X, NULL, y, Y, NULL, NULL) == SRNN_OK && same_bits(y, expected, Y);
+  return run_forward(rnn, session, &batch, x, X, NULL, y, Y, NULL, NULL) == SRNN_OK && same_bits(y, expected, Y);
 }
 
 /* A process that hangs is ended: it may be the first of its namespace, which an alarm of its own does not end. Long enough
@@ -112,9 +112,9 @@ int main(void) {
   rnn = make_rnn(SRNN_CELL_LSTM, IN, HIDDEN, 1, SRNN_DIRECTION_FORWARD);
   fill(x, X, 1);
   {
-    srnn_batch batch;
-    srnn_batch_init(&batch, 1, STEPS);
-    OK(srnn_rnn_forward(rnn, session, &batch, x, X, NULL, expected, Y, NULL, &err));
+    srnn_forward_args batch;
+    srnn_forward_args_init(&batch, 1, STEPS);
+    OK(run_forward(rnn, session, &batch, x, X, NULL, expected, Y, NULL, &err));
   }
   for (bare = 0; bare <= 1 && permitted; ++bare) {
     int end;

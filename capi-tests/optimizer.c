@@ -122,19 +122,19 @@ static void layers(void) {
   srnn_embedding_grads *eg;
   const uint32_t index = 1;
   float before[200], after[200], *data, dense_grads[8], y[3], again[3], x[2] = {0.5f, -1}, dy[2] = {1, 2};
-  srnn_batch batch;
+  srnn_forward_args batch;
   size_t len, i;
   OK(srnn_grads_create(rnn, &grads, &err));
   OK(srnn_grads_data(grads, &data, &len, &err));
   fill(data, len, 1);
-  srnn_batch_init(&batch, 1, 1);
-  OK(srnn_rnn_forward(rnn, session, &batch, x, 2, NULL, y, 3, NULL, &err));
+  srnn_forward_args_init(&batch, 1, 1);
+  OK(run_forward(rnn, session, &batch, x, 2, NULL, y, 3, NULL, &err));
   OK(srnn_rnn_read_values(rnn, before, len, &err));
   OK(srnn_optimizer_begin_step(o, &err));
   OK(srnn_optimizer_update_rnn(o, 0, rnn, grads, &err));
   OK(srnn_rnn_read_values(rnn, after, len, &err));
   for (i = 0; i < len; ++i) CHECK(fabsf(before[i] - 0.5f * data[i] - after[i]) < 1e-6f);
-  OK(srnn_rnn_forward(rnn, session, &batch, x, 2, NULL, again, 3, NULL, &err));
+  OK(run_forward(rnn, session, &batch, x, 2, NULL, again, 3, NULL, &err));
   CHECK(!same_bits(y, again, 3)); /* the packed weights have followed */
 
   OK(srnn_dense_create(3, 2, 1, &dense, &err));
@@ -176,7 +176,7 @@ static void misuse(void) {
   srnn_dense *dense;
   srnn_embedding *embedding, *larger;
   srnn_embedding_grads *eg, *lg;
-  srnn_batch batch;
+  srnn_forward_args batch;
   float p[N + 1] = {1, 2, 3, 4, 5}, g[N + 1] = {1, 1, 1, 1, 1}, kept[N], x[2] = {1, 2}, d[8] = {0};
   OK(srnn_grads_create(rnn, &grads, &err));
   OK(srnn_grads_create(other, &foreign, &err));
@@ -229,10 +229,10 @@ static void misuse(void) {
   BAD_STATE("already updated", srnn_optimizer_update_embedding(o, 3, embedding, eg, &err));
   OK(srnn_optimizer_update_rnn(o, 1, rnn, grads, &err));
   /* A refused update leaves the model as it was: a tape from before it still fits. */
-  srnn_batch_init(&batch, 1, 1);
-  OK(srnn_rnn_forward_train(rnn, session, tape, &batch, 0, x, 2, NULL, NULL, 0, NULL, &err));
+  srnn_forward_args_init(&batch, 1, 1);
+  OK(run_forward_train(rnn, session, tape, &batch, 0, x, 2, NULL, NULL, 0, NULL, &err));
   BAD_STATE("already updated", srnn_optimizer_update_rnn(o, 1, rnn, grads, &err));
-  OK(srnn_rnn_backward(rnn, session, tape, NULL, 0, NULL, NULL, 0, NULL, grads, NULL, &err));
+  OK(run_backward(rnn, session, tape, NULL, 0, NULL, NULL, 0, NULL, grads, NULL, &err));
   OK(srnn_optimizer_begin_step(o, &err));
   BAD_SHAPE("created for 4", srnn_optimizer_update(o, 0, p, N - 1, g, N - 1, &err));
   BAD_SHAPE("created for 4", srnn_optimizer_update_rnn(o, 0, rnn, grads, &err));

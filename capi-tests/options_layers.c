@@ -13,17 +13,17 @@ static srnn_tape *tape;
 
 static uint64_t run_model(const srnn_rnn_config *config) {
   srnn_rnn *rnn;
-  srnn_batch batch;
+  srnn_forward_args batch;
   const size_t x_len = BATCH * STEPS * (size_t)config->input_size;
   size_t y_len, i;
   uint64_t result;
   OK(srnn_rnn_create(config, &rnn, &err));
   OK(srnn_rnn_init(rnn, SRNN_INIT_TORCH_UNIFORM, 1, &err));
-  srnn_batch_init(&batch, BATCH, STEPS);
+  srnn_forward_args_init(&batch, BATCH, STEPS);
   fill(x, x_len, 1);
   for (i = 0; i < x_len; ++i) x[i] *= scale;
   y_len = BATCH * STEPS * srnn_rnn_output_size(rnn);
-  OK(srnn_rnn_forward_train(rnn, session, tape, &batch, 7, x, x_len, NULL, y, y_len, NULL, &err));
+  OK(run_forward_train(rnn, session, tape, &batch, 7, x, x_len, NULL, y, y_len, NULL, &err));
   result = of_floats(y, y_len);
   srnn_rnn_destroy(rnn);
   return result;
@@ -126,100 +126,234 @@ static void parameters(void) {
 
 static srnn_rnn *model; /* an LSTM with dropout between two layers */
 
-static uint64_t run_batch(const srnn_batch *batch) {
+static uint64_t run_batch(const srnn_forward_args *batch) {
   const size_t rows = batch->packed ? batch->lengths[0] + batch->lengths[1] : batch->batch_size * batch->seq_len;
   fill(x, ROOM, 1);
-  OK(srnn_rnn_forward_train(model, session, tape, batch, 7, x, rows * IN, NULL, y, rows * HIDDEN, NULL, &err));
+  OK(run_forward_train(model, session, tape, batch, 7, x, rows * IN, NULL, y, rows * HIDDEN, NULL, &err));
   return of_floats(y, rows * HIDDEN);
 }
 
+/* States go through a stream. */
 static uint64_t run_initial(const srnn_state *state) {
-  srnn_batch batch;
-  srnn_batch_init(&batch, BATCH, STEPS);
-  OK(srnn_rnn_forward(model, session, &batch, x, BATCH * STEPS * IN, state, y, BATCH * STEPS * HIDDEN, NULL, &err));
-  return of_floats(y, BATCH * STEPS * HIDDEN);
+  srnn_stream *stream;
+  OK(srnn_stream_create(model, BATCH, &stream, &err));
+  OK(srnn_stream_set_state(stream, state, &err));
+  OK(srnn_stream_step(stream, model, x, BATCH * IN, y, BATCH * HIDDEN, &err));
+  srnn_stream_destroy(stream);
+  return of_floats(y, BATCH * HIDDEN);
 }
 
 static uint64_t run_last(const srnn_state_out *state) {
-  srnn_batch batch;
+  srnn_stream *stream;
   memset(h2, 0, sizeof h2);
   memset(c2, 0, sizeof c2);
-  srnn_batch_init(&batch, BATCH, STEPS);
-  OK(srnn_rnn_forward(model, session, &batch, x, BATCH * STEPS * IN, NULL, y, BATCH * STEPS * HIDDEN, state, &err));
+  OK(srnn_stream_create(model, BATCH, &stream, &err));
+  OK(srnn_stream_step(stream, model, x, BATCH * IN, y, BATCH * HIDDEN, &err));
+  OK(srnn_stream_get_state(stream, state, &err));
+  srnn_stream_destroy(stream);
   return mix(of_floats(h2, 2 * BATCH * HIDDEN), c2, sizeof *c2 * 2 * BATCH * HIDDEN);
 }
 
 static uint64_t sized(size_t batch_size, size_t seq_len) {
-  srnn_batch batch;
-  srnn_batch_init(&batch, batch_size, seq_len);
+  srnn_forward_args batch;
+  srnn_forward_args_init(&batch, batch_size, seq_len);
   return run_batch(&batch);
 }
 
+/* Results of a training forward, two places for each. */
+enum { S = 2 * BATCH * HIDDEN, XS = BATCH * STEPS * IN, YS = BATCH * STEPS * HIDDEN };
+static float out_y[2][YS + STEPS * BATCH], out_h[2][S], out_c[2][S];
+static float out_dx[2][XS], out_dh[2][S], out_dc[2][S], in_d[2][YS];
+static srnn_grads *all_grads[2];
+static srnn_gradient_flow *flows[2];
+
+static uint64_t run_args(const srnn_forward_args *args) {
+  memset(out_y, 0, sizeof out_y);
+  memset(out_h, 0, sizeof out_h);
+  memset(out_c, 0, sizeof out_c);
+  OK(srnn_rnn_forward(model, session, tape, args, &err));
+  return mix(mix(digest(out_y, sizeof out_y), out_h, sizeof out_h), out_c, sizeof out_c);
+}
+
+static uint64_t run_back(const srnn_backward_args *args) {
+  uint64_t hash;
+  size_t len;
+  float *data;
+  int i;
+  memset(out_dx, 0, sizeof out_dx);
+  memset(out_dh, 0, sizeof out_dh);
+  memset(out_dc, 0, sizeof out_dc);
+  for (i = 0; i < 2; ++i) {
+    OK(srnn_grads_zero(all_grads[i], &err));
+  }
+  OK(srnn_rnn_backward(model, session, tape, args, &err));
+  hash = mix(mix(digest(out_dx, sizeof out_dx), out_dh, sizeof out_dh), out_dc, sizeof out_dc);
+  for (i = 0; i < 2; ++i) {
+    OK(srnn_grads_data(all_grads[i], &data, &len, &err));
+    hash = mix(hash, data, len * sizeof *data);
+  }
+  return hash;
+}
+
+/* Which of the two has measured. */
+static uint64_t run_flow(const srnn_backward_args *args) {
+  OK(srnn_rnn_backward(model, session, tape, args, &err));
+  return srnn_gradient_flow_step_count(flows[0]) + 2 * srnn_gradient_flow_step_count(flows[1]);
+}
+
+static void arguments(void) {
+  static const uint32_t indices[2][BATCH * STEPS] = {{0, 1, 2, 3, 4, 5, 0, 1}, {1, 1, 2, 3, 4, 5, 0, 1}};
+  static float in[2][XS + STEPS * BATCH], h0[2][S], c0[2][S];
+  srnn_forward_args a, b;
+  srnn_backward_args back, wrong;
+  srnn_embedding *tables[2];
+  uint32_t i;
+  for (i = 0; i < 2; ++i) {
+    fill(in[i], COUNT(in[i]), 20 + i);
+    fill(h0[i], S, 22 + i);
+    fill(c0[i], S, 24 + i);
+    fill(in_d[i], YS, 26 + i);
+    OK(srnn_embedding_create(WORDS, IN, -1, &tables[i], &err));
+    OK(srnn_embedding_init_normal(tables[i], 1 + i, &err));
+    OK(srnn_grads_create(model, &all_grads[i], &err));
+    OK(srnn_gradient_flow_create(&flows[i], &err));
+  }
+  srnn_forward_args_init(&a, BATCH, STEPS);
+  a.x = in[0], a.x_len = XS;
+  a.y = out_y[0], a.y_len = YS;
+  a.h0 = h0[0], a.h0_len = S, a.c0 = c0[0], a.c0_len = S;
+  a.hn = out_h[0], a.hn_len = S, a.cn = out_c[0], a.cn_len = S;
+  FIELD(srnn_forward_args, x, run_args, &a, in[1]);
+  FIELD(srnn_forward_args, y, run_args, &a, out_y[1]);
+  FIELD(srnn_forward_args, h0, run_args, &a, h0[1]);
+  FIELD(srnn_forward_args, c0, run_args, &a, c0[1]);
+  FIELD(srnn_forward_args, hn, run_args, &a, out_h[1]);
+  FIELD(srnn_forward_args, cn, run_args, &a, out_c[1]);
+  FIELD(srnn_forward_args, dropout_seed, run_args, &a, (uint64_t)1 << 40);
+  FIELD(srnn_forward_args, first_step, run_args, &a, 1);
+  FIELD(srnn_forward_args, first_sequence, run_args, &a, 1);
+  FIELD(srnn_forward_args, no_dropout, run_args, &a, 1);
+  FIELD(srnn_forward_args, struct_size, run_args, &a, (uint32_t)offsetof(srnn_forward_args, cn));
+  LENGTH(srnn_forward_args, x_len, &a, srnn_rnn_forward(model, session, tape, given, &err));
+  LENGTH(srnn_forward_args, y_len, &a, srnn_rnn_forward(model, session, tape, given, &err));
+  LENGTH(srnn_forward_args, h0_len, &a, srnn_rnn_forward(model, session, tape, given, &err));
+  LENGTH(srnn_forward_args, c0_len, &a, srnn_rnn_forward(model, session, tape, given, &err));
+  LENGTH(srnn_forward_args, hn_len, &a, srnn_rnn_forward(model, session, tape, given, &err));
+  LENGTH(srnn_forward_args, cn_len, &a, srnn_rnn_forward(model, session, tape, given, &err));
+  RESERVED(srnn_forward_args, reserved0, &a, srnn_rnn_forward(model, session, tape, given, &err));
+  b = a;
+  b.x_row_stride = IN, b.x_len = COUNT(in[0]);
+  b.y_row_stride = HIDDEN, b.y_len = COUNT(out_y[0]);
+  CHECK(run_args(&a) == run_args(&b));
+  FIELD(srnn_forward_args, x_row_stride, run_args, &b, IN + 1);
+  FIELD(srnn_forward_args, y_row_stride, run_args, &b, HIDDEN + 1);
+  b = a;
+  b.x = NULL, b.x_len = 0;
+  b.embedding = tables[0], b.indices = indices[0], b.indices_len = BATCH * STEPS;
+  FIELD(srnn_forward_args, embedding, run_args, &b, tables[1]);
+  FIELD(srnn_forward_args, indices, run_args, &b, indices[1]);
+  LENGTH(srnn_forward_args, indices_len, &b, srnn_rnn_forward(model, session, tape, given, &err));
+
+  (void)run_args(&a);
+  srnn_backward_args_init(&back);
+  back.dy = in_d[0], back.dy_len = YS;
+  back.dhn = h0[0], back.dhn_len = S, back.dcn = c0[0], back.dcn_len = S;
+  back.dx = out_dx[0], back.dx_len = XS;
+  back.dh0 = out_dh[0], back.dh0_len = S, back.dc0 = out_dc[0], back.dc0_len = S;
+  back.grads = all_grads[0];
+  FIELD(srnn_backward_args, dy, run_back, &back, in_d[1]);
+  FIELD(srnn_backward_args, dhn, run_back, &back, h0[1]);
+  FIELD(srnn_backward_args, dcn, run_back, &back, c0[1]);
+  FIELD(srnn_backward_args, dx, run_back, &back, out_dx[1]);
+  FIELD(srnn_backward_args, dh0, run_back, &back, out_dh[1]);
+  FIELD(srnn_backward_args, dc0, run_back, &back, out_dc[1]);
+  FIELD(srnn_backward_args, grads, run_back, &back, all_grads[1]);
+  FIELD(srnn_backward_args, struct_size, run_back, &back, (uint32_t)offsetof(srnn_backward_args, dcn));
+  wrong = back;
+  LENGTH(srnn_backward_args, dy_len, &wrong, srnn_rnn_backward(model, session, tape, given, &err));
+  LENGTH(srnn_backward_args, dhn_len, &wrong, srnn_rnn_backward(model, session, tape, given, &err));
+  LENGTH(srnn_backward_args, dcn_len, &wrong, srnn_rnn_backward(model, session, tape, given, &err));
+  LENGTH(srnn_backward_args, dx_len, &wrong, srnn_rnn_backward(model, session, tape, given, &err));
+  LENGTH(srnn_backward_args, dh0_len, &wrong, srnn_rnn_backward(model, session, tape, given, &err));
+  LENGTH(srnn_backward_args, dc0_len, &wrong, srnn_rnn_backward(model, session, tape, given, &err));
+  RESERVED(srnn_backward_args, reserved0, &back, srnn_rnn_backward(model, session, tape, given, &err));
+  RESERVED(srnn_backward_args, reserved, &back, srnn_rnn_backward(model, session, tape, given, &err));
+  back.flow = flows[0];
+  FIELD(srnn_backward_args, flow, run_flow, &back, flows[1]);
+  for (i = 0; i < 2; ++i) {
+    srnn_embedding_destroy(tables[i]);
+    srnn_grads_destroy(all_grads[i]);
+    srnn_gradient_flow_destroy(flows[i]);
+  }
+}
+
 static void batches_and_states(void) {
-  enum { S = 2 * BATCH * HIDDEN, XS = BATCH * STEPS * IN, YS = BATCH * STEPS * HIDDEN };
   static const size_t lengths[BATCH] = {4, 3}, others[BATCH] = {4, 2};
-  srnn_batch batch;
+  srnn_forward_args batch;
   srnn_state state;
   srnn_state_out out;
+  srnn_stream *stream;
   size_t i;
-  srnn_batch_init(&batch, BATCH, STEPS);
-  FIELD(srnn_batch, batch_size, run_batch, &batch, BATCH + 1);
-  FIELD(srnn_batch, seq_len, run_batch, &batch, STEPS + 1);
-  FIELD(srnn_batch, first_step, run_batch, &batch, 1);
-  FIELD(srnn_batch, first_sequence, run_batch, &batch, 1);
-  RESERVED(srnn_batch, reserved, &batch, srnn_rnn_forward(model, session, given, x, XS, NULL, y, YS, NULL, &err));
+  srnn_forward_args_init(&batch, BATCH, STEPS);
+  arguments();
+  FIELD(srnn_forward_args, batch_size, run_batch, &batch, BATCH + 1);
+  FIELD(srnn_forward_args, seq_len, run_batch, &batch, STEPS + 1);
+  FIELD(srnn_forward_args, first_step, run_batch, &batch, 1);
+  FIELD(srnn_forward_args, first_sequence, run_batch, &batch, 1);
+  RESERVED(srnn_forward_args, reserved, &batch, run_forward(model, session, given, x, XS, NULL, y, YS, NULL, &err));
   batch.lengths = lengths;
   batch.lengths_len = BATCH;
-  FIELD(srnn_batch, packed, run_batch, &batch, 1);
-  FIELD(srnn_batch, lengths, run_batch, &batch, others);
-  FIELD(srnn_batch, struct_size, run_batch, &batch, 24); /* ends before lengths */
-  LENGTH(srnn_batch, lengths_len, &batch, srnn_rnn_forward(model, session, given, x, XS, NULL, y, YS, NULL, &err));
-  ARGUMENT(srnn_batch_init, batch_size, sized(2, 4), sized(4, 4));
-  ARGUMENT(srnn_batch_init, seq_len, sized(2, 4), sized(2, 2));
+  FIELD(srnn_forward_args, packed, run_batch, &batch, 1);
+  FIELD(srnn_forward_args, lengths, run_batch, &batch, others);
+  LENGTH(srnn_forward_args, lengths_len, &batch, run_forward(model, session, given, x, XS, NULL, y, YS, NULL, &err));
+  ARGUMENT(srnn_forward_args_init, batch_size, sized(2, 4), sized(4, 4));
+  ARGUMENT(srnn_forward_args_init, seq_len, sized(2, 4), sized(2, 2));
 
-  srnn_batch_init(&batch, BATCH, STEPS);
+  srnn_forward_args_init(&batch, BATCH, STEPS);
   for (i = 0; i < 4; ++i) {
     float *arrays[4];
     arrays[0] = h, arrays[1] = c, arrays[2] = h2, arrays[3] = c2;
     fill(arrays[i], S, (uint32_t)(10 + i));
   }
+  OK(srnn_stream_create(model, BATCH, &stream, &err));
   srnn_state_init(&state, h, S, c, S);
   FIELD(srnn_state, h, run_initial, &state, h2);
   FIELD(srnn_state, c, run_initial, &state, c2);
   FIELD(srnn_state, struct_size, run_initial, &state, 24); /* ends before c */
-  LENGTH(srnn_state, h_len, &state, srnn_rnn_forward(model, session, &batch, x, XS, given, y, YS, NULL, &err));
-  LENGTH(srnn_state, c_len, &state, srnn_rnn_forward(model, session, &batch, x, XS, given, y, YS, NULL, &err));
-  RESERVED(srnn_state, reserved0, &state, srnn_rnn_forward(model, session, &batch, x, XS, given, y, YS, NULL, &err));
-  RESERVED(srnn_state, reserved, &state, srnn_rnn_forward(model, session, &batch, x, XS, given, y, YS, NULL, &err));
+  LENGTH(srnn_state, h_len, &state, srnn_stream_set_state(stream, given, &err));
+  LENGTH(srnn_state, c_len, &state, srnn_stream_set_state(stream, given, &err));
+  RESERVED(srnn_state, reserved0, &state, srnn_stream_set_state(stream, given, &err));
+  RESERVED(srnn_state, reserved, &state, srnn_stream_set_state(stream, given, &err));
 
   srnn_state_out_init(&out, h2, S, c2, S);
   FIELD(srnn_state_out, h, run_last, &out, h);
   FIELD(srnn_state_out, c, run_last, &out, c);
   FIELD(srnn_state_out, struct_size, run_last, &out, 24);
-  LENGTH(srnn_state_out, h_len, &out, srnn_rnn_forward(model, session, &batch, x, XS, NULL, y, YS, given, &err));
-  LENGTH(srnn_state_out, c_len, &out, srnn_rnn_forward(model, session, &batch, x, XS, NULL, y, YS, given, &err));
-  RESERVED(srnn_state_out, reserved0, &out, srnn_rnn_forward(model, session, &batch, x, XS, NULL, y, YS, given, &err));
-  RESERVED(srnn_state_out, reserved, &out, srnn_rnn_forward(model, session, &batch, x, XS, NULL, y, YS, given, &err));
+  LENGTH(srnn_state_out, h_len, &out, srnn_stream_get_state(stream, given, &err));
+  LENGTH(srnn_state_out, c_len, &out, srnn_stream_get_state(stream, given, &err));
+  RESERVED(srnn_state_out, reserved0, &out, srnn_stream_get_state(stream, given, &err));
+  RESERVED(srnn_state_out, reserved, &out, srnn_stream_get_state(stream, given, &err));
+  srnn_stream_destroy(stream);
 }
 
 /* ---- Training, gradient flow, streams. ---- */
 
 static uint64_t trained(uint64_t seed) {
-  srnn_batch batch;
-  srnn_batch_init(&batch, BATCH, STEPS);
-  OK(srnn_rnn_forward_train(model, session, tape, &batch, seed, x, BATCH * STEPS * IN, NULL, y, BATCH * STEPS * HIDDEN, NULL,
+  srnn_forward_args batch;
+  srnn_forward_args_init(&batch, BATCH, STEPS);
+  OK(run_forward_train(model, session, tape, &batch, seed, x, BATCH * STEPS * IN, NULL, y, BATCH * STEPS * HIDDEN, NULL,
                             &err));
   return of_floats(y, BATCH * STEPS * HIDDEN);
 }
 
 static uint64_t trained_tokens(uint64_t seed) {
   static const uint32_t indices[BATCH * STEPS] = {0, 1, 2, 3, 4, 5, 0, 1};
-  srnn_batch batch;
+  srnn_forward_args batch;
   srnn_embedding *table;
   OK(srnn_embedding_create(WORDS, IN, -1, &table, &err));
   OK(srnn_embedding_init_normal(table, 1, &err));
-  srnn_batch_init(&batch, BATCH, STEPS);
-  OK(srnn_rnn_forward_train_tokens(model, session, tape, &batch, seed, table, indices, COUNT(indices), NULL, y,
+  srnn_forward_args_init(&batch, BATCH, STEPS);
+  OK(run_forward_train_tokens(model, session, tape, &batch, seed, table, indices, COUNT(indices), NULL, y,
                                    BATCH * STEPS * HIDDEN, NULL, &err));
   srnn_embedding_destroy(table);
   return of_floats(y, BATCH * STEPS * HIDDEN);
@@ -257,17 +391,17 @@ static uint64_t gradient(const srnn_grads *grads, size_t index) {
 static void training(void) {
   srnn_grads *grads;
   srnn_gradient_flow *flow;
-  srnn_batch batch;
+  srnn_forward_args batch;
   size_t i;
-  ARGUMENT(srnn_rnn_forward_train, dropout_seed, trained(1), trained((uint64_t)1 << 40));
-  ARGUMENT(srnn_rnn_forward_train_tokens, dropout_seed, trained_tokens(1), trained_tokens(2));
+  CHECK(trained(1) != trained((uint64_t)1 << 40));
+  CHECK(trained_tokens(1) != trained_tokens(2));
   OK(srnn_grads_create(model, &grads, &err));
   OK(srnn_gradient_flow_create(&flow, &err));
-  srnn_batch_init(&batch, BATCH, STEPS);
+  srnn_forward_args_init(&batch, BATCH, STEPS);
   for (i = 0; i < BATCH * STEPS * IN; ++i) x[i] *= 9; /* some gates near their limits */
   (void)trained(1);
   fill(h, BATCH * STEPS * HIDDEN, 5);
-  OK(srnn_rnn_backward(model, session, tape, h, BATCH * STEPS * HIDDEN, NULL, NULL, 0, NULL, grads, flow, &err));
+  OK(run_backward(model, session, tape, h, BATCH * STEPS * HIDDEN, NULL, NULL, 0, NULL, grads, flow, &err));
   ARGUMENT(srnn_gradient_flow_state_norms, pass, norms_of(flow, 0), norms_of(flow, 1));
   ARGUMENT(srnn_gradient_flow_cell_norms, pass, cell_norms_of(flow, 0), cell_norms_of(flow, 1));
   ARGUMENT(srnn_gradient_flow_singular_value, pass, singular(flow, 0, 1), singular(flow, 1, 1));

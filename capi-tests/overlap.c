@@ -128,37 +128,42 @@ static void recurrent(void) {
   srnn_stream *stream;
   srnn_tape *tape;
   srnn_truncated_bptt *bptt;
-  srnn_batch batch;
+  srnn_forward_args batch;
+  srnn_forward_args args;
+  srnn_backward_args back;
   srnn_state from;
   srnn_state_out to;
   float *values, x[IN] = {1, 2}, y[HIDDEN];
   size_t len;
-  srnn_batch_init(&batch, 1, 1);
+  srnn_forward_args_init(&batch, 1, 1);
   OK(srnn_embedding_create(4, IN, -1, &embedding, &err));
   OK(srnn_gradient_flow_create(&flow, &err));
   OK(srnn_grads_create(rnn, &grads, &err));
   OK(srnn_stream_create(rnn, 1, &stream, &err));
   OK(srnn_tape_create(&tape, &err));
   OK(srnn_truncated_bptt_create(rnn, 1, 1, 1, &bptt, &err));
-  OK(srnn_rnn_forward_train(rnn, session, tape, &batch, 0, x, IN, NULL, y, HIDDEN, NULL, &err));
-  OK(srnn_rnn_backward(rnn, session, tape, y, HIDDEN, NULL, NULL, 0, NULL, grads, flow, &err));
+  OK(run_forward_train(rnn, session, tape, &batch, 0, x, IN, NULL, y, HIDDEN, NULL, &err));
+  OK(run_backward(rnn, session, tape, y, HIDDEN, NULL, NULL, 0, NULL, grads, flow, &err));
   OK(srnn_truncated_bptt_forward(bptt, rnn, session, 1, 0, x, IN, y, HIDDEN, &err));
   OK(srnn_grads_data(grads, &values, &len, &err));
-  batch.lengths_len = 1;
+  srnn_forward_args_init(&args, 1, 1);
+  srnn_backward_args_init(&back);
 #define STATES(a, b)                                   \
   (srnn_state_init(&from, F(a), HIDDEN, F(a + 1), HIDDEN), srnn_state_out_init(&to, F(b), HIDDEN, F(b + 1), HIDDEN))
-#define EXTENTS (batch.lengths = Z(0), STATES(2, 5))
+/* What is written is shorter than what is read, since states may be updated in place. */
+#define ARGS                                                                                                \
+  (args.lengths = Z(0), args.lengths_len = 1, args.x = F(1), args.x_len = IN, args.embedding = embedding,   \
+   args.indices = U(2), args.indices_len = 1, args.y = F(3), args.y_len = HIDDEN, args.h0 = F(4),           \
+   args.h0_len = HIDDEN, args.c0 = F(5), args.c0_len = HIDDEN, args.hn = F(6), args.hn_len = HIDDEN - 1,    \
+   args.cn = F(7), args.cn_len = HIDDEN - 1)
+#define BACK                                                                                                \
+  (back.dy = F(1), back.dy_len = HIDDEN, back.dhn = F(2), back.dhn_len = HIDDEN, back.dcn = F(3),           \
+   back.dcn_len = HIDDEN, back.dx = F(4), back.dx_len = IN, back.dh0 = F(5), back.dh0_len = HIDDEN,         \
+   back.dc0 = F(6), back.dc0_len = HIDDEN, back.grads = grads, back.flow = flow)
 
   PAIRS("rows!, cols!, ndim!", NOTHING, srnn_rnn_param_shape(rnn, 0, Z(0), Z(1), Z(2), &err));
   PAIRS("name, index!", NOTHING, srnn_rnn_find_param(rnn, C(0), Z(1), &err));
-  PAIRS("lengths, x, initial.h, initial.c, y!, last.h!, last.c!", EXTENTS,
-        srnn_rnn_forward(rnn, session, &batch, F(1), IN, &from, F(4), HIDDEN, &to, &err));
-  PAIRS("lengths, x, initial.h, initial.c, y!, last.h!, last.c!", EXTENTS,
-        srnn_rnn_forward_train(rnn, session, tape, &batch, 0, F(1), IN, &from, F(4), HIDDEN, &to, &err));
-  PAIRS("lengths, indices, initial.h, initial.c, y!, last.h!, last.c!", EXTENTS,
-        srnn_rnn_forward_tokens(rnn, session, &batch, embedding, U(1), 1, &from, F(4), HIDDEN, &to, &err));
-  PAIRS("lengths, indices, initial.h, initial.c, y!, last.h!, last.c!", EXTENTS,
-        srnn_rnn_forward_train_tokens(rnn, session, tape, &batch, 0, embedding, U(1), 1, &from, F(4), HIDDEN, &to, &err));
+  PAIRS("lengths, x, indices, y!, h0, c0, hn!, cn!", ARGS, srnn_rnn_forward(rnn, session, tape, &args, &err));
   PAIRS("low!, high!", NOTHING, srnn_gradient_flow_saturation(flow, 0, 0, F(0), F(1), &err));
   PAIRS("state.h!, state.c!", STATES(0, 0), srnn_stream_get_state(stream, &to, &err));
   PAIRS("state.h!, state.c!", STATES(0, 0), srnn_truncated_bptt_get_state(bptt, &to, &err));
@@ -167,8 +172,7 @@ static void recurrent(void) {
   PAIRS("x, y!", NOTHING, srnn_truncated_bptt_forward(bptt, rnn, session, 1, 0, F(0), IN, F(1), HIDDEN, &err));
   own(values, ROOM, NULL, 0);
   CHECK(len * sizeof *values >= ROOM);
-  PAIRS("@grads, dy, dlast.h, dlast.c, dx!, dinitial.h!, dinitial.c!", STATES(2, 5),
-        srnn_rnn_backward(rnn, session, tape, F(1), HIDDEN, &from, F(4), IN, &to, grads, flow, &err));
+  PAIRS("@grads, dy, dhn, dcn, dx!, dh0!, dc0!", BACK, srnn_rnn_backward(rnn, session, tape, &back, &err));
   PAIRS("@grads, dy, dx!", NOTHING,
         srnn_truncated_bptt_backward(bptt, rnn, session, F(1), HIDDEN, F(2), IN, grads, &err));
   PAIRS("@grads, data!, data_len!", NOTHING, srnn_grads_data(grads, P(1), Z(2), &err));

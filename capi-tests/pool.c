@@ -24,10 +24,10 @@ static int forward(srnn_session *session) {
   size_t i;
   for (i = 0; i < BATCHES; ++i) {
     srnn_error e;
-    srnn_batch batch;
+    srnn_forward_args batch;
     float *y = calloc(y_len[i], sizeof *y);
-    srnn_batch_init(&batch, batch_sizes[i], seq_lens[i]);
-    right &= srnn_rnn_forward(rnn, session, &batch, x[i], x_len[i], NULL, y, y_len[i], NULL, &e) == SRNN_OK;
+    srnn_forward_args_init(&batch, batch_sizes[i], seq_lens[i]);
+    right &= run_forward(rnn, session, &batch, x[i], x_len[i], NULL, y, y_len[i], NULL, &e) == SRNN_OK;
     right &= same_bits(y, expected[i], y_len[i]);
     free(y);
   }
@@ -151,15 +151,15 @@ int main(void) {
   srnn_session *session = make_session();
   rnn = make_rnn(SRNN_CELL_LSTM, IN, HIDDEN, LAYERS, SRNN_DIRECTION_FORWARD);
   for (i = 0; i < BATCHES; ++i) {
-    srnn_batch batch;
+    srnn_forward_args batch;
     x_len[i] = batch_sizes[i] * seq_lens[i] * IN;
     y_len[i] = batch_sizes[i] * seq_lens[i] * HIDDEN;
     x[i] = calloc(x_len[i], sizeof **x);
     expected[i] = calloc(y_len[i], sizeof **expected);
     CHECK(x[i] != NULL && expected[i] != NULL);
     fill(x[i], x_len[i], (uint32_t)i);
-    srnn_batch_init(&batch, batch_sizes[i], seq_lens[i]);
-    OK(srnn_rnn_forward(rnn, session, &batch, x[i], x_len[i], NULL, expected[i], y_len[i], NULL, &err));
+    srnn_forward_args_init(&batch, batch_sizes[i], seq_lens[i]);
+    OK(run_forward(rnn, session, &batch, x[i], x_len[i], NULL, expected[i], y_len[i], NULL, &err));
   }
   OK(srnn_pool_create(2, &pool, &err));
   threads_share_a_pool();

@@ -31,12 +31,12 @@ static void set_flush_to_zero(int on) {
 }
 
 static void forward(const srnn_pool *with, float *out) {
-  srnn_batch batch;
+  srnn_forward_args batch;
   srnn_session *session;
   OK(srnn_session_create(&session, &err));
   OK(srnn_session_set_pool(session, with, &err));
-  srnn_batch_init(&batch, BATCH, STEPS);
-  OK(srnn_rnn_forward(rnn, session, &batch, x, X, NULL, out, Y, NULL, &err));
+  srnn_forward_args_init(&batch, BATCH, STEPS);
+  OK(run_forward(rnn, session, &batch, x, X, NULL, out, Y, NULL, &err));
   srnn_session_destroy(session);
 }
 

@@ -86,7 +86,7 @@ static void wrong_configurations(void) {
   WRONG(SRNN_ERROR_INVALID_ARGUMENT, "bias", bias, 2);
   WRONG(SRNN_ERROR_INVALID_ARGUMENT, "batch_first", batch_first, -1);
   WRONG(SRNN_ERROR_INVALID_ARGUMENT, "flush_small_states", flush_small_states, 7);
-  WRONG(SRNN_ERROR_INVALID_ARGUMENT, "dropout", dropout, 1.0f);
+  WRONG(SRNN_ERROR_INVALID_ARGUMENT, "dropout", dropout, 1.5f);
   WRONG(SRNN_ERROR_INVALID_ARGUMENT, "dropout", dropout, -0.5f);
   WRONG(SRNN_ERROR_INVALID_ARGUMENT, "dropout", dropout, (float)NAN);
   WRONG(SRNN_ERROR_INVALID_ARGUMENT, "proj_size", proj_size, 8);

@@ -12,14 +12,14 @@ static void use(const srnn_rnn *rnn) {
   srnn_session *session = make_session();
   srnn_stream *stream;
   srnn_pool *pool;
-  srnn_batch batch;
+  srnn_forward_args batch;
   srnn_state from;
   srnn_state_out last, to;
   float hn[STATE], cn[STATE], h[STATE], c[STATE];
   size_t t;
-  srnn_batch_init(&batch, LANES, STEPS);
+  srnn_forward_args_init(&batch, LANES, STEPS);
   srnn_state_out_init(&last, hn, STATE, cn, STATE);
-  OK(srnn_rnn_forward(rnn, session, &batch, x, STEPS * X, NULL, whole, STEPS * Y, &last, &err));
+  OK(run_forward(rnn, session, &batch, x, STEPS * X, NULL, whole, STEPS * Y, &last, &err));
   OK(srnn_stream_create(rnn, LANES, &stream, &err));
   CHECK(srnn_stream_lane_count(stream) == LANES && srnn_stream_lane_count(NULL) == 0);
   CHECK(srnn_stream_bytes(stream) > 0 && srnn_stream_bytes(NULL) == 0);

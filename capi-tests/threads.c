@@ -10,7 +10,7 @@ enum { X = STEPS * BATCH * IN, Y = STEPS * BATCH * HIDDEN };
 static srnn_rnn *rnn;
 static srnn_tape *tape;
 static srnn_pool *pool;
-static srnn_batch batch;
+static srnn_forward_args batch;
 static float x[X], y[Y], dy[Y], dx[X];
 
 /* Returns NULL if all results were those of the main thread. */
@@ -22,11 +22,11 @@ static void *work(void *argument) {
   (void)argument;
   if (srnn_session_create(&session, &e) != SRNN_OK || srnn_session_set_pool(session, pool, &e) != SRNN_OK) return &rnn;
   for (round = 0; round < ROUNDS; ++round) {
-    wrong |= srnn_rnn_forward(rnn, session, &batch, x, X, NULL, own_y, Y, NULL, &e) != SRNN_OK;
-    wrong |= srnn_rnn_backward(rnn, session, tape, dy, Y, NULL, own_dx, X, NULL, NULL, NULL, &e) != SRNN_OK;
+    wrong |= run_forward(rnn, session, &batch, x, X, NULL, own_y, Y, NULL, &e) != SRNN_OK;
+    wrong |= run_backward(rnn, session, tape, dy, Y, NULL, own_dx, X, NULL, NULL, NULL, &e) != SRNN_OK;
     wrong |= !same_bits(own_y, y, Y) || !same_bits(own_dx, dx, X);
     /* A refused call tells its own thread. */
-    wrong |= srnn_rnn_forward(rnn, session, &batch, x, X - 1, NULL, own_y, Y, NULL, &e) != SRNN_ERROR_SHAPE_MISMATCH;
+    wrong |= run_forward(rnn, session, &batch, x, X - 1, NULL, own_y, Y, NULL, &e) != SRNN_ERROR_SHAPE_MISMATCH;
     wrong |= e.status != SRNN_ERROR_SHAPE_MISMATCH;
   }
   srnn_session_destroy(session);
@@ -42,16 +42,16 @@ int main(void) {
   OK(srnn_tape_create(&tape, &err));
   fill(x, X, 1);
   fill(dy, Y, 2);
-  srnn_batch_init(&batch, BATCH, STEPS);
-  OK(srnn_rnn_forward_train(rnn, session, tape, &batch, 0, x, X, NULL, y, Y, NULL, &err));
+  srnn_forward_args_init(&batch, BATCH, STEPS);
+  OK(run_forward_train(rnn, session, tape, &batch, 0, x, X, NULL, y, Y, NULL, &err));
   for (i = 0; i < THREADS; ++i) {
     /* The first backward of all packs weights: some thread's, at the same time as others'. */
     if (i == 0) {
       srnn_rnn *same = make_rnn(SRNN_CELL_GRU, IN, HIDDEN, 1, SRNN_DIRECTION_FORWARD);
       srnn_tape *other;
       OK(srnn_tape_create(&other, &err));
-      OK(srnn_rnn_forward_train(same, session, other, &batch, 0, x, X, NULL, NULL, 0, NULL, &err));
-      OK(srnn_rnn_backward(same, session, other, dy, Y, NULL, dx, X, NULL, NULL, NULL, &err));
+      OK(run_forward_train(same, session, other, &batch, 0, x, X, NULL, NULL, 0, NULL, &err));
+      OK(run_backward(same, session, other, dy, Y, NULL, dx, X, NULL, NULL, NULL, &err));
       srnn_tape_destroy(other);
       srnn_rnn_destroy(same);
     }

@@ -13,7 +13,7 @@ static srnn_rnn *rnn;
 static srnn_session *session;
 static srnn_tape *tape;
 static srnn_grads *grads;
-static srnn_batch batch;
+static srnn_forward_args batch;
 static float x[X + 1], y[Y + 1], h[STATE + 1], c[STATE + 1], dy[Y + 1], dh[STATE + 1], dc[STATE + 1], dx[X + 1];
 
 static void setup(void) {
@@ -22,7 +22,7 @@ static void setup(void) {
   session = make_session();
   OK(srnn_tape_create(&tape, &err));
   OK(srnn_grads_create(rnn, &grads, &err));
-  srnn_batch_init(&batch, BATCH, STEPS);
+  srnn_forward_args_init(&batch, BATCH, STEPS);
   batch.lengths = lengths;
   batch.lengths_len = BATCH;
   fill(x, X, 1);
@@ -42,7 +42,7 @@ static double loss(void) {
   size_t i;
   srnn_state_init(&initial, h, STATE, c, STATE);
   srnn_state_out_init(&last, hn, STATE, cn, STATE);
-  OK(srnn_rnn_forward(rnn, session, &batch, x, X, &initial, y, Y, &last, &err));
+  OK(run_forward(rnn, session, &batch, x, X, &initial, y, Y, &last, &err));
   for (i = 0; i < Y; ++i) sum += (double)dy[i] * y[i];
   for (i = 0; i < STATE; ++i) sum += (double)dh[i] * hn[i] + (double)dc[i] * cn[i];
   return sum;
@@ -72,13 +72,13 @@ static void gradients(void) {
   float out[Y];
   CHECK(srnn_tape_bytes(tape) == 0 && srnn_tape_bytes(NULL) == 0);
   srnn_state_init(&initial, h, STATE, c, STATE);
-  OK(srnn_rnn_forward_train(rnn, session, tape, &batch, 0, x, X, &initial, out, Y, NULL, &err));
+  OK(run_forward_train(rnn, session, tape, &batch, 0, x, X, &initial, out, Y, NULL, &err));
   CHECK(srnn_tape_bytes(tape) > 0);
   (void)loss();
   CHECK(same_bits(out, y, Y));
   srnn_state_init(&dlast, dh, STATE, dc, STATE);
   srnn_state_out_init(&dinitial, dh0, STATE, dc0, STATE);
-  OK(srnn_rnn_backward(rnn, session, tape, dy, Y, &dlast, dx, X, &dinitial, grads, NULL, &err));
+  OK(run_backward(rnn, session, tape, dy, Y, &dlast, dx, X, &dinitial, grads, NULL, &err));
   memcpy(copy, dx, sizeof copy);
   differences(x, X, copy);
   differences(h, STATE, dh0);
@@ -112,19 +112,19 @@ static void gradients(void) {
   }
   /* Any write makes the tape a stranger, even one of the same values. */
   OK(srnn_rnn_write_values(rnn, values, len, &err));
-  BAD_STATE("weights have changed", srnn_rnn_backward(rnn, session, tape, dy, Y, NULL, NULL, 0, NULL, grads, NULL, &err));
+  BAD_STATE("weights have changed", run_backward(rnn, session, tape, dy, Y, NULL, NULL, 0, NULL, grads, NULL, &err));
 
   /* Backward adds, for any session, and zero starts again. */
-  OK(srnn_rnn_forward_train(rnn, session, tape, &batch, 0, x, X, &initial, NULL, 0, NULL, &err));
+  OK(run_forward_train(rnn, session, tape, &batch, 0, x, X, &initial, NULL, 0, NULL, &err));
   OK(srnn_grads_zero(grads, &err));
   CHECK(all(data, len, 0.0f));
-  OK(srnn_rnn_backward(rnn, session, tape, dy, Y, &dlast, NULL, 0, NULL, grads, NULL, &err));
+  OK(run_backward(rnn, session, tape, dy, Y, &dlast, NULL, 0, NULL, grads, NULL, &err));
   memcpy(values, data, len * sizeof *values);
-  OK(srnn_rnn_backward(rnn, session, tape, dy, Y, &dlast, NULL, 0, NULL, grads, NULL, &err));
+  OK(run_backward(rnn, session, tape, dy, Y, &dlast, NULL, 0, NULL, grads, NULL, &err));
   for (i = 0; i < len; ++i) twice[i] = fabsf(data[i] - 2 * values[i]) <= 1e-5f * (1 + fabsf(data[i])) ? 1.0f : 0.0f;
   CHECK(all(twice, len, 1.0f));
   OK(srnn_grads_zero(grads, &err));
-  OK(srnn_rnn_backward(rnn, session, tape, dy, Y, &dlast, NULL, 0, NULL, grads, NULL, &err));
+  OK(run_backward(rnn, session, tape, dy, Y, &dlast, NULL, 0, NULL, grads, NULL, &err));
   CHECK(same_bits(values, data, len));
   free(values);
   free(twice);
@@ -134,7 +134,7 @@ static void gradients(void) {
 static void dropout(void) {
   srnn_rnn_config config;
   srnn_rnn *model;
-  srnn_batch whole, part;
+  srnn_forward_args whole, part;
   float a[Y / 2], b[Y / 2];
   size_t half = STEPS * HIDDEN;
   srnn_rnn_config_init(&config, SRNN_CELL_GRU, IN, HIDDEN);
@@ -143,16 +143,16 @@ static void dropout(void) {
   config.batch_first = 1;
   OK(srnn_rnn_create(&config, &model, &err));
   OK(srnn_rnn_init(model, SRNN_INIT_TORCH_UNIFORM, 1, &err));
-  srnn_batch_init(&whole, BATCH, STEPS);
-  OK(srnn_rnn_forward_train(model, session, tape, &whole, 7, x, X, NULL, a, Y / 2, NULL, &err));
-  OK(srnn_rnn_forward_train(model, session, tape, &whole, 8, x, X, NULL, b, Y / 2, NULL, &err));
+  srnn_forward_args_init(&whole, BATCH, STEPS);
+  OK(run_forward_train(model, session, tape, &whole, 7, x, X, NULL, a, Y / 2, NULL, &err));
+  OK(run_forward_train(model, session, tape, &whole, 8, x, X, NULL, b, Y / 2, NULL, &err));
   CHECK(!same_bits(a, b, Y / 2));
-  srnn_batch_init(&part, 1, STEPS);
+  srnn_forward_args_init(&part, 1, STEPS);
   part.first_sequence = 1; /* the second sequence alone */
-  OK(srnn_rnn_forward_train(model, session, tape, &part, 7, x + X / 2, X / 2, NULL, b, half, NULL, &err));
+  OK(run_forward_train(model, session, tape, &part, 7, x + X / 2, X / 2, NULL, b, half, NULL, &err));
   CHECK(same_bits(a + half, b, half));
   part.first_step = 1;
-  OK(srnn_rnn_forward_train(model, session, tape, &part, 7, x + X / 2, X / 2, NULL, b, half, NULL, &err));
+  OK(run_forward_train(model, session, tape, &part, 7, x + X / 2, X / 2, NULL, b, half, NULL, &err));
   CHECK(!same_bits(a + half, b, half));
   srnn_rnn_destroy(model);
 }
@@ -170,8 +170,8 @@ static void flow(void) {
   BAD_STATE("measured", srnn_gradient_flow_state_norms(f, 0, norms, STEPS, &err));
   BAD_STATE("measured", srnn_gradient_flow_singular_value(f, 0, 0, &value, &err));
   BAD_STATE("measured", srnn_gradient_flow_saturation(f, 0, 0, &low, &high, &err));
-  OK(srnn_rnn_forward_train(rnn, session, tape, &batch, 0, x, X, NULL, NULL, 0, NULL, &err));
-  OK(srnn_rnn_backward(rnn, session, tape, dy, Y, NULL, NULL, 0, NULL, NULL, f, &err));
+  OK(run_forward_train(rnn, session, tape, &batch, 0, x, X, NULL, NULL, 0, NULL, &err));
+  OK(run_backward(rnn, session, tape, dy, Y, NULL, NULL, 0, NULL, NULL, f, &err));
   CHECK(srnn_gradient_flow_pass_count(f) == 4 && srnn_gradient_flow_step_count(f) == STEPS && srnn_gradient_flow_gate_count(f) == 4);
   for (pass = 0; pass < 4; ++pass) {
     OK(srnn_gradient_flow_state_norms(f, pass, norms, STEPS, &err));
@@ -236,44 +236,43 @@ static void misuse(void) {
   TOO_LARGE("values", srnn_grads_read_param(grads, 0, dx, HUGE_LEN, &err));
 
   y[0] = dx[0] = 77;
-  IS_NULL("rnn", srnn_rnn_forward_train(NULL, s, tape, &batch, 0, x, X, NULL, y, Y, NULL, &err));
-  IS_NULL("session", srnn_rnn_forward_train(rnn, NULL, tape, &batch, 0, x, X, NULL, y, Y, NULL, &err));
-  IS_NULL("tape", srnn_rnn_forward_train(rnn, s, NULL, &batch, 0, x, X, NULL, y, Y, NULL, &err));
-  IS_NULL("batch", srnn_rnn_forward_train(rnn, s, tape, NULL, 0, x, X, NULL, y, Y, NULL, &err));
-  IS_NULL("x", srnn_rnn_forward_train(rnn, s, tape, &batch, 0, NULL, X, NULL, y, Y, NULL, &err));
-  IS_NULL("y", srnn_rnn_forward_train(rnn, s, tape, &batch, 0, x, X, NULL, NULL, Y, NULL, &err));
-  BAD_SHAPE("x", srnn_rnn_forward_train(rnn, s, tape, &batch, 0, x, X + 1, NULL, y, Y, NULL, &err));
-  BAD_SHAPE("y", srnn_rnn_forward_train(rnn, s, tape, &batch, 0, x, X, NULL, y, Y - 1, NULL, &err));
-  TOO_LARGE("x", srnn_rnn_forward_train(rnn, s, tape, &batch, 0, x, HUGE_LEN, NULL, y, Y, NULL, &err));
-  BAD_ARGUMENT("overlaps", srnn_rnn_forward_train(rnn, s, tape, &batch, 0, y, X, NULL, y, Y, NULL, &err));
+  IS_NULL("rnn", run_forward_train(NULL, s, tape, &batch, 0, x, X, NULL, y, Y, NULL, &err));
+  IS_NULL("session", run_forward_train(rnn, NULL, tape, &batch, 0, x, X, NULL, y, Y, NULL, &err));
+  IS_NULL("srnn_backward_args", srnn_rnn_backward(rnn, s, tape, NULL, &err));
+  srnn_backward_args_init(NULL);
+  IS_NULL("srnn_forward_args", run_forward_train(rnn, s, tape, NULL, 0, x, X, NULL, y, Y, NULL, &err));
+  IS_NULL("x", run_forward_train(rnn, s, tape, &batch, 0, NULL, X, NULL, y, Y, NULL, &err));
+  IS_NULL("y", run_forward_train(rnn, s, tape, &batch, 0, x, X, NULL, NULL, Y, NULL, &err));
+  BAD_SHAPE("x", run_forward_train(rnn, s, tape, &batch, 0, x, X + 1, NULL, y, Y, NULL, &err));
+  BAD_SHAPE("y", run_forward_train(rnn, s, tape, &batch, 0, x, X, NULL, y, Y - 1, NULL, &err));
+  TOO_LARGE("x", run_forward_train(rnn, s, tape, &batch, 0, x, HUGE_LEN, NULL, y, Y, NULL, &err));
+  BAD_ARGUMENT("overlaps", run_forward_train(rnn, s, tape, &batch, 0, y, X, NULL, y, Y, NULL, &err));
 
   /* The failed forwards have left the tape as it was, as their comment says. */
-  OK(srnn_rnn_backward(rnn, s, tape, dy, Y, NULL, NULL, 0, NULL, NULL, NULL, &err));
-  BAD_STATE("no forward", srnn_rnn_backward(rnn, s, empty, dy, Y, NULL, dx, X, NULL, grads, NULL, &err));
-  OK(srnn_rnn_forward_train(rnn, s, tape, &batch, 0, x, X, NULL, NULL, 0, NULL, &err));
-  IS_NULL("rnn", srnn_rnn_backward(NULL, s, tape, dy, Y, NULL, dx, X, NULL, grads, NULL, &err));
-  IS_NULL("session", srnn_rnn_backward(rnn, NULL, tape, dy, Y, NULL, dx, X, NULL, grads, NULL, &err));
-  IS_NULL("tape", srnn_rnn_backward(rnn, s, NULL, dy, Y, NULL, dx, X, NULL, grads, NULL, &err));
-  IS_NULL("dy", srnn_rnn_backward(rnn, s, tape, NULL, Y, NULL, dx, X, NULL, grads, NULL, &err));
-  IS_NULL("dx", srnn_rnn_backward(rnn, s, tape, dy, Y, NULL, NULL, X, NULL, grads, NULL, &err));
-  BAD_SHAPE("dy", srnn_rnn_backward(rnn, s, tape, dy, Y - 1, NULL, dx, X, NULL, grads, NULL, &err));
-  BAD_SHAPE("dx", srnn_rnn_backward(rnn, s, tape, dy, Y, NULL, dx, X + 1, NULL, grads, NULL, &err));
-  TOO_LARGE("dy", srnn_rnn_backward(rnn, s, tape, dy, HUGE_LEN, NULL, dx, X, NULL, grads, NULL, &err));
-  BAD_ARGUMENT("aligned", srnn_rnn_backward(rnn, s, tape, misaligned(dy), Y, NULL, dx, X, NULL, grads, NULL, &err));
-  BAD_ARGUMENT("overlaps", srnn_rnn_backward(rnn, s, tape, dy, Y, NULL, dy, X, NULL, grads, NULL, &err));
-  BAD_SHAPE("gradients", srnn_rnn_backward(rnn, s, tape, dy, Y, NULL, dx, X, NULL, foreign, NULL, &err));
-  BAD_STATE("changed", srnn_rnn_backward(other, s, tape, dy, Y, NULL, dx, X, NULL, NULL, NULL, &err));
+  OK(run_backward(rnn, s, tape, dy, Y, NULL, NULL, 0, NULL, NULL, NULL, &err));
+  BAD_STATE("no forward", run_backward(rnn, s, empty, dy, Y, NULL, dx, X, NULL, grads, NULL, &err));
+  OK(run_forward_train(rnn, s, tape, &batch, 0, x, X, NULL, NULL, 0, NULL, &err));
+  IS_NULL("rnn", run_backward(NULL, s, tape, dy, Y, NULL, dx, X, NULL, grads, NULL, &err));
+  IS_NULL("session", run_backward(rnn, NULL, tape, dy, Y, NULL, dx, X, NULL, grads, NULL, &err));
+  IS_NULL("tape", run_backward(rnn, s, NULL, dy, Y, NULL, dx, X, NULL, grads, NULL, &err));
+  IS_NULL("dy", run_backward(rnn, s, tape, NULL, Y, NULL, dx, X, NULL, grads, NULL, &err));
+  IS_NULL("dx", run_backward(rnn, s, tape, dy, Y, NULL, NULL, X, NULL, grads, NULL, &err));
+  BAD_SHAPE("dy", run_backward(rnn, s, tape, dy, Y - 1, NULL, dx, X, NULL, grads, NULL, &err));
+  BAD_SHAPE("dx", run_backward(rnn, s, tape, dy, Y, NULL, dx, X + 1, NULL, grads, NULL, &err));
+  TOO_LARGE("dy", run_backward(rnn, s, tape, dy, HUGE_LEN, NULL, dx, X, NULL, grads, NULL, &err));
+  BAD_ARGUMENT("aligned", run_backward(rnn, s, tape, misaligned(dy), Y, NULL, dx, X, NULL, grads, NULL, &err));
+  BAD_ARGUMENT("overlaps", run_backward(rnn, s, tape, dy, Y, NULL, dy, X, NULL, grads, NULL, &err));
+  BAD_SHAPE("gradients", run_backward(rnn, s, tape, dy, Y, NULL, dx, X, NULL, foreign, NULL, &err));
+  BAD_STATE("changed", run_backward(other, s, tape, dy, Y, NULL, dx, X, NULL, NULL, NULL, &err));
   srnn_state_init(&dlast, dh, STATE + 1, NULL, 0);
-  BAD_SHAPE("dhn", srnn_rnn_backward(rnn, s, tape, dy, Y, &dlast, dx, X, NULL, grads, NULL, &err));
+  BAD_SHAPE("dhn", run_backward(rnn, s, tape, dy, Y, &dlast, dx, X, NULL, grads, NULL, &err));
   srnn_state_init(&dlast, dh, STATE, NULL, STATE);
-  IS_NULL("dlast.c", srnn_rnn_backward(rnn, s, tape, dy, Y, &dlast, dx, X, NULL, grads, NULL, &err));
+  IS_NULL("dcn", run_backward(rnn, s, tape, dy, Y, &dlast, dx, X, NULL, grads, NULL, &err));
   srnn_state_out_init(&dinitial, dh, STATE, dc, STATE - 1);
-  BAD_SHAPE("dc0", srnn_rnn_backward(rnn, s, tape, dy, Y, NULL, dx, X, &dinitial, grads, NULL, &err));
-  dinitial.struct_size = 1;
-  BAD_ARGUMENT("struct_size", srnn_rnn_backward(rnn, s, tape, dy, Y, NULL, dx, X, &dinitial, grads, NULL, &err));
+  BAD_SHAPE("dc0", run_backward(rnn, s, tape, dy, Y, NULL, dx, X, &dinitial, grads, NULL, &err));
   CHECK(y[0] == 77 && dx[0] == 77);
   /* After all that, the tape still serves. */
-  OK(srnn_rnn_backward(rnn, s, tape, dy, Y, NULL, dx, X, NULL, grads, NULL, &err));
+  OK(run_backward(rnn, s, tape, dy, Y, NULL, dx, X, NULL, grads, NULL, &err));
   srnn_tape_destroy(empty);
   srnn_tape_destroy(NULL);
   srnn_grads_destroy(foreign);

@@ -12,7 +12,7 @@ static void use(const srnn_rnn *rnn, srnn_session *session) {
   srnn_truncated_bptt *bptt;
   srnn_tape *tape;
   srnn_grads *truncated, *full;
-  srnn_batch batch;
+  srnn_forward_args batch;
   srnn_state_out last, state;
   float h[STATE], c[STATE], hn[STATE], cn[STATE], dx[STEPS * X], dx_last[K1 * X], *a, *b;
   size_t i, len;
@@ -21,12 +21,12 @@ static void use(const srnn_rnn *rnn, srnn_session *session) {
   OK(srnn_grads_create(rnn, &truncated, &err));
   OK(srnn_grads_create(rnn, &full, &err));
   OK(srnn_tape_create(&tape, &err));
-  srnn_batch_init(&batch, BATCH, STEPS);
+  srnn_forward_args_init(&batch, BATCH, STEPS);
   srnn_state_out_init(&last, hn, STATE, cn, STATE);
-  OK(srnn_rnn_forward_train(rnn, session, tape, &batch, 0, x, STEPS * X, NULL, expected, STEPS * Y, &last, &err));
+  OK(run_forward_train(rnn, session, tape, &batch, 0, x, STEPS * X, NULL, expected, STEPS * Y, &last, &err));
   memset(dy, 0, sizeof dy);
   fill(dy + K1 * Y, K1 * Y, 3);
-  OK(srnn_rnn_backward(rnn, session, tape, dy, STEPS * Y, NULL, dx, STEPS * X, NULL, full, NULL, &err));
+  OK(run_backward(rnn, session, tape, dy, STEPS * Y, NULL, dx, STEPS * X, NULL, full, NULL, &err));
 
   OK(srnn_truncated_bptt_forward(bptt, rnn, session, K1, 0, x, K1 * X, y, K1 * Y, &err));
   OK(srnn_truncated_bptt_forward(bptt, rnn, session, K1, 0, x + K1 * X, K1 * X, y + K1 * Y, K1 * Y, &err));

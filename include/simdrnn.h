@@ -315,7 +315,7 @@ typedef struct srnn_rnn_config {
    * take longer (steps up to 1.8 times as long were seen). A state differs by less than 2^-50. Default 0.
    */
   int32_t flush_small_states;
-  /** Probability of zeroing an output of every layer but the last in training; at least 0, below 1. Default 0. */
+  /** Probability of zeroing an output of every layer but the last in training; 0 to 1. Default 0. */
   float dropout;
   /** Zero. */
   uint32_t reserved0;
@@ -359,6 +359,18 @@ SRNN_API size_t srnn_rnn_bytes(const srnn_rnn *rnn);
 
 /** Features of the output, all directions together; 0 for NULL. */
 SRNN_API size_t srnn_rnn_output_size(const srnn_rnn *rnn);
+
+/** Features of a hidden state: proj_size if there is a projection, else hidden_size; 0 for NULL. */
+SRNN_API size_t srnn_rnn_state_size(const srnn_rnn *rnn);
+
+/** Layers times directions, which states have a row for; 0 for NULL. */
+SRNN_API size_t srnn_rnn_pass_count(const srnn_rnn *rnn);
+
+/**
+ * The weights' generation, which changes whenever they do; 0 for NULL. A clone has that of its model until one of them
+ * changes. A tape goes with weights of one generation and configuration, not with one handle.
+ */
+SRNN_API uint64_t srnn_rnn_generation(const srnn_rnn *rnn);
 
 /**
  * Draws new parameters by `scheme` (an srnn_init); the same `seed` gives the same values on every machine.
@@ -433,97 +445,7 @@ SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_write_values(srnn_rnn *rnn, const fl
     srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
- * Batches and states
- *
- * Error texts call the states before the first step h0 and c0, those after the last one hn and cn.
- */
-
-/** The extents of a batch of sequences. Fill it in with srnn_batch_init, then change fields. */
-typedef struct srnn_batch {
-  /** Bytes of this struct as the caller knows it; set by the init function. */
-  uint32_t struct_size;
-  /**
-   * 1 if arrays with a row for every step hold only steps that are there: all of the first sequence, then all of the
-   * second, and so on, whatever batch_first is. So one long sequence takes no room beside short ones. Default 0.
-   */
-  int32_t packed;
-  /** Number of sequences, at least 1. */
-  size_t batch_size;
-  /** Time steps that the arrays have room for; may be 0. */
-  size_t seq_len;
-  /**
-   * The length of each sequence, 0 to seq_len, in any order; NULL if all are seq_len long. Work follows the sum of the
-   * lengths.
-   */
-  const size_t *lengths;
-  /** batch_size if there are lengths, else 0. */
-  size_t lengths_len;
-  /** For dropout: the step that the batch's first step is, in sequences that are cut into chunks. Default 0. */
-  uint32_t first_step;
-  /** For dropout: the sequence that the batch's first one is, in batches that are cut into smaller ones. Default 0. */
-  uint32_t first_sequence;
-  /** Zero. */
-  uint64_t reserved[2];
-} srnn_batch;
-
-/**
- * Recurrent states that a call reads, or their gradients. With L layers, D directions and S the state size (proj_size
- * if there is a projection, else hidden_size):
- *
- * - h: (L * D, batch, S)
- * - c: (L * D, batch, hidden_size), LSTM only
- *
- * An array that is NULL with length 0 counts as zeros, as does a NULL srnn_state.
- */
-typedef struct srnn_state {
-  /** Bytes of this struct as the caller knows it; set by the init function. */
-  uint32_t struct_size;
-  /** Zero. */
-  uint32_t reserved0;
-  /** Hidden states. */
-  const float *h;
-  /** Values of h. */
-  size_t h_len;
-  /** Cell states. */
-  const float *c;
-  /** Values of c. */
-  size_t c_len;
-  /** Zero. */
-  uint64_t reserved[2];
-} srnn_state;
-
-/**
- * Recurrent states that a call writes, or their gradients: shaped as in srnn_state. An array that is NULL with length 0
- * is not wanted, nor is either with a NULL srnn_state_out.
- */
-typedef struct srnn_state_out {
-  /** Bytes of this struct as the caller knows it; set by the init function. */
-  uint32_t struct_size;
-  /** Zero. */
-  uint32_t reserved0;
-  /** Hidden states. */
-  float *h;
-  /** Values of h. */
-  size_t h_len;
-  /** Cell states. */
-  float *c;
-  /** Values of c. */
-  size_t c_len;
-  /** Zero. */
-  uint64_t reserved[2];
-} srnn_state_out;
-
-/** Fills in `batch`: `batch_size` sequences of `seq_len` steps each. NULL is ignored. */
-SRNN_API void srnn_batch_init(srnn_batch *batch, size_t batch_size, size_t seq_len);
-
-/** Fills in `state` with two arrays, which stay the caller's. NULL is ignored. */
-SRNN_API void srnn_state_init(srnn_state *state, const float *h, size_t h_len, const float *c, size_t c_len);
-
-/** Fills in `state` with two arrays, which stay the caller's. NULL is ignored. */
-SRNN_API void srnn_state_out_init(srnn_state_out *state, float *h, size_t h_len, float *c, size_t c_len);
-
-/* ----------------------------------------------------------------------------------------------------
- * Forward
+ * Sessions
  */
 
 /**
@@ -548,24 +470,175 @@ SRNN_MUST_USE SRNN_API srnn_status srnn_session_set_pool(srnn_session *session, 
 /** Bytes of scratch memory held; 0 for NULL. */
 SRNN_API size_t srnn_session_bytes(const srnn_session *session);
 
+/* ----------------------------------------------------------------------------------------------------
+ * Embeddings
+ *
+ * A table of vectors, one a word, as torch.nn.Embedding; its gradient holds only the rows that were used.
+ */
+
+/** A table of num_embeddings rows of embedding_dim values. */
+typedef struct srnn_embedding srnn_embedding;
+
+/** The gradient of an embedding's table: only the rows that were used. */
+typedef struct srnn_embedding_grads srnn_embedding_grads;
+
 /**
- * Runs the layers over a batch of sequences.
+ * Creates a table of zeros. Row `padding_idx`, or none for -1, gets no gradient and stays zero when the table is drawn.
+ * The caller destroys it.
  *
- * - x: (seq_len, batch, input_size), or (batch, seq_len, input_size) if batch_first
- * - y: the same with srnn_rnn_output_size features, zero past a sequence's end; NULL if it is not wanted
- * - initial: the states before the first step; NULL for zeros
- * - last: receives the states after each sequence's last step; may be NULL
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for embedding_dim 0, 2^32 - 1 or more rows, or a padding row that does not exist;
+ * SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_create(size_t num_embeddings, size_t embedding_dim,
+    int64_t padding_idx, srnn_embedding **embedding, srnn_error *error);
+
+/** Destroys an embedding. NULL is allowed. */
+SRNN_API void srnn_embedding_destroy(srnn_embedding *embedding);
+
+/** Rows of the table; 0 for NULL. */
+SRNN_API size_t srnn_embedding_num_embeddings(const srnn_embedding *embedding);
+
+/** Values of a row; 0 for NULL. */
+SRNN_API size_t srnn_embedding_dim(const srnn_embedding *embedding);
+
+/** Draws a standard normal table, as PyTorch does; the padding row becomes zero. */
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_init_normal(srnn_embedding *embedding, uint64_t seed,
+    srnn_error *error);
+
+/**
+ * Draws a table uniform in [-range, range); the padding row becomes zero.
  *
- * For finite results every sequence's outputs depend on the model, its input and its initial state alone, bit for bit:
- * not on the other sequences, padding, threads, the instruction set, or how a sequence is cut into calls.
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for a range that is negative or not finite.
+ */
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_init_uniform(srnn_embedding *embedding, float range, uint64_t seed,
+    srnn_error *error);
+
+/**
+ * Copies consecutive rows from `first_row` on to `values`: any number of whole rows.
  *
- * Errors: SRNN_ERROR_SHAPE_MISMATCH, naming the array, for a length; SRNN_ERROR_INVALID_ARGUMENT for a batch without
- * sequences, lengths above seq_len, cell states where the cell has none; SRNN_ERROR_SIZE_OVERFLOW;
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length that is no multiple of embedding_dim; SRNN_ERROR_INVALID_ARGUMENT for
+ * rows that do not exist.
+ */
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_read_rows(const srnn_embedding *embedding, size_t first_row,
+    float *values, size_t values_len, srnn_error *error);
+
+/**
+ * Replaces consecutive rows from `first_row` on with `values`: any number of whole rows.
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length that is no multiple of embedding_dim; SRNN_ERROR_INVALID_ARGUMENT for
+ * rows that do not exist.
+ */
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_write_rows(srnn_embedding *embedding, size_t first_row,
+    const float *values, size_t values_len, srnn_error *error);
+
+/** 1 if updates leave the table as it is, 0 if not or for NULL. */
+SRNN_API int32_t srnn_embedding_is_frozen(const srnn_embedding *embedding);
+
+/**
+ * Freezes the table (1), so that updates leave it as it is, or sets it free (0).
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for another number.
+ */
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_set_frozen(srnn_embedding *embedding, int32_t frozen,
+    srnn_error *error);
+
+/**
+ * Copies the row of every index to `y`.
+ *
+ * - y: (indices_len, embedding_dim)
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for an index without a row.
+ */
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_forward(const srnn_embedding *embedding, const uint32_t *indices,
+    size_t indices_len, float *y, size_t y_len, srnn_error *error);
+
+/** Creates an empty gradient for the table of `embedding`, which it does not keep. The caller destroys it. */
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_grads_create(const srnn_embedding *embedding,
+    srnn_embedding_grads **grads, srnn_error *error);
+
+/** Destroys a gradient. NULL is allowed. */
+SRNN_API void srnn_embedding_grads_destroy(srnn_embedding_grads *grads);
+
+/** Sets the gradient to zero: forgets all rows and keeps the memory. */
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_grads_zero(srnn_embedding_grads *grads, srnn_error *error);
+
+/**
+ * Backward: adds `dy`, the gradient of what srnn_embedding_forward wrote for `indices`. A row's gradients are summed in
+ * order of appearance; the padding row gets none.
+ *
+ * - dy: (indices_len, embedding_dim)
+ *
+ * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for an index without a row;
  * SRNN_ERROR_OUT_OF_MEMORY.
  */
-SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_forward(const srnn_rnn *rnn, srnn_session *session, const srnn_batch *batch,
-    const float *x, size_t x_len, const srnn_state *initial, float *y, size_t y_len, const srnn_state_out *last,
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_grads_add(srnn_embedding_grads *grads, const uint32_t *indices,
+    size_t indices_len, const float *dy, size_t dy_len, srnn_error *error);
+
+/**
+ * Writes where the gradient lies: the indices of its `rows_len` rows, ascending, and their values, rows_len *
+ * embedding_dim. Memory of `grads`, of which the caller may change the values, for clipping for example, until the next
+ * call with `grads`.
+ */
+SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_grads_data(srnn_embedding_grads *grads, const uint32_t **rows,
+    size_t *rows_len, float **values, size_t *values_len, srnn_error *error);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Tapes and gradients
+ *
+ * What a training forward leaves for backward, and where backward adds the gradients of the weights.
+ */
+
+/**
+ * Gradients of all parameters of an srnn_rnn, as one flat array in the order of srnn_rnn_read_values. Backward adds to
+ * them.
+ */
+typedef struct srnn_grads srnn_grads;
+
+/** What a training forward recorded, for backward. Its memory is reused by the next forward. */
+typedef struct srnn_tape srnn_tape;
+
+/** Creates an empty tape. The caller destroys it. */
+SRNN_MUST_USE SRNN_API srnn_status srnn_tape_create(srnn_tape **tape, srnn_error *error);
+
+/** Destroys a tape. NULL is allowed. */
+SRNN_API void srnn_tape_destroy(srnn_tape *tape);
+
+/** Sequences of the forward that `tape` holds; 0 while it holds none, and for NULL. */
+SRNN_API size_t srnn_tape_batch_size(const srnn_tape *tape);
+
+/** Time steps that the arrays of that forward have room for; 0 while it holds none, and for NULL. */
+SRNN_API size_t srnn_tape_seq_len(const srnn_tape *tape);
+
+/**
+ * Bytes held; 0 for NULL. With R the sum of the lengths: for each layer R rows of its input; for each layer and
+ * direction R rows of pre-activations (4 times the hidden size for LSTM and GRU, 3 with reset before, 1 for Elman) and
+ * batch + R rows of hidden, for LSTM also of cell states; rows are padded to whole vectors.
+ */
+SRNN_API size_t srnn_tape_bytes(const srnn_tape *tape);
+
+/** Creates zero gradients for the parameters of `rnn`, which they do not keep. The caller destroys them. */
+SRNN_MUST_USE SRNN_API srnn_status srnn_grads_create(const srnn_rnn *rnn, srnn_grads **grads, srnn_error *error);
+
+/** Destroys gradients. NULL is allowed. */
+SRNN_API void srnn_grads_destroy(srnn_grads *grads);
+
+/** Sets all gradients to zero. */
+SRNN_MUST_USE SRNN_API srnn_status srnn_grads_zero(srnn_grads *grads, srnn_error *error);
+
+/**
+ * Writes where the gradients lie, srnn_rnn_value_count of them: memory of `grads` that the caller may read and change,
+ * for clipping for example, until `grads` is destroyed.
+ */
+SRNN_MUST_USE SRNN_API srnn_status srnn_grads_data(srnn_grads *grads, float **data, size_t *data_len,
     srnn_error *error);
+
+/**
+ * Copies the gradient of parameter `index`, shaped like the parameter, to `values`.
+ *
+ * Errors: SRNN_ERROR_INVALID_ARGUMENT for an index that does not exist; SRNN_ERROR_SHAPE_MISMATCH for the length.
+ */
+SRNN_MUST_USE SRNN_API srnn_status srnn_grads_read_param(const srnn_grads *grads, size_t index, float *values,
+    size_t values_len, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Gradient flow
@@ -639,54 +712,169 @@ SRNN_MUST_USE SRNN_API srnn_status srnn_gradient_flow_saturation(const srnn_grad
     size_t gate, float *low, float *high, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
- * Training
+ * Forward and backward
  *
- * A training step is srnn_rnn_forward_train, which records on a tape; a loss; srnn_rnn_backward, which adds to the
- * gradients of the weights; and an update by an optimizer. Backward may run any number of times on one tape, as long as
- * the weights are those of the forward.
- */
-
-/**
- * Gradients of all parameters of an srnn_rnn, as one flat array in the order of srnn_rnn_read_values. Backward adds to
- * them.
- */
-typedef struct srnn_grads srnn_grads;
-
-/** What a training forward recorded, for backward. Its memory is reused by the next forward. */
-typedef struct srnn_tape srnn_tape;
-
-/** Creates an empty tape. The caller destroys it. */
-SRNN_MUST_USE SRNN_API srnn_status srnn_tape_create(srnn_tape **tape, srnn_error *error);
-
-/** Destroys a tape. NULL is allowed. */
-SRNN_API void srnn_tape_destroy(srnn_tape *tape);
-
-/**
- * Bytes held; 0 for NULL. With R the sum of the lengths: for each layer R rows of its input; for each layer and
- * direction R rows of pre-activations (4 times the hidden size for LSTM and GRU, 3 with reset before, 1 for Elman) and
- * batch + R rows of hidden, for LSTM also of cell states; rows are padded to whole vectors.
- */
-SRNN_API size_t srnn_tape_bytes(const srnn_tape *tape);
-
-/**
- * srnn_rnn_forward in training: applies dropout between layers, if the configuration has it, and records on `tape` what
- * backward needs. Use another `dropout_seed` for every step. After an error the tape holds what it
- * held before; everything else is as in srnn_rnn_forward.
- */
-SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_forward_train(const srnn_rnn *rnn, srnn_session *session, srnn_tape *tape,
-    const srnn_batch *batch, uint64_t dropout_seed, const float *x, size_t x_len, const srnn_state *initial, float *y,
-    size_t y_len, const srnn_state_out *last, srnn_error *error);
-
-/**
- * Backpropagation through time: gradients of a loss through the forward that `tape` recorded. Arrays have the shapes of
- * that forward.
+ * One call runs the layers over a batch of sequences, for inference or, with a tape, for training; another takes gradients
+ * back through what a tape has recorded. Shapes, with L layers, D directions, I the input size, S the state size (proj_size if
+ * there is a projection, else hidden_size) and H the hidden size; error texts name arrays as they are named here:
  *
- * - dy: gradient of y, ignored past a sequence's end; NULL for zeros
- * - dlast: gradient of the last states; NULL for zeros
- * - dx: receives the gradient of x, zero past a sequence's end; NULL if it is not wanted
- * - dinitial: receives the gradient of the initial states; may be NULL
- * - grads: gradients of the weights are added to these; may be NULL
- * - flow: filled with measurements; may be NULL
+ * - x: (seq_len, batch, I), or (batch, seq_len, I) if batch_first; y the same with D * S features
+ * - h0, hn: (L * D, batch, S)
+ * - c0, cn: (L * D, batch, H), LSTM only
+ *
+ * A training step is srnn_modules_zero_grad; srnn_rnn_forward with a tape; a loss; srnn_rnn_backward, which adds to the gradients
+ * of the weights; srnn_modules_clip_grad_norm; srnn_optimizer_step. Backward may run any number of times on one tape, as long
+ * as the weights are those of the forward.
+ */
+
+/**
+ * What a forward call takes: a batch of sequences, and its arrays. Fill it in with srnn_forward_args_init, then change fields.
+ * An array that is NULL with length 0 is left out: initial states are zeros then, and results are not wanted.
+ */
+typedef struct srnn_forward_args {
+  /** Bytes of this struct as the caller knows it; set by the init function. */
+  uint32_t struct_size;
+  /**
+   * 1 if arrays with a row for every step hold only steps that are there: all of the first sequence, then all of the
+   * second, and so on, whatever batch_first is. So one long sequence takes no room beside short ones. Default 0.
+   */
+  int32_t packed;
+  /** Number of sequences. */
+  size_t batch_size;
+  /** Time steps that the arrays have room for; may be 0. */
+  size_t seq_len;
+  /**
+   * The length of each sequence, 0 to seq_len, in any order; NULL if all are seq_len long. Work follows the sum of the
+   * lengths.
+   */
+  const size_t *lengths;
+  /** batch_size if there are lengths, else 0. */
+  size_t lengths_len;
+  /** Input, unless it is words. */
+  const float *x;
+  /** Values of x. */
+  size_t x_len;
+  /**
+   * Values from the start of a row of x to that of the next, at least I, for a view of a larger array; x_len then reaches at
+   * least to the end of the last row. Default 0: rows follow one another.
+   */
+  size_t x_row_stride;
+  /**
+   * Input as words, in place of x: a table of vectors of I values, which are read where they lie. The results are those of
+   * srnn_embedding_forward into x, bit for bit. A tape keeps the vectors, so that the table may change before backward.
+   */
+  const srnn_embedding *embedding;
+  /**
+   * The row of every step, (seq_len, batch), or (batch, seq_len) if batch_first; past a sequence's end they may be anything.
+   */
+  const uint32_t *indices;
+  /** Number of indices. */
+  size_t indices_len;
+  /** Receives the outputs of the last layer, zero past a sequence's end. */
+  float *y;
+  /** Values of y. */
+  size_t y_len;
+  /** As x_row_stride, for y. What lies between its rows stays as it is. Default 0. */
+  size_t y_row_stride;
+  /** Hidden states before the first step. */
+  const float *h0;
+  /** Values of h0. */
+  size_t h0_len;
+  /** Cell states before the first step. */
+  const float *c0;
+  /** Values of c0. */
+  size_t c0_len;
+  /**
+   * Receives the hidden states after each sequence's last step. With hn the same array as h0 and cn the same as c0, states are
+   * updated in place.
+   */
+  float *hn;
+  /** Values of hn. */
+  size_t hn_len;
+  /** Receives the cell states after each sequence's last step. */
+  float *cn;
+  /** Values of cn. */
+  size_t cn_len;
+  /** Decides dropout between layers, in training: use another one for every step. Default 0. */
+  uint64_t dropout_seed;
+  /** For dropout: the step that the batch's first step is, in sequences that are cut into chunks. Default 0. */
+  uint32_t first_step;
+  /** For dropout: the sequence that the batch's first one is, in batches that are cut into smaller ones. Default 0. */
+  uint32_t first_sequence;
+  /** 1 to drop nothing in this call though it has a tape: gradients of a model as it is used. Default 0. */
+  int32_t no_dropout;
+  /** Zero. */
+  uint32_t reserved0;
+  /** Zero. */
+  uint64_t reserved[4];
+} srnn_forward_args;
+
+/**
+ * What a backward call takes, beside the tape: arrays with the shapes of its forward. Fill it in with srnn_backward_args_init,
+ * then change fields. An array that is NULL with length 0 is left out: gradients that come in are zeros then, and those that
+ * go out are not wanted.
+ */
+typedef struct srnn_backward_args {
+  /** Bytes of this struct as the caller knows it; set by the init function. */
+  uint32_t struct_size;
+  /** Zero. */
+  uint32_t reserved0;
+  /** Gradient of y, ignored past a sequence's end. */
+  const float *dy;
+  /** Values of dy. */
+  size_t dy_len;
+  /** Gradient of hn. */
+  const float *dhn;
+  /** Values of dhn. */
+  size_t dhn_len;
+  /** Gradient of cn. */
+  const float *dcn;
+  /** Values of dcn. */
+  size_t dcn_len;
+  /**
+   * Receives the gradient of x, zero past a sequence's end; where words came in, of their rows: srnn_embedding_grads_add takes it.
+   */
+  float *dx;
+  /** Values of dx. */
+  size_t dx_len;
+  /** Receives the gradient of h0. */
+  float *dh0;
+  /** Values of dh0. */
+  size_t dh0_len;
+  /** Receives the gradient of c0. */
+  float *dc0;
+  /** Values of dc0. */
+  size_t dc0_len;
+  /** Gradients of the weights are added to these, if it is not NULL. */
+  srnn_grads *grads;
+  /** Filled with measurements, if it is not NULL. */
+  srnn_gradient_flow *flow;
+  /** Zero. */
+  uint64_t reserved[4];
+} srnn_backward_args;
+
+/** Fills in `args`: `batch_size` sequences of `seq_len` steps each, without arrays. NULL is ignored. */
+SRNN_API void srnn_forward_args_init(srnn_forward_args *args, size_t batch_size, size_t seq_len);
+
+/** Fills in `args` without arrays. NULL is ignored. */
+SRNN_API void srnn_backward_args_init(srnn_backward_args *args);
+
+/**
+ * Runs the layers over a batch of sequences. With a `tape` (NULL for inference) it applies dropout between layers, if the
+ * configuration has it, and records what backward needs.
+ *
+ * For finite results every sequence's outputs depend on the model, its input and its initial state alone, bit for bit:
+ * not on the other sequences, padding, threads, the instruction set, or how a sequence is cut into calls.
+ *
+ * Errors, after which the tape holds what it held before: SRNN_ERROR_SHAPE_MISMATCH, naming the array, for a length;
+ * SRNN_ERROR_INVALID_ARGUMENT for lengths above seq_len, cell states where the cell has none, an index without a row, both x
+ * and words, or one kind of state updated in place without the other; SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
+ */
+SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_forward(const srnn_rnn *rnn, srnn_session *session, srnn_tape *tape,
+    const srnn_forward_args *args, srnn_error *error);
+
+/**
+ * Backpropagation through time: gradients of a loss through the forward that `tape` recorded.
  *
  * Finite gradients have the same bits for any number of threads and every instruction set.
  *
@@ -695,32 +883,66 @@ SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_forward_train(const srnn_rnn *rnn, s
  * SRNN_ERROR_INVALID_ARGUMENT for cell states where the cell has none; SRNN_ERROR_OUT_OF_MEMORY.
  */
 SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_backward(const srnn_rnn *rnn, srnn_session *session, const srnn_tape *tape,
-    const float *dy, size_t dy_len, const srnn_state *dlast, float *dx, size_t dx_len, const srnn_state_out *dinitial,
-    srnn_grads *grads, srnn_gradient_flow *flow, srnn_error *error);
+    const srnn_backward_args *args, srnn_error *error);
 
-/** Creates zero gradients for the parameters of `rnn`, which they do not keep. The caller destroys them. */
-SRNN_MUST_USE SRNN_API srnn_status srnn_grads_create(const srnn_rnn *rnn, srnn_grads **grads, srnn_error *error);
-
-/** Destroys gradients. NULL is allowed. */
-SRNN_API void srnn_grads_destroy(srnn_grads *grads);
-
-/** Sets all gradients to zero. */
-SRNN_MUST_USE SRNN_API srnn_status srnn_grads_zero(srnn_grads *grads, srnn_error *error);
-
-/**
- * Writes where the gradients lie, srnn_rnn_value_count of them: memory of `grads` that the caller may read and change,
- * for clipping for example, until `grads` is destroyed.
- */
-SRNN_MUST_USE SRNN_API srnn_status srnn_grads_data(srnn_grads *grads, float **data, size_t *data_len,
-    srnn_error *error);
-
-/**
- * Copies the gradient of parameter `index`, shaped like the parameter, to `values`.
+/* ----------------------------------------------------------------------------------------------------
+ * States
  *
- * Errors: SRNN_ERROR_INVALID_ARGUMENT for an index that does not exist; SRNN_ERROR_SHAPE_MISMATCH for the length.
+ * The states of a stream, or those that truncated backpropagation carries, as a call reads or writes them.
  */
-SRNN_MUST_USE SRNN_API srnn_status srnn_grads_read_param(const srnn_grads *grads, size_t index, float *values,
-    size_t values_len, srnn_error *error);
+
+/**
+ * Recurrent states that a call reads, of streams and of truncated backpropagation. With L layers, D directions and S the state size (proj_size
+ * if there is a projection, else hidden_size):
+ *
+ * - h: (L * D, batch, S); a stream's lanes are the batch
+ * - c: (L * D, batch, hidden_size), LSTM only
+ *
+ * An array that is NULL with length 0 counts as zeros, as does a NULL srnn_state.
+ */
+typedef struct srnn_state {
+  /** Bytes of this struct as the caller knows it; set by the init function. */
+  uint32_t struct_size;
+  /** Zero. */
+  uint32_t reserved0;
+  /** Hidden states. */
+  const float *h;
+  /** Values of h. */
+  size_t h_len;
+  /** Cell states. */
+  const float *c;
+  /** Values of c. */
+  size_t c_len;
+  /** Zero. */
+  uint64_t reserved[2];
+} srnn_state;
+
+/**
+ * Recurrent states that a call writes: shaped as in srnn_state. An array that is NULL with length 0
+ * is not wanted, nor is either with a NULL srnn_state_out.
+ */
+typedef struct srnn_state_out {
+  /** Bytes of this struct as the caller knows it; set by the init function. */
+  uint32_t struct_size;
+  /** Zero. */
+  uint32_t reserved0;
+  /** Hidden states. */
+  float *h;
+  /** Values of h. */
+  size_t h_len;
+  /** Cell states. */
+  float *c;
+  /** Values of c. */
+  size_t c_len;
+  /** Zero. */
+  uint64_t reserved[2];
+} srnn_state_out;
+
+/** Fills in `state` with two arrays, which stay the caller's. NULL is ignored. */
+SRNN_API void srnn_state_init(srnn_state *state, const float *h, size_t h_len, const float *c, size_t c_len);
+
+/** Fills in `state` with two arrays, which stay the caller's. NULL is ignored. */
+SRNN_API void srnn_state_out_init(srnn_state_out *state, float *h, size_t h_len, float *c, size_t c_len);
 
 /* ----------------------------------------------------------------------------------------------------
  * Truncated backpropagation through time
@@ -997,150 +1219,6 @@ SRNN_MUST_USE SRNN_API srnn_status srnn_dense_forward(const srnn_dense *dense, s
 SRNN_MUST_USE SRNN_API srnn_status srnn_dense_backward(const srnn_dense *dense, srnn_session *session, const float *x,
     size_t x_len, const float *dy, size_t dy_len, float *dx, size_t dx_len, float *grads, size_t grads_len,
     srnn_error *error);
-
-/* ----------------------------------------------------------------------------------------------------
- * Embeddings
- *
- * A table of vectors, one a word, as torch.nn.Embedding; its gradient holds only the rows that were used.
- */
-
-/** A table of num_embeddings rows of embedding_dim values. */
-typedef struct srnn_embedding srnn_embedding;
-
-/** The gradient of an embedding's table: only the rows that were used. */
-typedef struct srnn_embedding_grads srnn_embedding_grads;
-
-/**
- * Creates a table of zeros. Row `padding_idx`, or none for -1, gets no gradient and stays zero when the table is drawn.
- * The caller destroys it.
- *
- * Errors: SRNN_ERROR_INVALID_ARGUMENT for embedding_dim 0, 2^32 - 1 or more rows, or a padding row that does not exist;
- * SRNN_ERROR_SIZE_OVERFLOW; SRNN_ERROR_OUT_OF_MEMORY.
- */
-SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_create(size_t num_embeddings, size_t embedding_dim,
-    int64_t padding_idx, srnn_embedding **embedding, srnn_error *error);
-
-/** Destroys an embedding. NULL is allowed. */
-SRNN_API void srnn_embedding_destroy(srnn_embedding *embedding);
-
-/** Rows of the table; 0 for NULL. */
-SRNN_API size_t srnn_embedding_num_embeddings(const srnn_embedding *embedding);
-
-/** Values of a row; 0 for NULL. */
-SRNN_API size_t srnn_embedding_dim(const srnn_embedding *embedding);
-
-/** Draws a standard normal table, as PyTorch does; the padding row becomes zero. */
-SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_init_normal(srnn_embedding *embedding, uint64_t seed,
-    srnn_error *error);
-
-/**
- * Draws a table uniform in [-range, range); the padding row becomes zero.
- *
- * Errors: SRNN_ERROR_INVALID_ARGUMENT for a range that is negative or not finite.
- */
-SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_init_uniform(srnn_embedding *embedding, float range, uint64_t seed,
-    srnn_error *error);
-
-/**
- * Copies consecutive rows from `first_row` on to `values`: any number of whole rows.
- *
- * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length that is no multiple of embedding_dim; SRNN_ERROR_INVALID_ARGUMENT for
- * rows that do not exist.
- */
-SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_read_rows(const srnn_embedding *embedding, size_t first_row,
-    float *values, size_t values_len, srnn_error *error);
-
-/**
- * Replaces consecutive rows from `first_row` on with `values`: any number of whole rows.
- *
- * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length that is no multiple of embedding_dim; SRNN_ERROR_INVALID_ARGUMENT for
- * rows that do not exist.
- */
-SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_write_rows(srnn_embedding *embedding, size_t first_row,
-    const float *values, size_t values_len, srnn_error *error);
-
-/** 1 if updates leave the table as it is, 0 if not or for NULL. */
-SRNN_API int32_t srnn_embedding_is_frozen(const srnn_embedding *embedding);
-
-/**
- * Freezes the table (1), so that updates leave it as it is, or sets it free (0).
- *
- * Errors: SRNN_ERROR_INVALID_ARGUMENT for another number.
- */
-SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_set_frozen(srnn_embedding *embedding, int32_t frozen,
-    srnn_error *error);
-
-/**
- * Copies the row of every index to `y`.
- *
- * - y: (indices_len, embedding_dim)
- *
- * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for an index without a row.
- */
-SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_forward(const srnn_embedding *embedding, const uint32_t *indices,
-    size_t indices_len, float *y, size_t y_len, srnn_error *error);
-
-/** Creates an empty gradient for the table of `embedding`, which it does not keep. The caller destroys it. */
-SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_grads_create(const srnn_embedding *embedding,
-    srnn_embedding_grads **grads, srnn_error *error);
-
-/** Destroys a gradient. NULL is allowed. */
-SRNN_API void srnn_embedding_grads_destroy(srnn_embedding_grads *grads);
-
-/** Sets the gradient to zero: forgets all rows and keeps the memory. */
-SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_grads_zero(srnn_embedding_grads *grads, srnn_error *error);
-
-/**
- * Backward: adds `dy`, the gradient of what srnn_embedding_forward wrote for `indices`. A row's gradients are summed in
- * order of appearance; the padding row gets none.
- *
- * - dy: (indices_len, embedding_dim)
- *
- * Errors: SRNN_ERROR_SHAPE_MISMATCH for a length; SRNN_ERROR_INVALID_ARGUMENT for an index without a row;
- * SRNN_ERROR_OUT_OF_MEMORY.
- */
-SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_grads_add(srnn_embedding_grads *grads, const uint32_t *indices,
-    size_t indices_len, const float *dy, size_t dy_len, srnn_error *error);
-
-/**
- * Writes where the gradient lies: the indices of its `rows_len` rows, ascending, and their values, rows_len *
- * embedding_dim. Memory of `grads`, of which the caller may change the values, for clipping for example, until the next
- * call with `grads`.
- */
-SRNN_MUST_USE SRNN_API srnn_status srnn_embedding_grads_data(srnn_embedding_grads *grads, const uint32_t **rows,
-    size_t *rows_len, float **values, size_t *values_len, srnn_error *error);
-
-/* ----------------------------------------------------------------------------------------------------
- * Layers over words
- *
- * Forward over the rows of an embedding's table, read where they lie: in place of srnn_embedding_forward and an array x.
- */
-
-/**
- * srnn_rnn_forward over words: in place of x, the rows of an embedding's table, which are read where they lie. The results
- * are those of srnn_embedding_forward into x and srnn_rnn_forward, bit for bit.
- *
- * - embedding: a table of vectors of input_size values
- * - indices: (seq_len, batch), or (batch, seq_len) if batch_first: the row of every step; past a sequence's end they may
- *   be anything
- *
- * Errors: as for srnn_rnn_forward; SRNN_ERROR_SHAPE_MISMATCH for vectors of another length; SRNN_ERROR_INVALID_ARGUMENT
- * for an index without a row.
- */
-SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_forward_tokens(const srnn_rnn *rnn, srnn_session *session,
-    const srnn_batch *batch, const srnn_embedding *embedding, const uint32_t *indices, size_t indices_len,
-    const srnn_state *initial, float *y, size_t y_len, const srnn_state_out *last, srnn_error *error);
-
-/**
- * srnn_rnn_forward_train over words, as srnn_rnn_forward_tokens. The tape keeps the rows, so that the table may change
- * before backward, whose dx is the gradient of the rows: srnn_embedding_grads_add takes it.
- *
- * Errors: as for srnn_rnn_forward_tokens; after one the tape holds what it held before.
- */
-SRNN_MUST_USE SRNN_API srnn_status srnn_rnn_forward_train_tokens(const srnn_rnn *rnn, srnn_session *session,
-    srnn_tape *tape, const srnn_batch *batch, uint64_t dropout_seed, const srnn_embedding *embedding,
-    const uint32_t *indices, size_t indices_len, const srnn_state *initial, float *y, size_t y_len,
-    const srnn_state_out *last, srnn_error *error);
 
 /* ----------------------------------------------------------------------------------------------------
  * Activations

@@ -151,13 +151,37 @@ macro_rules! ensure {
 
 pub(crate) use {ensure, err};
 
+/// A size in an error's text. One above half of all is what a language with signed sizes makes of a negative number.
+pub(crate) struct Size(pub(crate) usize);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match isize::try_from(self.0) {
+            Ok(size) => write!(f, "{size}"),
+            Err(_) => write!(f, "{} (a negative number)", self.0 as isize),
+        }
+    }
+}
+
+/// Sizes between brackets.
+struct Sizes<'a>(&'a [usize]);
+
+impl fmt::Display for Sizes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, &size) in self.0.iter().enumerate() {
+            write!(f, "{}{}", if i == 0 { "[" } else { ", " }, Size(size))?;
+        }
+        f.write_str("]")
+    }
+}
+
 /// The product of sizes, or a `SizeOverflow` error that names `what`.
 pub(crate) fn product(what: &str, factors: &[usize]) -> Result<usize> {
     let mut total = 1usize;
     for &factor in factors {
         total = match total.checked_mul(factor) {
             Some(t) if t <= isize::MAX as usize / size_of::<f64>() => t,
-            _ => return Err(err!(SizeOverflow, "{what}: the product of {factors:?} is too large")),
+            _ => return Err(err!(SizeOverflow, "{what}: the product of {} is too large", Sizes(factors))),
         };
     }
     Ok(total)
@@ -169,9 +193,38 @@ pub(crate) fn check_len(what: &str, found: usize, expected: usize) -> Result<()>
     #[cold]
     #[inline(never)]
     fn mismatch(what: &str, found: usize, expected: usize) -> Error {
-        err!(ShapeMismatch, "{what} has {found} values, expected {expected}")
+        err!(ShapeMismatch, "{what} has {} values, expected {expected}", Size(found))
     }
     if found == expected { Ok(()) } else { Err(mismatch(what, found, expected)) }
+}
+
+/// An array's extents by their names, outermost first.
+pub(crate) type Shape<'a> = [(&'a str, usize)];
+
+/// Checks a buffer's length against the values of an array of a shape, which the error names.
+#[inline]
+pub(crate) fn check_shape(what: &str, found: usize, shape: &Shape<'_>) -> Result<()> {
+    #[cold]
+    #[inline(never)]
+    fn mismatch(what: &str, found: usize, expected: usize, shape: &Shape<'_>) -> Error {
+        err!(ShapeMismatch, "{what} has {} values, expected {expected}: {}", Size(found), Extents(shape))
+    }
+    let mut expected = 1;
+    for (_, extent) in shape {
+        expected = product(what, &[expected, *extent])?;
+    }
+    if found == expected { Ok(()) } else { Err(mismatch(what, found, expected, shape)) }
+}
+
+struct Extents<'a>(&'a Shape<'a>);
+
+impl fmt::Display for Extents<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (name, extent)) in self.0.iter().enumerate() {
+            write!(f, "{}{name} {extent}", if i == 0 { "(" } else { ", " })?;
+        }
+        f.write_str(")")
+    }
 }
 
 #[cfg(test)]
@@ -200,5 +253,19 @@ mod tests {
         assert_eq!(product("n", &[3, 4, 5]).unwrap(), 60);
         assert_eq!(product("n", &[usize::MAX, 2]).unwrap_err().kind(), ErrorKind::SizeOverflow);
         assert_eq!(product("n", &[0, usize::MAX]).unwrap(), 0);
+        let text = product("n", &[4, usize::MAX]).unwrap_err();
+        assert_eq!(text.message(), "n: the product of [4, -1 (a negative number)] is too large");
+    }
+
+    #[test]
+    fn shapes_are_named() {
+        let shape = [("seq_len", 6), ("batch", 4), ("input_size", 3)];
+        assert!(check_shape("x", 72, &shape).is_ok());
+        let e = check_shape("x", 71, &shape).unwrap_err();
+        assert_eq!(e.message(), "x has 71 values, expected 72: (seq_len 6, batch 4, input_size 3)");
+        assert_eq!(
+            check_shape("x", 0, &[("seq_len", usize::MAX), ("batch", 2)]).unwrap_err().kind(),
+            ErrorKind::SizeOverflow
+        );
     }
 }

@@ -211,7 +211,8 @@ fn dropout() {
                     (config.hidden_size, config.proj_size) = (hidden, proj);
                     Problem::random(&mut r, &config, p.batch, p.seq_len, p.lengths)
                 };
-                let position = DropoutPosition { seed: r.next_u64(), first_step: u32::MAX - 3, first_sequence: 5 };
+                let position =
+                    DropoutPosition { seed: r.next_u64(), first_step: u32::MAX - 3, first_sequence: 5, off: false };
                 for isa in Isa::available() {
                     check(&p, isa, position, ALL, &mut worst);
                 }
@@ -228,7 +229,7 @@ fn dropout_of_parts_is_that_of_the_whole() {
     let mut config = RnnConfig::new(Cell::Gru, 6, 19);
     (config.num_layers, config.dropout) = (3, 0.4);
     let p = Problem::random(&mut r, &config, 5, 7, None);
-    let position = DropoutPosition { seed: 77, first_step: 10, first_sequence: 20 };
+    let position = DropoutPosition { seed: 77, first_step: 10, first_sequence: 20, off: false };
     for isa in Isa::available() {
         let rnn = p.model(isa);
         let (mut session, mut tape) = (Session::new(), Tape::new());

@@ -203,11 +203,16 @@ fn memory_of_calls() -> BTreeMap<String, Vec<String>> {
     let header = read(&root().join("include/simdrnn.h"));
     let code: String = header.split("/*").map(|part| part.split_once("*/").map_or(part, |(_, code)| code)).collect();
     // The pointers in structs, by the structs' names; what is opaque is not among them.
-    let mut structs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut structs: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for definition in code.split("typedef struct ").skip(1).filter(|d| d.contains('{')) {
         let (name, fields) = definition.split_once(" {").unwrap();
-        let fields = fields.split_once('}').unwrap().0.lines().filter(|l| l.contains('*'));
-        structs.insert(name, fields.map(|l| l.rsplit_once('*').unwrap().1.trim_end_matches(';')).collect());
+        // Handles are no memory of the call's, but gradients show theirs.
+        let fields = fields.split_once('}').unwrap().0.lines().filter(|l| l.contains('*') && !l.contains("srnn_"));
+        let field = |line: &str| {
+            let (kind, name) = line.rsplit_once('*').unwrap();
+            format!("{}{}", name.trim_end_matches(';'), if kind.trim().starts_with("const ") { "" } else { "!" })
+        };
+        structs.insert(name, fields.map(field).collect());
     }
     let mut calls = BTreeMap::new();
     for prototype in code.split("SRNN_API ").skip(1).filter(|p| p.split(';').next().unwrap().ends_with("*error)")) {
@@ -223,7 +228,7 @@ fn memory_of_calls() -> BTreeMap<String, Vec<String>> {
                 "srnn_module" if is_const => memory.extend(["modules".into(), "an array of a module!".into()]),
                 "srnn_module" => (),
                 "srnn_state" => structs[base].iter().for_each(|f| memory.push(format!("{what}.{f}"))),
-                "srnn_state_out" => structs[base].iter().for_each(|f| memory.push(format!("{what}.{f}!"))),
+                "srnn_state_out" => structs[base].iter().for_each(|f| memory.push(format!("{what}.{f}"))),
                 _ if kind.contains("*const ") => {
                     let (each, write) = if base == "char" { ("a word", "") } else { ("an array of grads", "!") };
                     memory.extend([what.to_owned(), format!("{each}{}", if is_const { "" } else { write })]);
@@ -232,7 +237,10 @@ fn memory_of_calls() -> BTreeMap<String, Vec<String>> {
                 "srnn_grads" => memory.insert(0, "@grads".to_owned()),
                 "srnn_embedding_grads" => drop(memory.splice(..0, ["@grads.rows".into(), "@grads.values".into()])),
                 _ if structs.contains_key(base) && is_const => {
-                    memory.extend(structs[base].iter().map(|f| f.to_string()))
+                    memory.extend(structs[base].iter().cloned());
+                    if base == "srnn_backward_args" {
+                        memory.insert(0, "@grads".to_owned());
+                    }
                 }
                 _ if base.starts_with("srnn_") && !structs.contains_key(base) => (),
                 _ => memory.push(format!("{what}{}", if is_const { "" } else { "!" })),

@@ -230,7 +230,7 @@ fn train(run: &mut Run, problems: &[&Problem], rnn: &mut Rnn, session: &mut Sess
             let [y, hn, cn] = outputs else { unreachable!() };
             let (h0, c0) = (Some(&p.h0[..]), lstm.then_some(&p.c0[..]));
             let cn = lstm.then_some(&mut **cn);
-            let args = ForwardArgs { x: &p.x, tokens: None, h0, c0, y: Some(y), hn: Some(hn), cn };
+            let args = ForwardArgs { x: &p.x, h0, c0, y: Some(y), hn: Some(hn), cn, ..ForwardArgs::default() };
             rnn.forward(session, &batch, args)
         });
         let position = DropoutPosition { seed: i as u64, ..DropoutPosition::default() };
@@ -268,7 +268,7 @@ fn train(run: &mut Run, problems: &[&Problem], rnn: &mut Rnn, session: &mut Sess
             let [y, hn, cn] = outputs else { unreachable!() };
             let (h0, c0) = (Some(&p.h0[..]), lstm.then_some(&p.c0[..]));
             let cn = lstm.then_some(&mut **cn);
-            let args = ForwardArgs { x: &p.x, tokens: None, h0, c0, y: Some(y), hn: Some(hn), cn };
+            let args = ForwardArgs { x: &p.x, h0, c0, y: Some(y), hn: Some(hn), cn, ..ForwardArgs::default() };
             let result = rnn.forward_train(session, &mut tape, &batch, args, position);
             if let (Err(_), Some(before)) = (&result, i.checked_sub(1)) {
                 aside(|| {

@@ -64,6 +64,7 @@ fn forward() {
                 y: Some(&mut y),
                 hn: Some(&mut hn),
                 cn: lstm.then_some(&mut cn[..]),
+                ..ForwardArgs::default()
             };
             rnn.forward(&mut session, &batch(case), args).unwrap();
             for (what, found, expected) in [("y", &y, &case.y), ("hn", &hn, &case.hn), ("cn", &cn, &case.cn)] {

@@ -47,12 +47,12 @@ fn run(p: &Problem, isa: Isa, side: Side) -> (Outputs, Gradients) {
     for (i, (y, hn, cn)) in out.iter_mut().enumerate() {
         let args = ForwardArgs {
             x: &x,
-            tokens: None,
             h0: Some(&h0),
             c0: lstm.then_some(&c0[..]),
             y: Some(y),
             hn: Some(hn),
             cn: lstm.then_some(&mut cn[..]),
+            ..ForwardArgs::default()
         };
         if i == 0 {
             rnn.forward_train(&mut session, &mut tape, &p.batch(), args, DropoutPosition::default()).unwrap();

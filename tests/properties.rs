@@ -373,7 +373,7 @@ fn truncated_is_full_over_its_window() {
             let mut dy = std::mem::take(&mut window.dy);
             window.put_rows(&mut dy, p.config.output_size(), start - first, &chunk.dy);
             window.dy = dy;
-            let position = DropoutPosition { seed, first_step: first as u32, first_sequence: 0 };
+            let position = DropoutPosition { seed, first_step: first as u32, ..DropoutPosition::default() };
             let out = window.forward_train(&rnn, &mut session, &mut tape, position);
             let expected = window.backward(&rnn, &mut session, &tape);
             let what = format!("{what}, k1 {k1}, k2 {k2}, step {start}");

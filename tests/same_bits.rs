@@ -418,12 +418,12 @@ fn absent_arguments_are_zeros_and_unwanted_results() {
         let lstm = p.is_lstm();
         let args = ForwardArgs {
             x: &p.x,
-            tokens: None,
             h0: Some(&p.h0),
             c0: lstm.then_some(&p.c0[..]),
             y: None,
             hn: Some(&mut hn),
             cn: lstm.then_some(&mut cn[..]),
+            ..ForwardArgs::default()
         };
         rnn.forward(&mut session, &p.batch(), args).unwrap();
         assert_same_bits(&hn, &case.out.hn, &format!("{what}, without y: hn"));

@@ -79,8 +79,9 @@ fn chunks_are_those_made_by_hand() {
                 y: Some(&mut y),
                 hn: Some(&mut hn),
                 cn: lstm.then_some(&mut cn[..]),
+                ..ForwardArgs::default()
             };
-            let position = DropoutPosition { seed: SEED, first_step: start as u32, first_sequence: 0 };
+            let position = DropoutPosition { seed: SEED, first_step: start as u32, ..DropoutPosition::default() };
             rnn.forward_train(&mut session, &mut tape, &Batch::new(BATCH, end - start), args, position).unwrap();
             (h, c) = (hn, cn);
             let mut grads = Grads::new(&rnn).unwrap();
@@ -141,8 +142,9 @@ fn errors_may_be_skipped() {
                 y: None,
                 hn: Some(&mut hn),
                 cn: lstm.then_some(&mut cn[..]),
+                ..ForwardArgs::default()
             };
-            let position = DropoutPosition { seed: SEED, first_step: start as u32, first_sequence: 0 };
+            let position = DropoutPosition { seed: SEED, first_step: start as u32, ..DropoutPosition::default() };
             rnn.forward_train(&mut session, &mut tape, &Batch::new(BATCH, steps), args, position).unwrap();
             (h, c) = (hn, cn);
             tapes.push(tape);

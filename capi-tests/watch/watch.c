@@ -389,6 +389,24 @@ void see_srnn_optimizer(const srnn_optimizer *optimizer) {
   fold_size((size_t)srnn_optimizer_step_count(optimizer));
 }
 
+void fold_forward(const srnn_forward_args *args) {
+  fold(args->y, args->y_len * sizeof *args->y);
+  fold(args->hn, args->hn_len * sizeof *args->hn);
+  fold(args->cn, args->cn_len * sizeof *args->cn);
+}
+
+void fold_backward(const srnn_backward_args *args) {
+  fold(args->dx, args->dx_len * sizeof *args->dx);
+  fold(args->dh0, args->dh0_len * sizeof *args->dh0);
+  fold(args->dc0, args->dc0_len * sizeof *args->dc0);
+}
+
+void see_backward(const srnn_backward_args *args) {
+  if (args == NULL || args->struct_size != sizeof *args) return;
+  see_srnn_grads(args->grads);
+  see_srnn_gradient_flow(args->flow);
+}
+
 void see_modules(const srnn_module *modules, size_t len) {
   size_t i;
   for (i = 0; modules != NULL && i < len; ++i) {

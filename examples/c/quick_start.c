@@ -19,7 +19,7 @@ int main(void) {
   static float x[BATCH * STEPS * INPUT], y[BATCH * STEPS * 2 * HIDDEN];
   const size_t lengths[BATCH] = {4, 2};
   srnn_rnn_config config;
-  srnn_batch batch;
+  srnn_forward_args args;
   srnn_rnn *lstm;
   srnn_session *session;
   size_t i;
@@ -32,10 +32,14 @@ int main(void) {
   check(srnn_session_create(&session, &error));
 
   for (i = 0; i < sizeof x / sizeof *x; ++i) x[i] = (float)i / 10 - 1;
-  srnn_batch_init(&batch, BATCH, STEPS);
-  batch.lengths = lengths;
-  batch.lengths_len = BATCH;
-  check(srnn_rnn_forward(lstm, session, &batch, x, sizeof x / sizeof *x, NULL, y, sizeof y / sizeof *y, NULL, &error));
+  srnn_forward_args_init(&args, BATCH, STEPS);
+  args.lengths = lengths;
+  args.lengths_len = BATCH;
+  args.x = x;
+  args.x_len = sizeof x / sizeof *x;
+  args.y = y;
+  args.y_len = sizeof y / sizeof *y;
+  check(srnn_rnn_forward(lstm, session, NULL, &args, &error)); /* NULL: no tape, inference */
 
   for (i = 0; i < BATCH; ++i) printf("sequence %d, step 0, unit 0: %.6f\n", (int)i, y[i * STEPS * 2 * HIDDEN]);
   printf("past the end of sequence 1: %g\n", y[(STEPS + 2) * 2 * HIDDEN]);

@@ -43,9 +43,9 @@ static void draw_batch(void) {
 }
 
 int main(void) {
-  static float x[STEPS * BATCH * EMBEDDING], dx[STEPS * BATCH * EMBEDDING], h[BATCH * HIDDEN], dh[BATCH * HIDDEN];
+  static float dx[STEPS * BATCH * EMBEDDING], h[BATCH * HIDDEN], dh[BATCH * HIDDEN];
   static float logits[BATCH * CLASSES], dlogits[BATCH * CLASSES], dense_grads[CLASSES * HIDDEN + CLASSES];
-  const size_t x_len = sizeof x / sizeof *x, h_len = sizeof h / sizeof *h, logits_len = sizeof logits / sizeof *logits;
+  const size_t dx_len = sizeof dx / sizeof *dx, h_len = sizeof h / sizeof *h, logits_len = sizeof logits / sizeof *logits;
   const size_t dense_len = sizeof dense_grads / sizeof *dense_grads;
   srnn_rnn_config rnn_config;
   srnn_optimizer_config optimizer_config;
@@ -57,9 +57,8 @@ int main(void) {
   srnn_session *session;
   srnn_tape *tape;
   srnn_optimizer *adam;
-  srnn_batch batch;
-  srnn_state dlast;
-  srnn_state_out last;
+  srnn_forward_args forward;
+  srnn_backward_args backward;
   srnn_module model[3];
   double loss = 0;
   size_t step, b, right = 0;
@@ -89,26 +88,35 @@ int main(void) {
   model[2].grads = dense_grads;
   model[2].grads_len = dense_len;
 
-  srnn_batch_init(&batch, BATCH, STEPS);
-  batch.lengths = lengths;
-  batch.lengths_len = BATCH;
-  srnn_state_out_init(&last, h, h_len, NULL, 0);
-  srnn_state_init(&dlast, dh, h_len, NULL, 0);
+  /* From words to the last states, and back. */
+  srnn_forward_args_init(&forward, BATCH, STEPS);
+  forward.lengths = lengths;
+  forward.lengths_len = BATCH;
+  forward.embedding = embedding;
+  forward.indices = bits;
+  forward.indices_len = STEPS * BATCH;
+  forward.hn = h;
+  forward.hn_len = h_len;
+  srnn_backward_args_init(&backward);
+  backward.dhn = dh;
+  backward.dhn_len = h_len;
+  backward.dx = dx;
+  backward.dx_len = dx_len;
+  backward.grads = gru_grads;
 
   for (step = 1; step <= TRAINING_STEPS; ++step) {
     draw_batch();
     check(srnn_modules_zero_grad(model, 3, &error));
 
     /* Forward, to the loss. */
-    check(srnn_embedding_forward(embedding, bits, STEPS * BATCH, x, x_len, &error));
-    check(srnn_rnn_forward_train(gru, session, tape, &batch, step, x, x_len, NULL, NULL, 0, &last, &error));
+    check(srnn_rnn_forward(gru, session, tape, &forward, &error));
     check(srnn_dense_forward(dense, session, h, h_len, logits, logits_len, &error));
     check(srnn_cross_entropy(NULL, CLASSES, logits, logits_len, parity, BATCH, &loss, dlogits, logits_len, &error));
 
     /* Backward, from the loss. */
     check(srnn_dense_backward(dense, session, h, h_len, dlogits, logits_len, dh, h_len, dense_grads, dense_len, &error));
-    check(srnn_rnn_backward(gru, session, tape, NULL, 0, &dlast, dx, x_len, NULL, gru_grads, NULL, &error));
-    check(srnn_embedding_grads_add(embedding_grads, bits, STEPS * BATCH, dx, x_len, &error));
+    check(srnn_rnn_backward(gru, session, tape, &backward, &error));
+    check(srnn_embedding_grads_add(embedding_grads, bits, STEPS * BATCH, dx, dx_len, &error));
 
     /* Clip all gradients together, and update. */
     check(srnn_modules_clip_grad_norm(model, 3, 1.0, 1, NULL, &error));
@@ -118,8 +126,7 @@ int main(void) {
 
   /* Sequences that were not trained on. */
   draw_batch();
-  check(srnn_embedding_forward(embedding, bits, STEPS * BATCH, x, x_len, &error));
-  check(srnn_rnn_forward(gru, session, &batch, x, x_len, NULL, NULL, 0, &last, &error));
+  check(srnn_rnn_forward(gru, session, NULL, &forward, &error));
   check(srnn_dense_forward(dense, session, h, h_len, logits, logits_len, &error));
   for (b = 0; b < BATCH; ++b) right += (logits[b * CLASSES + 1] > logits[b * CLASSES]) == (parity[b] == 1);
   printf("%d of %d right\n", (int)right, BATCH);

@@ -21,7 +21,7 @@ static void run() {
   std::vector<float> x(batch * steps * input), y(batch * steps * lstm.output_size());
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i) / 10 - 1;
   const std::size_t lengths[] = {4, 2};
-  lstm.forward(session, simdrnn::batch(batch, steps, lengths), x, y).or_throw();
+  lstm.forward(session, simdrnn::ForwardArgs(batch, steps).lengths(lengths).x(x).y(y)).or_throw();
 
   for (std::size_t b = 0; b < batch; ++b) {
     std::printf("sequence %zu, step 0, unit 0: %.6f\n", b, static_cast<double>(y[b * steps * lstm.output_size()]));

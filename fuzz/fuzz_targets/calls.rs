@@ -42,30 +42,10 @@ fallible! {
     fn srnn_rnn_write_values(rnn: Handle, values: *const f32, values_len: usize, error: *mut c_void) -> i32;
     fn srnn_session_create(session: *mut Handle, error: *mut c_void) -> i32;
     fn srnn_session_set_pool(session: Handle, pool: Handle, error: *mut c_void) -> i32;
-    fn srnn_rnn_forward(
-        rnn: Handle, session: Handle, batch: *const Struct, x: *const f32, x_len: usize, initial: *const Struct,
-        y: *mut f32, y_len: usize, last: *const Struct, error: *mut c_void,
-    ) -> i32;
-    fn srnn_rnn_forward_tokens(
-        rnn: Handle, session: Handle, batch: *const Struct, embedding: Handle, indices: *const u32,
-        indices_len: usize, initial: *const Struct, y: *mut f32, y_len: usize, last: *const Struct,
-        error: *mut c_void,
-    ) -> i32;
-    fn srnn_rnn_forward_train_tokens(
-        rnn: Handle, session: Handle, tape: Handle, batch: *const Struct, dropout_seed: u64, embedding: Handle,
-        indices: *const u32, indices_len: usize, initial: *const Struct, y: *mut f32, y_len: usize,
-        last: *const Struct, error: *mut c_void,
-    ) -> i32;
+    fn srnn_rnn_forward(rnn: Handle, session: Handle, tape: Handle, args: *const Struct, error: *mut c_void) -> i32;
     fn srnn_tape_create(tape: *mut Handle, error: *mut c_void) -> i32;
-    fn srnn_rnn_forward_train(
-        rnn: Handle, session: Handle, tape: Handle, batch: *const Struct, dropout_seed: u64, x: *const f32,
-        x_len: usize, initial: *const Struct, y: *mut f32, y_len: usize, last: *const Struct, error: *mut c_void,
-    ) -> i32;
     fn srnn_grads_create(rnn: Handle, grads: *mut Handle, error: *mut c_void) -> i32;
-    fn srnn_rnn_backward(
-        rnn: Handle, session: Handle, tape: Handle, dy: *const f32, dy_len: usize, dlast: *const Struct,
-        dx: *mut f32, dx_len: usize, dinitial: *const Struct, grads: Handle, flow: Handle, error: *mut c_void,
-    ) -> i32;
+    fn srnn_rnn_backward(rnn: Handle, session: Handle, tape: Handle, args: *const Struct, error: *mut c_void) -> i32;
     fn srnn_stream_create(rnn: Handle, lanes: usize, stream: *mut Handle, error: *mut c_void) -> i32;
     fn srnn_stream_step(
         stream: Handle, rnn: Handle, x: *const f32, x_len: usize, y: *mut f32, y_len: usize, error: *mut c_void,
@@ -211,7 +191,8 @@ unsafe extern "C" {
     fn srnn_rnn_config_init(config: *mut Struct, cell: i32, input_size: usize, hidden_size: usize);
     fn srnn_rnn_destroy(rnn: Handle);
     fn srnn_session_destroy(session: Handle);
-    fn srnn_batch_init(batch: *mut Struct, batch_size: usize, seq_len: usize);
+    fn srnn_backward_args_init(args: *mut Struct);
+    fn srnn_forward_args_init(args: *mut Struct, batch_size: usize, seq_len: usize);
     fn srnn_tape_destroy(tape: Handle);
     fn srnn_grads_destroy(grads: Handle);
     fn srnn_stream_destroy(stream: Handle);
@@ -619,7 +600,7 @@ impl World {
         // SAFETY: handles are live or NULL, structs and arrays as large as said, or said to be larger than memory; other
         // pointers are NULL or not aligned.
         let status = unsafe {
-            srnn_batch_init(&mut batch, sequences, steps);
+            srnn_forward_args_init(&mut batch, sequences, steps);
             match u.int_in_range(0..=19)? {
                 0 => {
                     self.sizes = (size(u)?, size(u)?);
@@ -647,48 +628,30 @@ impl World {
                 4 => make!(self.tapes, u, srnn_tape_destroy, |made| srnn_tape_create(made, e)),
                 5 => make!(self.grads, u, srnn_grads_destroy, |made| srnn_grads_create(rnn, made, e)),
                 6 => make!(self.streams, u, srnn_stream_destroy, |made| srnn_stream_create(rnn, sequences, made, e)),
-                7 => srnn_rnn_forward(rnn, session, &batch, xp, x_len, null(), yp, y_len, null(), e),
-                8 => srnn_rnn_forward_train(rnn, session, tape, &batch, 1, xp, x_len, null(), yp, y_len, null(), e),
+                7 | 8 => {
+                    (batch.0[5], batch.0[6], batch.0[11], batch.0[12]) = (xp as u64, x_len as u64, yp as u64, y_len as u64);
+                    if u.ratio(1, 8)? {
+                        batch.0[*u.choose(&[7, 13])?] = size(u)? as u64;
+                    }
+                    let tape = if u.ratio(1, 2)? { tape } else { null_mut() };
+                    srnn_rnn_forward(rnn, session, tape, &batch, e)
+                }
                 9 => {
                     let (grads, flow) = (self.grads.pick(u)?, self.flows.pick(u)?);
-                    srnn_rnn_backward(rnn, session, tape, xp, y_len, null(), dxp, x_len, null(), grads, flow, e)
+                    srnn_backward_args_init(&mut batch);
+                    (batch.0[1], batch.0[2], batch.0[7], batch.0[8]) = (xp as u64, y_len as u64, dxp as u64, x_len as u64);
+                    (batch.0[13], batch.0[14]) = (grads as u64, flow as u64);
+                    srnn_rnn_backward(rnn, session, tape, &batch, e)
                 }
                 18 | 19 => {
                     let (embedding, indices_len) = (self.embeddings.pick(u)?, len(u, rows)?);
                     let mut indices = [1u32; ROOM];
                     indices[u.int_in_range(0..=ROOM - 1)?] = u.int_in_range(0..=20)?;
                     let ip = pointer(u, indices.as_mut_ptr(), null_mut())?.cast_const();
-                    if u.ratio(1, 2)? {
-                        srnn_rnn_forward_tokens(
-                            rnn,
-                            session,
-                            &batch,
-                            embedding,
-                            ip,
-                            indices_len,
-                            null(),
-                            yp,
-                            y_len,
-                            null(),
-                            e,
-                        )
-                    } else {
-                        srnn_rnn_forward_train_tokens(
-                            rnn,
-                            session,
-                            tape,
-                            &batch,
-                            1,
-                            embedding,
-                            ip,
-                            indices_len,
-                            null(),
-                            yp,
-                            y_len,
-                            null(),
-                            e,
-                        )
-                    }
+                    (batch.0[8], batch.0[9], batch.0[10]) = (embedding as u64, ip as u64, indices_len as u64);
+                    (batch.0[11], batch.0[12]) = (yp as u64, y_len as u64);
+                    let tape = if u.ratio(1, 2)? { tape } else { null_mut() };
+                    srnn_rnn_forward(rnn, session, tape, &batch, e)
                 }
                 10 => srnn_stream_step(self.streams.pick(u)?, rnn, xp, x_len, yp, y_len, e),
                 11 => srnn_stream_process(self.streams.pick(u)?, rnn, steps, xp, x_len, yp, y_len, e),

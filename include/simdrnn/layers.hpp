@@ -105,22 +105,53 @@ class Embedding : public Handle<srnn_embedding, srnn_embedding_destroy> {
   }
 };
 
-inline Result Rnn::forward(Session &session, const srnn_batch &batch, const Embedding &embedding,
-                           View<const std::uint32_t> indices, FloatsOut y, const srnn_state *initial,
-                           const srnn_state_out *last) const {
-  return Result::of([&](srnn_error *e) {
-    return srnn_rnn_forward_tokens(get(), session.get(), &batch, embedding.get(), indices.data(), indices.size(), initial,
-                            y.data(), y.size(), last, e);
-  });
+/// What a forward call takes; see srnn_forward_args. Arrays are optional, and must outlive it. Words come in place of x.
+///
+///   rnn.forward(session, ForwardArgs(batch, steps).lengths(lengths).x(x).y(y)).or_throw();
+class ForwardArgs {
+ public:
+  ForwardArgs(std::size_t batch_size, std::size_t seq_len) noexcept {
+    srnn_forward_args_init(&args_, batch_size, seq_len);
+  }
+  ForwardArgs &lengths(View<const std::size_t> v) noexcept {
+    return args_.lengths = v.data(), args_.lengths_len = v.size(), *this;
+  }
+  ForwardArgs &packed(bool packed = true) noexcept { return args_.packed = packed, *this; }
+  ForwardArgs &x(Floats v, std::size_t row_stride = 0) noexcept {
+    return args_.x = v.data(), args_.x_len = v.size(), args_.x_row_stride = row_stride, *this;
+  }
+  ForwardArgs &words(const Embedding &table, View<const std::uint32_t> indices) noexcept {
+    return args_.embedding = table.get(), args_.indices = indices.data(), args_.indices_len = indices.size(), *this;
+  }
+  ForwardArgs &y(FloatsOut v, std::size_t row_stride = 0) noexcept {
+    return args_.y = v.data(), args_.y_len = v.size(), args_.y_row_stride = row_stride, *this;
+  }
+  ForwardArgs &h0(Floats v) noexcept { return args_.h0 = v.data(), args_.h0_len = v.size(), *this; }
+  ForwardArgs &c0(Floats v) noexcept { return args_.c0 = v.data(), args_.c0_len = v.size(), *this; }
+  ForwardArgs &hn(FloatsOut v) noexcept { return args_.hn = v.data(), args_.hn_len = v.size(), *this; }
+  ForwardArgs &cn(FloatsOut v) noexcept { return args_.cn = v.data(), args_.cn_len = v.size(), *this; }
+  /// States are updated in place.
+  ForwardArgs &state(FloatsOut h, FloatsOut c = {}) noexcept {
+    return h0(Floats(h.data(), h.size())).hn(h).c0(Floats(c.data(), c.size())).cn(c);
+  }
+  ForwardArgs &dropout(std::uint64_t seed, std::uint32_t first_step = 0, std::uint32_t first_sequence = 0) noexcept {
+    return args_.dropout_seed = seed, args_.first_step = first_step, args_.first_sequence = first_sequence, *this;
+  }
+  ForwardArgs &no_dropout(bool off = true) noexcept { return args_.no_dropout = off, *this; }
+  const srnn_forward_args &args() const noexcept { return args_; }
+
+ private:
+  srnn_forward_args args_;
+};
+
+inline Result Rnn::forward(Session &session, const ForwardArgs &args) const {
+  return Result::of(
+      [&](srnn_error *e) { return srnn_rnn_forward(get(), session.get(), nullptr, &args.args(), e); });
 }
 
-inline Result Rnn::forward_train(Session &session, Tape &tape, const srnn_batch &batch, std::uint64_t dropout_seed,
-                                 const Embedding &embedding, View<const std::uint32_t> indices, FloatsOut y,
-                                 const srnn_state *initial, const srnn_state_out *last) const {
-  return Result::of([&](srnn_error *e) {
-    return srnn_rnn_forward_train_tokens(get(), session.get(), tape.get(), &batch, dropout_seed, embedding.get(),
-                                  indices.data(), indices.size(), initial, y.data(), y.size(), last, e);
-  });
+inline Result Rnn::forward(Session &session, Tape &tape, const ForwardArgs &args) const {
+  return Result::of(
+      [&](srnn_error *e) { return srnn_rnn_forward(get(), session.get(), tape.get(), &args.args(), e); });
 }
 
 class EmbeddingGrads : public Handle<srnn_embedding_grads, srnn_embedding_grads_destroy> {

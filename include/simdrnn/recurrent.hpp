@@ -10,6 +10,7 @@
 namespace simdrnn {
 
 class Embedding;
+class ForwardArgs;
 class Rnn;
 
 /// States that a call reads; see srnn_state.
@@ -26,15 +27,6 @@ inline srnn_state_out state_out(FloatsOut h, FloatsOut c = {}) noexcept {
   return s;
 }
 
-/// A batch; `lengths` must outlive it.
-inline srnn_batch batch(std::size_t batch_size, std::size_t seq_len, View<const std::size_t> lengths = {}) noexcept {
-  srnn_batch b;
-  srnn_batch_init(&b, batch_size, seq_len);
-  b.lengths = lengths.data();
-  b.lengths_len = lengths.size();
-  return b;
-}
-
 class Session : public Handle<srnn_session, srnn_session_destroy> {
  public:
   Result create() { return take([](srnn_session **s, srnn_error *e) { return srnn_session_create(s, e); }); }
@@ -48,6 +40,8 @@ class Session : public Handle<srnn_session, srnn_session_destroy> {
 class Tape : public Handle<srnn_tape, srnn_tape_destroy> {
  public:
   Result create() { return take([](srnn_tape **t, srnn_error *e) { return srnn_tape_create(t, e); }); }
+  std::size_t batch_size() const noexcept { return srnn_tape_batch_size(get()); }
+  std::size_t seq_len() const noexcept { return srnn_tape_seq_len(get()); }
   std::size_t bytes() const noexcept { return srnn_tape_bytes(get()); }
 };
 
@@ -93,6 +87,24 @@ class Grads : public Handle<srnn_grads, srnn_grads_destroy> {
   }
 };
 
+/// What a backward call takes; see srnn_backward_args. All arrays are optional, and must outlive it.
+class BackwardArgs {
+ public:
+  BackwardArgs() noexcept { srnn_backward_args_init(&args_); }
+  BackwardArgs &dy(Floats v) noexcept { return args_.dy = v.data(), args_.dy_len = v.size(), *this; }
+  BackwardArgs &dhn(Floats v) noexcept { return args_.dhn = v.data(), args_.dhn_len = v.size(), *this; }
+  BackwardArgs &dcn(Floats v) noexcept { return args_.dcn = v.data(), args_.dcn_len = v.size(), *this; }
+  BackwardArgs &dx(FloatsOut v) noexcept { return args_.dx = v.data(), args_.dx_len = v.size(), *this; }
+  BackwardArgs &dh0(FloatsOut v) noexcept { return args_.dh0 = v.data(), args_.dh0_len = v.size(), *this; }
+  BackwardArgs &dc0(FloatsOut v) noexcept { return args_.dc0 = v.data(), args_.dc0_len = v.size(), *this; }
+  BackwardArgs &grads(Grads &grads) noexcept { return args_.grads = grads.get(), *this; }
+  BackwardArgs &flow(GradientFlow &flow) noexcept { return args_.flow = flow.get(), *this; }
+  const srnn_backward_args &args() const noexcept { return args_; }
+
+ private:
+  srnn_backward_args args_;
+};
+
 class Rnn : public Handle<srnn_rnn, srnn_rnn_destroy> {
  public:
   static srnn_rnn_config config(srnn_cell cell, std::size_t input_size, std::size_t hidden_size) noexcept {
@@ -113,6 +125,11 @@ class Rnn : public Handle<srnn_rnn, srnn_rnn_destroy> {
   std::int32_t isa() const noexcept { return srnn_rnn_isa(get()); }
   std::size_t bytes() const noexcept { return srnn_rnn_bytes(get()); }
   std::size_t output_size() const noexcept { return srnn_rnn_output_size(get()); }
+  std::size_t state_size() const noexcept { return srnn_rnn_state_size(get()); }
+  /// Layers times directions.
+  std::size_t pass_count() const noexcept { return srnn_rnn_pass_count(get()); }
+  /// Changes with the weights.
+  std::uint64_t generation() const noexcept { return srnn_rnn_generation(get()); }
   std::size_t param_count() const noexcept { return srnn_rnn_param_count(get()); }
   std::size_t value_count() const noexcept { return srnn_rnn_value_count(get()); }
 
@@ -158,32 +175,13 @@ class Rnn : public Handle<srnn_rnn, srnn_rnn_destroy> {
     return Result::of([&](srnn_error *e) { return srnn_rnn_save_tensors(get(), writer.get(), prefix, e); });
   }
 
-  Result forward(Session &session, const srnn_batch &batch, Floats x, FloatsOut y, const srnn_state *initial = nullptr,
-                 const srnn_state_out *last = nullptr) const {
+  /// Inference.
+  inline Result forward(Session &session, const ForwardArgs &args) const;
+  /// Training: records on the tape.
+  inline Result forward(Session &session, Tape &tape, const ForwardArgs &args) const;
+  Result backward(Session &session, const Tape &tape, const BackwardArgs &args) const {
     return Result::of([&](srnn_error *e) {
-      return srnn_rnn_forward(get(), session.get(), &batch, x.data(), x.size(), initial, y.data(), y.size(), last, e);
-    });
-  }
-  Result forward_train(Session &session, Tape &tape, const srnn_batch &batch, std::uint64_t dropout_seed, Floats x,
-                       FloatsOut y, const srnn_state *initial = nullptr, const srnn_state_out *last = nullptr) const {
-    return Result::of([&](srnn_error *e) {
-      return srnn_rnn_forward_train(get(), session.get(), tape.get(), &batch, dropout_seed, x.data(), x.size(), initial,
-                             y.data(), y.size(), last, e);
-    });
-  }
-  /// Over words: what Embedding::forward would copy to x is read where it lies.
-  Result forward(Session &session, const srnn_batch &batch, const Embedding &embedding,
-                 View<const std::uint32_t> indices, FloatsOut y, const srnn_state *initial = nullptr,
-                 const srnn_state_out *last = nullptr) const;
-  Result forward_train(Session &session, Tape &tape, const srnn_batch &batch, std::uint64_t dropout_seed,
-                       const Embedding &embedding, View<const std::uint32_t> indices, FloatsOut y,
-                       const srnn_state *initial = nullptr, const srnn_state_out *last = nullptr) const;
-  Result backward(Session &session, const Tape &tape, Floats dy, FloatsOut dx, Grads *grads,
-                  const srnn_state *dlast = nullptr, const srnn_state_out *dinitial = nullptr,
-                  GradientFlow *flow = nullptr) const {
-    return Result::of([&](srnn_error *e) {
-      return srnn_rnn_backward(get(), session.get(), tape.get(), dy.data(), dy.size(), dlast, dx.data(), dx.size(), dinitial,
-                        grads ? grads->get() : nullptr, flow ? flow->get() : nullptr, e);
+      return srnn_rnn_backward(get(), session.get(), tape.get(), &args.args(), e);
     });
   }
 };

@@ -1,7 +1,7 @@
 //! Pointers that come in: NULL, alignment, extent and overlap are checked before a slice is made.
 
 use crate::buffer::try_with_capacity;
-use crate::error::{Error, Result, ensure, err};
+use crate::error::{Error, Result, Size, ensure, err};
 use std::ffi::{CStr, c_char};
 use std::mem::MaybeUninit;
 use std::path::Path;
@@ -357,7 +357,7 @@ fn overlap(name: &str, other: &str) -> Error {
 #[cold]
 #[inline(never)]
 fn too_large(name: &str, len: usize) -> Error {
-    err!(SizeOverflow, "{name} has {len} values, more than memory can hold")
+    err!(SizeOverflow, "{name} has {} values, more than memory can hold", Size(len))
 }
 
 #[cold]

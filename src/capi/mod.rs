@@ -11,7 +11,6 @@ mod handle;
 mod structs;
 
 mod activation;
-mod batch;
 #[cfg(feature = "text")]
 mod classifier;
 mod clip;
@@ -22,6 +21,7 @@ mod dropout;
 mod embedding;
 mod error;
 mod flow;
+mod forward;
 mod isa;
 mod loss;
 #[cfg(feature = "text")]
@@ -35,10 +35,10 @@ mod pool;
 mod pretrained;
 mod rnn;
 mod session;
+mod state;
 mod step;
 mod stream;
 mod tensors;
-mod tokens;
 mod train;
 #[cfg(feature = "text")]
 mod trainer;

@@ -95,7 +95,7 @@ pub struct srnn_rnn_config {
     /// 1 to make states of magnitude below 2^-50 zero: below that, an activation's terms are subnormal, over which processors may
     /// take longer (steps up to 1.8 times as long were seen). A state differs by less than 2^-50. Default 0.
     pub flush_small_states: i32,
-    /// Probability of zeroing an output of every layer but the last in training; at least 0, below 1. Default 0.
+    /// Probability of zeroing an output of every layer but the last in training; 0 to 1. Default 0.
     pub dropout: f32,
     /// Zero.
     pub reserved0: u32,
@@ -246,6 +246,28 @@ pub unsafe extern "C" fn srnn_rnn_bytes(rnn: *const srnn_rnn) -> usize {
 pub unsafe extern "C" fn srnn_rnn_output_size(rnn: *const srnn_rnn) -> usize {
     // SAFETY: the header's contract.
     unsafe { handle::get(rnn, 0, |r| r.0.config().output_size()) }
+}
+
+/// Features of a hidden state: proj_size if there is a projection, else hidden_size; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_rnn_state_size(rnn: *const srnn_rnn) -> usize {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(rnn, 0, |r| r.0.config().state_size()) }
+}
+
+/// Layers times directions, which states have a row for; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_rnn_pass_count(rnn: *const srnn_rnn) -> usize {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(rnn, 0, |r| r.0.config().passes()) }
+}
+
+/// The weights' generation, which changes whenever they do; 0 for NULL. A clone has that of its model until one of them
+/// changes. A tape goes with weights of one generation and configuration, not with one handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn srnn_rnn_generation(rnn: *const srnn_rnn) -> u64 {
+    // SAFETY: the header's contract.
+    unsafe { handle::get(rnn, 0, |r| r.0.generation()) }
 }
 
 /// Draws new parameters by `scheme` (an srnn_init); the same `seed` gives the same values on every machine.

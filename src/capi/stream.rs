@@ -9,11 +9,11 @@
 //! are shut so far (pre-activations below about -80) that what they let through is subnormal.
 
 use super::args::Arrays;
-use super::batch::{read_state, srnn_state, srnn_state_out, write_state};
 use super::error::{srnn_error, srnn_status};
 use super::handle;
 use super::pool::{self, srnn_pool};
 use super::rnn::srnn_rnn;
+use super::state::{read_state, srnn_state, srnn_state_out, write_state};
 use super::{call, compute};
 use crate::rnn::Stream;
 

@@ -10,12 +10,12 @@
 //! do. The model, the optimizer and the gradients added up so far are the caller's to keep.
 
 use super::args::{Arrays, check};
-use super::batch::{read_state, srnn_state, srnn_state_out, write_state};
 use super::call;
 use super::error::{srnn_error, srnn_status};
 use super::handle;
 use super::rnn::{copy, srnn_rnn};
 use super::session::srnn_session;
+use super::state::{read_state, srnn_state, srnn_state_out, write_state};
 use super::train::srnn_grads;
 use crate::error::ensure;
 use crate::rnn::TruncatedBptt;

@@ -12,7 +12,7 @@ use std::ops::Range;
 /// The extents of a batch: `batch_size` sequences in buffers of `seq_len` steps each.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// Number of sequences, at least 1.
+    /// Number of sequences; may be 0.
     pub batch_size: usize,
     /// Time steps that the buffers have room for; may be 0.
     pub seq_len: usize,
@@ -39,7 +39,6 @@ impl Batch<'_> {
 
     fn check(&self) -> Result<()> {
         let Batch { batch_size, seq_len, lengths, .. } = *self;
-        ensure!(batch_size > 0, InvalidArgument, "batch_size is 0, expected at least 1");
         product("batch_size times seq_len", &[batch_size, seq_len])?;
         let Some(lengths) = lengths else { return Ok(()) };
         ensure!(
@@ -166,9 +165,9 @@ impl Plan {
     /// Numbers the rows of the sequences in `lengths`.
     fn set_rows(&mut self) -> Result<()> {
         let batch_size = self.batch;
-        self.steps = self.lengths[0];
+        self.steps = self.lengths.first().copied().unwrap_or(0);
         self.rows = self.lengths.iter().sum();
-        self.uniform = self.lengths[batch_size - 1] == self.steps;
+        self.uniform = self.lengths.last().is_none_or(|&shortest| shortest == self.steps);
         if !self.uniform {
             self.starts.resize(self.steps + 1)?;
             let (mut row, mut active) = (0, batch_size);
@@ -297,11 +296,14 @@ mod tests {
     #[test]
     fn bad_batches_are_refused() {
         let mut plan = Plan::new();
-        assert!(plan.set(&Batch::new(0, 3)).is_err());
         assert!(plan.set(&Batch::new(usize::MAX, 3)).is_err());
         assert!(plan.set(&Batch { batch_size: 2, seq_len: 3, lengths: Some(&[1]), packed: false }).is_err());
         assert!(plan.set(&Batch { batch_size: 2, seq_len: 3, lengths: Some(&[1, 4]), packed: false }).is_err());
-        plan.set(&Batch::new(2, 0)).unwrap();
-        assert_eq!((plan.steps, plan.rows), (0, 0));
+        for empty in
+            [Batch::new(2, 0), Batch::new(0, 3), Batch { lengths: Some(&[]), packed: true, ..Batch::new(0, 3) }]
+        {
+            plan.set(&empty).unwrap();
+            assert_eq!((plan.steps, plan.rows), (0, 0));
+        }
     }
 }

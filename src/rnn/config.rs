@@ -126,12 +126,7 @@ impl RnnConfig {
             self.num_layers,
             Self::MAX_LAYERS
         );
-        ensure!(
-            (0.0..1.0).contains(&self.dropout),
-            InvalidArgument,
-            "dropout is {}, expected at least 0 and below 1",
-            self.dropout
-        );
+        ensure!((0.0..=1.0).contains(&self.dropout), InvalidArgument, "dropout is {}, expected 0 to 1", self.dropout);
         if self.proj_size > 0 {
             ensure!(
                 self.cell.properties().has_projection,

@@ -16,6 +16,8 @@ pub struct DropoutPosition {
     pub first_step: u32,
     /// The sequence that the batch's first sequence is, for batches that are cut into smaller ones.
     pub first_sequence: u32,
+    /// Whether nothing is dropped after all: gradients of a model as it is used, not as it is trained.
+    pub off: bool,
 }
 
 /// The factor of values that are kept; dropped ones become zero.
@@ -28,7 +30,11 @@ pub(crate) struct Mask {
 impl Mask {
     /// A mask that drops with probability `p`, or `None` if nothing is dropped.
     pub(crate) fn new(position: DropoutPosition, p: f32) -> Option<Self> {
-        (p > 0.0).then(|| Self { position, threshold: (f64::from(p) * 4_294_967_296.0) as u64, scale: 1.0 / (1.0 - p) })
+        (p > 0.0 && !position.off).then(|| Self {
+            position,
+            threshold: (f64::from(p) * 4_294_967_296.0) as u64,
+            scale: 1.0 / (1.0 - p),
+        })
     }
 
     /// Scales or zeroes the features of the outputs of `layer` at step `t` of sequence `b`.

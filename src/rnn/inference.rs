@@ -25,10 +25,11 @@ impl Rnn {
     pub fn forward(&self, session: &mut Session, batch: &Batch<'_>, args: ForwardArgs<'_>) -> Result<()> {
         let config = self.config();
         args.check(config, batch)?;
-        let scratch = &mut session.scratch;
+        let Session { pool, scratch, initial, .. } = session;
+        let args = args.with_initial(initial)?;
         scratch.plan.set(batch)?;
         args.check_tokens(config, &scratch.plan)?;
-        let pool = pool_for(config, self.isa(), &scratch.plan, session.pool.as_ref());
+        let pool = pool_for(config, self.isa(), &scratch.plan, pool.as_ref());
         let threads = pool.map_or(1, Pool::threads);
         let walk = Walk::inference(config, self.isa(), &scratch.plan, threads);
         scratch.reserve(config, self.isa(), &walk, threads)?;
@@ -49,9 +50,9 @@ impl Kernel for Run<'_> {
     type Output = ();
     fn run<S: Ops>(self, s: S) {
         let Self { rnn, walk, scratch, args, team } = self;
-        let input = args.input();
-        let ForwardArgs { h0, c0, y, hn, cn, .. } = args;
-        let outputs = Outputs::new(rnn.config(), &scratch.plan, y, hn, cn);
+        let input = args.input(rnn.config());
+        let ForwardArgs { h0, c0, y, y_row_stride, hn, cn, .. } = args;
+        let outputs = Outputs::new(rnn.config(), &scratch.plan, y, y_row_stride, hn, cn);
         let arrays = Arrays { input, initial: Initial::Arrays { h0, c0 }, outputs };
         if let Order::Parts(split) = walk.order {
             return in_parts(s, rnn, &mut scratch.parts, arrays, team, split);

@@ -175,6 +175,12 @@ impl Rnn {
         self.values.bytes() + self.forward.iter().map(ForwardWeights::bytes).sum::<usize>() + backward
     }
 
+    /// Changes with the weights: models of one configuration whose generations are equal have equal weights, as a copy has until
+    /// one of them changes.
+    pub fn generation(&self) -> u64 {
+        self.version
+    }
+
     #[inline]
     pub(crate) fn version(&self) -> u64 {
         self.version

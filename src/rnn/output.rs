@@ -18,19 +18,23 @@ impl<'a> Outputs<'a> {
         config: &RnnConfig,
         plan: &Plan,
         y: Option<&'a mut [f32]>,
+        y_row_stride: usize,
         hn: Option<&'a mut [f32]>,
         cn: Option<&'a mut [f32]>,
     ) -> Self {
-        let rows = |values: Option<&'a mut [f32]>, rows: usize, width: usize| {
+        let rows = |values: Option<&'a mut [f32]>, rows: usize, width: usize, stride: usize| {
             values.map(|values| {
-                assert!(values.len() >= rows * width, "the array has all rows");
-                Mat::new(values, width)
+                assert!(stride >= width, "rows do not overlap");
+                assert!(rows == 0 || values.len() >= (rows - 1) * stride + width, "the array has all rows");
+                Mat::new(values, stride)
             })
         };
+        let (features, states) = (config.output_size(), config.passes() * plan.in_arrays);
+        let stride = if y_row_stride == 0 { features } else { y_row_stride };
         Self {
-            y: rows(y, plan.user_rows(), config.output_size()),
-            hn: rows(hn, config.passes() * plan.in_arrays, config.state_size()),
-            cn: rows(cn, config.passes() * plan.in_arrays, config.hidden_size),
+            y: rows(y, plan.user_rows(), features, stride),
+            hn: rows(hn, states, config.state_size(), config.state_size()),
+            cn: rows(cn, states, config.hidden_size, config.hidden_size),
         }
     }
 }

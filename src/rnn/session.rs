@@ -2,6 +2,7 @@
 
 use super::backward_scratch::BackwardScratch;
 use super::scratch::Scratch;
+use crate::buffer::AlignedBuf;
 use crate::kernel::outer::OuterScratch;
 use crate::parallel::Pool;
 
@@ -21,6 +22,8 @@ pub struct Session {
     pub(super) pool: Option<Pool>,
     pub(super) scratch: Scratch,
     pub(super) backward: BackwardScratch,
+    /// Initial states of a call that updates them in place.
+    pub(super) initial: [AlignedBuf<f32>; 2],
 }
 
 impl Session {
@@ -44,7 +47,7 @@ impl Session {
     /// bytes a step if lengths differ; a bidirectional stack also keeps two layers' outputs. A training forward needs 8
     /// bytes for each step of each sequence.
     pub fn bytes(&self) -> usize {
-        self.scratch.bytes() + self.backward.bytes()
+        self.scratch.bytes() + self.backward.bytes() + self.initial.iter().map(AlignedBuf::bytes).sum::<usize>()
     }
 
     /// The pool whose threads it uses, if it has one.

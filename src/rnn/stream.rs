@@ -154,7 +154,7 @@ impl Stream {
     pub fn state(&self, h: Option<&mut [f32]>, c: Option<&mut [f32]>) -> Result<()> {
         self.check_states(h.as_deref(), c.as_deref())?;
         let Memory { plan, states, .. } = &self.memory;
-        states.write(&self.config, plan, &Outputs::new(&self.config, plan, None, h, c));
+        states.write(&self.config, plan, &Outputs::new(&self.config, plan, None, 0, h, c));
         Ok(())
     }
 
@@ -285,8 +285,8 @@ impl Kernel for Process<'_> {
     type Output = ();
     fn run<S: Ops>(self, s: S) {
         let Self { rnn, walk, plan, histories, buffers, args, team } = self;
-        let input = args.input();
-        let outputs = Outputs::new(rnn.config(), plan, args.y, None, None);
+        let input = args.input(rnn.config());
+        let outputs = Outputs::new(rnn.config(), plan, args.y, 0, None, None);
         let arrays = Arrays { input, initial: Initial::Histories, outputs };
         // SAFETY: the array is borrowed, and the plan has all lanes.
         unsafe { Inference::new(rnn, walk, plan, histories, buffers, arrays) }.run(s, team);

@@ -71,6 +71,16 @@ impl Tape {
             + self.plan.bytes()
     }
 
+    /// Sequences of the forward that it holds; 0 while it holds none.
+    pub fn batch_size(&self) -> usize {
+        self.recorded.as_ref().map_or(0, |_| self.plan.batch)
+    }
+
+    /// Time steps that the arrays of that forward have room for; 0 while it holds none.
+    pub fn seq_len(&self) -> usize {
+        self.recorded.as_ref().map_or(0, |_| self.plan.seq_len)
+    }
+
     /// Makes room for a forward of `plan`, which becomes the tape's. After an error the tape holds what it held.
     pub(super) fn reserve(&mut self, config: &RnnConfig, isa: Isa, plan: &Plan) -> Result<()> {
         let lanes = Geometry::of(isa).lanes;

@@ -32,10 +32,12 @@ impl Rnn {
     ) -> Result<()> {
         let config = self.config();
         args.check(config, batch)?;
-        let Scratch { plan, buffers, .. } = &mut session.scratch;
+        let Session { pool, scratch, initial, .. } = session;
+        let args = args.with_initial(initial)?;
+        let Scratch { plan, buffers, .. } = scratch;
         plan.set(batch)?;
         args.check_tokens(config, plan)?;
-        let pool = pool_for(config, self.isa(), plan, session.pool.as_ref());
+        let pool = pool_for(config, self.isa(), plan, pool.as_ref());
         let threads = pool.map_or(1, Pool::threads);
         let walk = Walk::training(config, self.isa(), plan, threads);
         buffers.reserve_steps(config, plan.batch, &walk, threads)?;
@@ -70,9 +72,9 @@ impl Kernel for Run<'_> {
         let Self { rnn, walk, steps, x_offsets, tape, args, dropout, team } = self;
         let config = rnn.config();
         let Tape { plan, inputs, histories, .. } = tape;
-        let input = args.input();
-        let ForwardArgs { h0, c0, y, hn, cn, .. } = args;
-        let outputs = Outputs::new(config, plan, y, hn, cn);
+        let input = args.input(config);
+        let ForwardArgs { h0, c0, y, y_row_stride, hn, cn, .. } = args;
+        let outputs = Outputs::new(config, plan, y, y_row_stride, hn, cn);
         copy_input(rnn, plan, team, input, x_offsets, &mut inputs[0]);
         assert!(walk.workers() <= steps.len() && config.passes() <= histories.len());
         let work = Training {

@@ -125,14 +125,15 @@ impl TruncatedBptt {
         let ([h, h_next, _], [c, c_next, _]) = (&mut self.h, &mut self.c);
         let args = ForwardArgs {
             x,
-            tokens: None,
             h0: Some(h),
             c0: lstm.then_some(&c[..]),
             y,
             hn: Some(h_next),
             cn: lstm.then_some(&mut c_next[..]),
+            ..ForwardArgs::default()
         };
-        let position = DropoutPosition { seed: dropout_seed, first_step: self.steps_done, first_sequence: 0 };
+        let position =
+            DropoutPosition { seed: dropout_seed, first_step: self.steps_done, ..DropoutPosition::default() };
         let batch = Batch::new(self.batch_size, steps);
         rnn.forward_train(session, &mut self.tapes[place], &batch, args, position)?;
         self.h.swap(0, 1);

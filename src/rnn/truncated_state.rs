@@ -135,7 +135,7 @@ impl TruncatedBptt {
             let [steps, seed, first_step] = [word(numbers)?, word(numbers + 1)?, word(numbers + 2)?];
             let is_sound = (1..=self.k1 as u64).contains(&steps) && first_step <= u32::MAX.into();
             ensure!(is_sound, InvalidData, "a chunk has {steps} steps from {first_step} on, expected 1 to {}", self.k1);
-            let position = DropoutPosition { seed, first_step: first_step as u32, first_sequence: 0 };
+            let position = DropoutPosition { seed, first_step: first_step as u32, ..DropoutPosition::default() };
             chunks.push((steps as usize, position));
         }
         // The bytes are there before memory is taken for them.

@@ -130,12 +130,12 @@ impl Problem {
         let lstm = self.is_lstm();
         ForwardArgs {
             x: &self.x,
-            tokens: None,
             h0: Some(&self.h0),
             c0: lstm.then_some(&self.c0[..]),
             y: Some(&mut out.y),
             hn: Some(&mut out.hn),
             cn: lstm.then_some(&mut out.cn[..]),
+            ..ForwardArgs::default()
         }
     }
 

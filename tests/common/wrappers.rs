@@ -85,6 +85,9 @@ fn wrapper(function: &Function) -> String {
     let handles = handles();
     let mut look: String =
         changed(function, &handles).iter().map(|p| format!(" see_{}({});", base(p), p.name)).collect();
+    if function.parameters.iter().any(|p| base(p) == "srnn_backward_args" && p.ty.starts_with("const ")) {
+        look += " see_backward(args);";
+    }
     if function.parameters.iter().any(|p| base(p) == "srnn_module" && p.ty.starts_with("const ")) {
         look += " see_modules(modules, modules_len);";
     }
@@ -146,6 +149,10 @@ fn result(parameters: &[Variable], index: usize, handles: &[String]) -> String {
         format!(
             "    if ({name} != NULL) fold({name}->h, {name}->h_len * sizeof *{name}->h), fold({name}->c, {name}->c_len * sizeof *{name}->c);\n"
         )
+    } else if base == "srnn_forward_args" && p.ty.starts_with("const ") {
+        "    fold_forward(args);\n".to_owned()
+    } else if base == "srnn_backward_args" && p.ty.starts_with("const ") {
+        "    fold_backward(args);\n".to_owned()
     } else if handles.contains(&base) {
         let is_made = p.ty == format!("{base} **");
         if is_made { format!("    if ({name} != NULL) see_{base}(*{name});\n") } else { String::new() }

@@ -54,9 +54,8 @@ struct Layers {
   Handle<srnn_session> scratch = session();
   Values x, h0, c0, y, hn, cn;
   std::vector<size_t> lengths;
-  srnn_batch batch;
+  srnn_forward_args args;
   srnn_state initial;
-  srnn_state_out last;
 
   explicit Layers(const Problem &problem)
       : p(problem),
@@ -68,13 +67,17 @@ struct Layers {
         hn(h0.size()),
         cn(c0.size()) {
     for (uint64_t length : p.read<uint64_t>("lengths.u64")) lengths.push_back(size_t(length));
-    srnn_batch_init(&batch, p.batch, p.steps);
+    srnn_forward_args_init(&args, p.batch, p.steps);
     if (!lengths.empty()) {
-      batch.lengths = lengths.data();
-      batch.lengths_len = lengths.size();
+      args.lengths = lengths.data();
+      args.lengths_len = lengths.size();
     }
-    srnn_state_init(&initial, h0.data(), h0.size(), c0.empty() ? nullptr : c0.data(), c0.size());
-    srnn_state_out_init(&last, hn.data(), hn.size(), cn.empty() ? nullptr : cn.data(), cn.size());
+    args.x = x.data(), args.x_len = x.size();
+    args.y = y.data(), args.y_len = y.size();
+    args.h0 = h0.data(), args.h0_len = h0.size();
+    args.hn = hn.data(), args.hn_len = hn.size();
+    if (!c0.empty()) args.c0 = c0.data(), args.c0_len = c0.size(), args.cn = cn.data(), args.cn_len = cn.size();
+    srnn_state_init(&initial, h0.data(), h0.size(), args.c0, c0.size());
   }
 };
 
@@ -101,8 +104,7 @@ Calls infer(const Problem &p) {
   auto a = std::make_shared<Layers>(p);
   Calls calls = [=](size_t count) {
     for (size_t i = 0; i < count; ++i) {
-      check(srnn_rnn_forward(a->rnn.get(), a->scratch.get(), &a->batch, a->x.data(), a->x.size(), &a->initial,
-                             a->y.data(), a->y.size(), &a->last, &error));
+      check(srnn_rnn_forward(a->rnn.get(), a->scratch.get(), nullptr, &a->args, &error));
     }
   };
   calls(1);
@@ -118,7 +120,7 @@ Calls train(const Problem &p) {
     Handle<srnn_tape> tape = make<srnn_tape>(srnn_tape_destroy, srnn_tape_create);
     Handle<srnn_grads> grads;
     Values w, dy, dx, dh0, dc0;
-    srnn_state_out dinitial;
+    srnn_backward_args back;
     explicit Training(const Problem &problem)
         : Layers(problem),
           w(p.read<float>("w.f32")),
@@ -127,7 +129,12 @@ Calls train(const Problem &p) {
           dh0(h0.size()),
           dc0(c0.size()) {
       grads = make<srnn_grads>(srnn_grads_destroy, srnn_grads_create, static_cast<const srnn_rnn *>(rnn.get()));
-      srnn_state_out_init(&dinitial, dh0.data(), dh0.size(), dc0.empty() ? nullptr : dc0.data(), dc0.size());
+      srnn_backward_args_init(&back);
+      back.dy = dy.data(), back.dy_len = dy.size();
+      back.dx = dx.data(), back.dx_len = dx.size();
+      back.dh0 = dh0.data(), back.dh0_len = dh0.size();
+      if (!dc0.empty()) back.dc0 = dc0.data(), back.dc0_len = dc0.size();
+      back.grads = grads.get();
     }
   };
   auto a = std::make_shared<Training>(p);
@@ -135,10 +142,8 @@ Calls train(const Problem &p) {
     for (size_t i = 0; i < count; ++i) {
       check(srnn_rnn_write_values(a->rnn.get(), a->w.data(), a->w.size(), &error));
       check(srnn_grads_zero(a->grads.get(), &error));
-      check(srnn_rnn_forward_train(a->rnn.get(), a->scratch.get(), a->tape.get(), &a->batch, 0, a->x.data(),
-                                   a->x.size(), &a->initial, a->y.data(), a->y.size(), &a->last, &error));
-      check(srnn_rnn_backward(a->rnn.get(), a->scratch.get(), a->tape.get(), a->dy.data(), a->dy.size(), nullptr,
-                              a->dx.data(), a->dx.size(), &a->dinitial, a->grads.get(), nullptr, &error));
+      check(srnn_rnn_forward(a->rnn.get(), a->scratch.get(), a->tape.get(), &a->args, &error));
+      check(srnn_rnn_backward(a->rnn.get(), a->scratch.get(), a->tape.get(), &a->back, &error));
     }
   };
   calls(1);
@@ -238,19 +243,20 @@ Calls classifier(const Problem &p) {
         batch_lengths[b] = size_t(lengths[number * p.batch + b]);
         steps = std::max(steps, batch_lengths[b]);
       }
-      srnn_batch batch;
-      srnn_batch_init(&batch, p.batch, steps);
-      batch.lengths = batch_lengths.data();
-      batch.lengths_len = p.batch;
-      srnn_state_out last;
-      srnn_state_out_init(&last, hn.data(), hn.size(), nullptr, 0);
-      srnn_state dlast;
-      srnn_state_init(&dlast, dh.data(), dh.size(), nullptr, 0);
       size_t count = steps * p.batch, dx_len = count * p.input;
+      srnn_forward_args args;
+      srnn_forward_args_init(&args, p.batch, steps);
+      args.lengths = batch_lengths.data(), args.lengths_len = p.batch;
+      args.embedding = embedding.get(), args.indices = words, args.indices_len = count;
+      args.hn = hn.data(), args.hn_len = hn.size();
+      srnn_backward_args back;
+      srnn_backward_args_init(&back);
+      back.dhn = dh.data(), back.dhn_len = dh.size();
+      back.dx = dx.data(), back.dx_len = dx_len;
+      back.grads = rnn_grads.get();
       double loss = 0;
 
-      check(srnn_rnn_forward_train_tokens(rnn.get(), scratch.get(), tape.get(), &batch, 0, embedding.get(), words, count,
-                                          nullptr, nullptr, 0, &last, &error));
+      check(srnn_rnn_forward(rnn.get(), scratch.get(), tape.get(), &args, &error));
       swap(hn, pooled, p.directions, p.batch);
       check(srnn_dense_forward(dense.get(), scratch.get(), pooled.data(), pooled.size(), logits.data(), logits.size(),
                                &error));
@@ -262,8 +268,7 @@ Calls classifier(const Problem &p) {
                                 dlogits.size(), dpooled.data(), dpooled.size(), dense_grads.data(), dense_grads.size(),
                                 &error));
       swap(dpooled, dh, p.batch, p.directions);
-      check(srnn_rnn_backward(rnn.get(), scratch.get(), tape.get(), nullptr, 0, &dlast, dx.data(), dx_len, nullptr,
-                              rnn_grads.get(), nullptr, &error));
+      check(srnn_rnn_backward(rnn.get(), scratch.get(), tape.get(), &back, &error));
       check(srnn_embedding_grads_add(embedding_grads.get(), words, count, dx.data(), dx_len, &error));
 
       check(srnn_optimizer_step(adam.get(), modules, 3, &error));

@@ -1,84 +1,16 @@
-//! # Batches and states
+//! # States
 //!
-//! Error texts call the states before the first step h0 and c0, those after the last one hn and cn.
+//! The states of a stream, or those that truncated backpropagation carries, as a call reads or writes them.
 
 use super::args::Arrays;
 use super::structs::{self, Growing};
 use crate::error::Result;
-use crate::rnn::Batch;
 use std::ptr::{null, null_mut};
 
-/// The extents of a batch of sequences. Fill it in with srnn_batch_init, then change fields.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct srnn_batch {
-    /// Bytes of this struct as the caller knows it; set by the init function.
-    pub struct_size: u32,
-    /// 1 if arrays with a row for every step hold only steps that are there: all of the first sequence, then all of the
-    /// second, and so on, whatever batch_first is. So one long sequence takes no room beside short ones. Default 0.
-    pub packed: i32,
-    /// Number of sequences, at least 1.
-    pub batch_size: usize,
-    /// Time steps that the arrays have room for; may be 0.
-    pub seq_len: usize,
-    /// The length of each sequence, 0 to seq_len, in any order; NULL if all are seq_len long. Work follows the sum of the
-    /// lengths.
-    pub lengths: *const usize,
-    /// batch_size if there are lengths, else 0.
-    pub lengths_len: usize,
-    /// For dropout: the step that the batch's first step is, in sequences that are cut into chunks. Default 0.
-    pub first_step: u32,
-    /// For dropout: the sequence that the batch's first one is, in batches that are cut into smaller ones. Default 0.
-    pub first_sequence: u32,
-    /// Zero.
-    pub reserved: [u64; 2],
-}
-
-// SAFETY: numbers and pointers without padding, the size first.
-unsafe impl Growing for srnn_batch {
-    const NAME: &'static str = "srnn_batch";
-
-    fn defaults() -> Self {
-        Self {
-            struct_size: size_of::<Self>() as u32,
-            packed: 0,
-            batch_size: 0,
-            seq_len: 0,
-            lengths: null(),
-            lengths_len: 0,
-            first_step: 0,
-            first_sequence: 0,
-            reserved: [0; 2],
-        }
-    }
-
-    fn reserved_is_zero(&self) -> bool {
-        self.reserved == [0; 2]
-    }
-}
-
-impl srnn_batch {
-    /// # Safety
-    /// The struct's `lengths` are as the header says.
-    pub(super) unsafe fn to_rust<'a>(self, arrays: &mut Arrays) -> Result<Batch<'a>> {
-        // SAFETY: the caller's promise.
-        let lengths = unsafe { arrays.read_optional("lengths", self.lengths, self.lengths_len) }?;
-        let packed = super::args::flag("packed", self.packed)?;
-        Ok(Batch { batch_size: self.batch_size, seq_len: self.seq_len, lengths, packed })
-    }
-}
-
-/// Fills in `batch`: `batch_size` sequences of `seq_len` steps each. NULL is ignored.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn srnn_batch_init(batch: *mut srnn_batch, batch_size: usize, seq_len: usize) {
-    // SAFETY: the header's contract.
-    unsafe { structs::init(batch, srnn_batch { batch_size, seq_len, ..srnn_batch::defaults() }) }
-}
-
-/// Recurrent states that a call reads, or their gradients. With L layers, D directions and S the state size (proj_size
+/// Recurrent states that a call reads, of streams and of truncated backpropagation. With L layers, D directions and S the state size (proj_size
 /// if there is a projection, else hidden_size):
 ///
-/// - h: (L * D, batch, S)
+/// - h: (L * D, batch, S); a stream's lanes are the batch
 /// - c: (L * D, batch, hidden_size), LSTM only
 ///
 /// An array that is NULL with length 0 counts as zeros, as does a NULL srnn_state.
@@ -115,7 +47,7 @@ unsafe impl Growing for srnn_state {
     }
 }
 
-/// Recurrent states that a call writes, or their gradients: shaped as in srnn_state. An array that is NULL with length 0
+/// Recurrent states that a call writes: shaped as in srnn_state. An array that is NULL with length 0
 /// is not wanted, nor is either with a NULL srnn_state_out.
 #[repr(C)]
 #[derive(Clone, Copy)]
