@@ -24,13 +24,14 @@ static void configuration(void) {
   memset(&back, 0xff, sizeof back);
   OK(srnn_rnn_get_config(rnn, &back, &err));
   CHECK(memcmp(&config, &back, sizeof config) == 0);
-  CHECK(srnn_rnn_output_size(rnn) == 10);
+  CHECK(srnn_rnn_output_size(rnn) == 10 && srnn_rnn_state_size(rnn) == 5 && srnn_rnn_pass_count(rnn) == 4);
   CHECK(srnn_isa_is_available(srnn_rnn_isa(rnn)) == 1);
   CHECK(srnn_rnn_bytes(rnn) >= 4 * srnn_rnn_value_count(rnn));
   IS_NULL("rnn", srnn_rnn_get_config(NULL, &back, &err));
   IS_NULL("config", srnn_rnn_get_config(rnn, NULL, &err));
   CHECK(srnn_rnn_isa(NULL) == -1 && srnn_rnn_bytes(NULL) == 0 && srnn_rnn_output_size(NULL) == 0);
   CHECK(srnn_rnn_param_count(NULL) == 0 && srnn_rnn_value_count(NULL) == 0);
+  CHECK(srnn_rnn_state_size(NULL) == 0 && srnn_rnn_pass_count(NULL) == 0 && srnn_rnn_generation(NULL) == 0);
   srnn_rnn_destroy(rnn);
   srnn_rnn_destroy(NULL);
 }
@@ -56,7 +57,9 @@ static void copies(void) {
   OK(srnn_rnn_read_values(rnn, a, len, &err));
   OK(srnn_rnn_read_values(copy, b, len, &err));
   CHECK(same_bits(a, b, len) && !all(a, len, 0.0f));
+  CHECK(srnn_rnn_generation(rnn) == srnn_rnn_generation(copy));
   OK(srnn_rnn_init(copy, SRNN_INIT_TORCH_UNIFORM, 99, &err));
+  CHECK(srnn_rnn_generation(rnn) != srnn_rnn_generation(copy));
   OK(srnn_rnn_read_values(rnn, b, len, &err));
   CHECK(same_bits(a, b, len));
   IS_NULL("rnn", srnn_rnn_clone(NULL, &copy, &err));
