@@ -8,7 +8,7 @@
 #   make bench CASE=name  one bench; make neon, make memory: the tests for NEON, emulated; sanitizers and valgrind
 #   make uninstall        with the same directories
 #
-# Installs the shared library with its version links, the static library, both headers, and a pkg-config file. Paths may be
+# Installs the shared library with its version links, the static library, the headers, and a pkg-config file. Paths may be
 # relative and may have spaces.
 
 PREFIX ?= /usr/local
@@ -81,8 +81,9 @@ memory:
 install:
 	@for kind in a so; do test -f $(built)/libsimdrnn.$$kind || { \
 	    printf '%s is not there: run make first, or name its folder by TARGET_DIR\n' $(built)/libsimdrnn.$$kind >&2; exit 1; }; done
-	$(INSTALL) -d $(lib)/pkgconfig $(include)
+	$(INSTALL) -d $(lib)/pkgconfig $(include)/simdrnn
 	$(INSTALL) -m 644 include/simdrnn.h include/simdrnn.hpp $(include)
+	$(INSTALL) -m 644 include/simdrnn/*.hpp $(include)/simdrnn
 	$(INSTALL) -m 644 $(built)/libsimdrnn.a $(lib)
 	$(INSTALL) -m 755 $(built)/libsimdrnn.so $(lib)/libsimdrnn.so.$(VERSION)
 	ln -sf libsimdrnn.so.$(VERSION) $(lib)/libsimdrnn.so.$(ABI)
@@ -93,4 +94,5 @@ install:
 uninstall:
 	rm -f $(include)/simdrnn.h $(include)/simdrnn.hpp $(lib)/libsimdrnn.a $(lib)/libsimdrnn.so $(lib)/libsimdrnn.so.$(ABI) \
 	    $(lib)/libsimdrnn.so.$(VERSION) $(lib)/pkgconfig/simdrnn.pc
-	-rmdir $(lib)/pkgconfig $(include) $(lib) 2>/dev/null
+	for header in include/simdrnn/*.hpp; do rm -f $(include)/simdrnn/"$${header##*/}"; done
+	-rmdir $(lib)/pkgconfig $(include)/simdrnn $(include) $(lib) 2>/dev/null
